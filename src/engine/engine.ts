@@ -1,0 +1,105 @@
+/**
+ * @file What samples and learns: token ids in, numbers out. An engine knows nothing of search or reward.
+ * Shaped like the Tinker API, so that the embedded engine and a remote one are interchangeable.
+ */
+
+/** What a draw depends on; together with the position in the tape it is the whole random key. */
+export interface SampleKey {
+  readonly seed: number;
+  readonly step: number;
+  /** A number of the question within the run, not within the batch. */
+  readonly question: number;
+  readonly sibling: number;
+  readonly turn: number;
+}
+
+export interface SampleRequest {
+  /** The whole tape so far, [T]. */
+  readonly tokens: Int32Array;
+  readonly maxTokens: number;
+  /** 0 is greedy. */
+  readonly temperature: number;
+  readonly topP: number;
+  /** 0 is off. */
+  readonly topK: number;
+  readonly stop: { readonly tokens: readonly number[]; readonly text: readonly string[] };
+  readonly key: SampleKey;
+}
+
+export interface Sample {
+  /** What was sampled, the stop included. */
+  readonly tokens: Int32Array;
+  /** Natural-log probabilities at temperature 1 over the whole vocabulary, one per token. */
+  readonly logprobs: Float32Array;
+  readonly ended: "stop" | "length";
+}
+
+export interface Sampler {
+  readonly policyVersion: number;
+  /** The longest tape the policy can hold. */
+  readonly contextLength: number;
+  /** Many calls may wait at once; the sampler batches whatever is waiting. Rejects with EngineError. */
+  sample(request: SampleRequest, signal?: AbortSignal): Promise<Sample>;
+  /** Says that no request will continue tapes sampled so far, so that their cache can be given back. */
+  release?(): void;
+}
+
+/** All [T]; weight 0 = not the policy's token, or not to be learnt from. Position t scores `tokens[t]`; weights[0] is 0. */
+export interface TrainingSequence {
+  readonly tokens: Int32Array;
+  readonly weights: Float32Array;
+  readonly advantages: Float32Array;
+  readonly oldLogprobs: Float32Array;
+  readonly referenceLogprobs?: Float32Array;
+}
+
+/**
+ * Every loss is a SUM over positions of weight × term; normalisers are folded into the weights by the caller.
+ * - "cross-entropy": −log π
+ * - "ppo": −min(ρA, clip(ρ, 1 − clipLow, 1 + clipHigh) A) with ρ = exp(log π − oldLogprob)
+ */
+export type LossSpec =
+  | { readonly kind: "cross-entropy" }
+  | { readonly kind: "ppo"; readonly clipLow: number; readonly clipHigh: number };
+
+export interface LossReport {
+  /** The summed loss. */
+  readonly loss: number;
+  /** New log-probabilities, one array [T] per sequence; 0 where the weight is 0. */
+  readonly logprobs: readonly Float32Array[];
+}
+
+export interface OptimSpec {
+  readonly kind: "adamw" | "muon";
+  readonly learningRate: number;
+  /** For tensors that Muon leaves to AdamW (embedding, head, norms); default learningRate. */
+  readonly adamLearningRate?: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  readonly weightDecay: number;
+  /** Clip to this global L2 norm; 0 is off. */
+  readonly maxGradNorm: number;
+}
+
+export interface OptimReport {
+  readonly gradNorm: number;
+  /** False where the gradient was not finite: weights and optimiser state are then bitwise unchanged. */
+  readonly applied: boolean;
+}
+
+export interface Learner {
+  /** Adds the gradient of a SUM to what is accumulated. */
+  forwardBackward(batch: readonly TrainingSequence[], loss: LossSpec): Promise<LossReport>;
+  /** Applies and clears the accumulated gradient. */
+  optimStep(spec: OptimSpec): Promise<OptimReport>;
+  /** Log-probability of each next token: [T−1] each. */
+  logprobs(batch: readonly Int32Array[]): Promise<readonly Float32Array[]>;
+  /** Makes the current weights available for sampling, under a new version. */
+  publish(): Promise<Sampler>;
+  /** Writes the policy as a Hugging Face folder plus the optimiser state. */
+  save(directory: string): Promise<void>;
+  /** Restores weights and, where the folder has it, the optimiser state. */
+  load(directory: string): Promise<void>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,34 @@
+import type { Question } from "../protocol/question.ts";
+import type { Tape } from "../protocol/tape.ts";
+import type { Part } from "../protocol/transcript.ts";
+
+/** How an attempt ended. The last one is left out of everything but the count. */
+export type Stop =
+  | "answered" // the answer was closed
+  | "ended" // the policy ended its reply without a closed answer
+  | "token-budget"
+  | "search-budget" // one query more than it may ask
+  | "context-full"
+  | "empty-query"
+  | "environment-failed";
+
+export interface SearchRecord {
+  readonly query: string;
+  readonly passageIds: readonly string[];
+  /** Index of the "documents" part it became; undefined where search failed. */
+  readonly part?: number;
+  readonly error?: string;
+}
+
+/** One attempt at one question. */
+export interface Trajectory {
+  readonly question: Question;
+  readonly sibling: number;
+  readonly tape: Tape;
+  readonly transcript: readonly Part[];
+  /** [T]; 0 where the policy did not write. */
+  readonly logprobs: Float32Array;
+  readonly searches: readonly SearchRecord[];
+  readonly stop: Stop;
+  readonly policyVersion: number;
+}
