@@ -40,8 +40,8 @@ export interface Sampler {
   readonly contextLength: number;
   /** Many calls may wait at once; the sampler batches whatever is waiting. Rejects with EngineError. */
   sample(request: SampleRequest, signal?: AbortSignal): Promise<Sample>;
-  /** Says that no request will continue tapes sampled so far, so that their cache can be given back. */
-  release?(): void;
+  /** Says that no request will continue this tape (the turn does not matter), so that its cache can be given back. */
+  finished?(key: SampleKey): void;
 }
 
 /** All [T]; weight 0 = not the policy's token, or not to be learnt from. Position t scores `tokens[t]`; weights[0] is 0. */

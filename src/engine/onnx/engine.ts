@@ -1,0 +1,218 @@
+/** @file The embedded engine: workers that sample and learn on this machine's processor, behind `Learner` and `Sampler`. */
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { EngineError } from "../../base/errors.ts";
+import type { Tokenizer } from "../../base/tokenizer.ts";
+import { type RemoteWorker, startWorker } from "../../runtime/worker-pool.ts";
+import type { Learner, LossReport, LossSpec, OptimReport, OptimSpec, Sample, SampleKey, Sampler, TrainingSequence } from "../engine.ts";
+import type { ModelConfig } from "../huggingface/model-config.ts";
+import { tokenLoss } from "../loss.ts";
+import { splitByLoad } from "./micro-batch.ts";
+import { parameterCount } from "./replica.ts";
+import type { WorkerData } from "./worker.ts";
+
+export interface OnnxEngineOptions {
+  readonly config: ModelConfig;
+  readonly tokenizer: Tokenizer;
+  readonly workers: number;
+  /** Threads of each worker. */
+  readonly threads: number;
+  /** False saves the memory of gradients and optimiser state. */
+  readonly training: boolean;
+  /** How many tapes may be open at once; more wait. */
+  readonly maxSequences: number;
+  /** The longest tape, at most what the model allows. */
+  readonly contextLength: number;
+  /** Tokens of one micro-batch; default 1,024. */
+  readonly microBatchTokens?: number;
+  /** Writes everything of the policy's folder except the weights, given the tensors to write. */
+  readonly writePolicy: (directory: string, tensors: NamedTensor[]) => Promise<void> | void;
+}
+
+export interface NamedTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+/** Logits of one micro-batch stay below this many floats. */
+const MAX_LOGITS = 16 * 2 ** 20;
+
+export class OnnxEngine implements Learner {
+  readonly #options: OnnxEngineOptions;
+  readonly #workers: readonly RemoteWorker[];
+  readonly #home = new Map<string, number>();
+  #next = 0;
+  #version = 0;
+  #step = 0;
+
+  constructor(options: OnnxEngineOptions) {
+    this.#options = options;
+    const { workers } = options;
+    const exchange =
+      workers > 1 && options.training ? new SharedArrayBuffer((workers + 1) * parameterCount(options.config) * 4) : undefined;
+    this.#workers = Array.from({ length: workers }, (_, worker) =>
+      startWorker(new URL("./worker", import.meta.url), workerData(options, worker, exchange)),
+    );
+  }
+
+  /** How many optimiser steps the state has seen. */
+  get optimizerStep(): number {
+    return this.#step;
+  }
+
+  async forwardBackward(batch: readonly TrainingSequence[], loss: LossSpec): Promise<LossReport> {
+    const shares = splitByLoad(batch.map(({ tokens }) => tokens.length), this.#workers.length);
+    const results = await Promise.all(
+      this.#workers.map((worker, i) =>
+        worker.call<Float32Array[]>("forwardBackward", { batch: shares[i]!.map((index) => batch[index]), loss }),
+      ),
+    );
+    const logprobs = gather(shares, results, batch.length);
+    let sum = 0;
+    for (const [i, sequence] of batch.entries()) sum += sequenceLoss(loss, sequence, logprobs[i]!);
+    return { loss: sum, logprobs };
+  }
+
+  async optimStep(spec: OptimSpec): Promise<OptimReport> {
+    await this.#all("showGradients");
+    const squares = await this.#all<number>("reduceGradients");
+    const gradNorm = Math.sqrt(squares.reduce((sum, square) => sum + square, 0));
+    if (!Number.isFinite(gradNorm)) {
+      await this.#all("clearGradients");
+      return { gradNorm, applied: false };
+    }
+    const gradScale = spec.maxGradNorm > 0 && gradNorm > spec.maxGradNorm ? spec.maxGradNorm / gradNorm : 1;
+    this.#step++;
+    await this.#all("applyUpdate", { spec, step: this.#step, gradScale });
+    await this.#all("adoptWeights");
+    return { gradNorm, applied: true };
+  }
+
+  async logprobs(batch: readonly Int32Array[]): Promise<readonly Float32Array[]> {
+    const shares = splitByLoad(batch.map(({ length }) => length), this.#workers.length);
+    const results = await Promise.all(
+      this.#workers.map((worker, i) => worker.call<Float32Array[]>("logprobs", shares[i]!.map((index) => batch[index]))),
+    );
+    return gather(shares, results, batch.length);
+  }
+
+  async publish(): Promise<Sampler> {
+    await this.#all("release");
+    this.#home.clear();
+    const policyVersion = ++this.#version;
+    return {
+      policyVersion,
+      contextLength: this.#options.contextLength,
+      sample: (request) => {
+        if (policyVersion !== this.#version) {
+          return Promise.reject(new EngineError(`a sampler of version ${policyVersion} was asked after version ${this.#version} was published`));
+        }
+        return this.#workers[this.#homeOf(request.key)]!.call<Sample>("sample", request);
+      },
+      finished: (key) => {
+        const home = this.#home.get(tapeName(key));
+        if (home === undefined || policyVersion !== this.#version) return;
+        this.#home.delete(tapeName(key));
+        void this.#workers[home]!.call("finished", key);
+      },
+    };
+  }
+
+  async save(directory: string): Promise<void> {
+    if (!(await this.#all<boolean>("isFinite")).every(Boolean)) {
+      throw new EngineError("the policy holds weights that are not finite; it is not saved");
+    }
+    const tensors = await this.#workers[0]!.call<NamedTensor[]>("tensors");
+    await this.#options.writePolicy(directory, tensors);
+    if (this.#options.training) await this.#all("saveOptimizer", { directory, step: this.#step });
+  }
+
+  async load(directory: string): Promise<void> {
+    await this.#all("loadWeights", directory);
+    if (!this.#options.training) return;
+    const files = readdirSync(directory).filter((name) => /^optimizer-\d+\.safetensors$/.test(name)).sort();
+    if (files.length === 0) {
+      await this.#all("resetOptimizer");
+      this.#step = 0;
+    } else {
+      this.#step = (await this.#all<number>("loadOptimizer", files.map((name) => join(directory, name))))[0]!;
+    }
+    await this.#all("clearGradients");
+  }
+
+  /** Zeroes the optimiser state: a new stage of pretraining or another kind of optimiser begins. */
+  async resetOptimizer(): Promise<void> {
+    await this.#all("resetOptimizer");
+    this.#step = 0;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#workers.map((worker) => worker.close()));
+  }
+
+  #all<Result>(method: string, argument?: unknown): Promise<Result[]> {
+    return Promise.all(this.#workers.map((worker) => worker.call<Result>(method, argument)));
+  }
+
+  /** A tape stays with one worker, which holds its cache; siblings share a prompt, so they stay together. */
+  #homeOf(key: SampleKey): number {
+    const tape = tapeName(key);
+    const known = this.#home.get(tape);
+    if (known !== undefined) return known;
+    const group = `${key.seed}/${key.step}/${key.question}`;
+    let home = this.#home.get(group);
+    if (home === undefined) {
+      home = this.#next++ % this.#workers.length;
+      this.#home.set(group, home);
+    }
+    this.#home.set(tape, home);
+    return home;
+  }
+}
+
+const tapeName = ({ seed, step, question, sibling }: SampleKey) => `${seed}/${step}/${question}/${sibling}`;
+
+function workerData(options: OnnxEngineOptions, worker: number, exchange: SharedArrayBuffer | undefined): WorkerData {
+  const { config, workers, threads, training } = options;
+  return {
+    config,
+    place: { worker, workers, threads, training, ...(exchange ? { exchange } : {}) },
+    limits: {
+      tokens: options.microBatchTokens ?? 1024,
+      scored: Math.max(1, Math.floor(MAX_LOGITS / config.vocabSize)),
+    },
+    tokenBytes: tokenBytes(options.tokenizer, config.vocabSize),
+    maxSequences: options.maxSequences,
+    contextLength: Math.min(options.contextLength, config.contextLength),
+  };
+}
+
+/** A model may have more ids than its tokenizer has tokens; those stand for no bytes. */
+function tokenBytes(tokenizer: Tokenizer, vocabSize: number): WorkerData["tokenBytes"] {
+  const pieces = Array.from({ length: vocabSize }, (_, id) => (id < tokenizer.vocabSize ? tokenizer.bytesOf(id) : new Uint8Array()));
+  const starts = new Uint32Array(vocabSize + 1);
+  for (const [id, piece] of pieces.entries()) starts[id + 1] = starts[id]! + piece.length;
+  const bytes = new Uint8Array(starts[vocabSize]!);
+  for (const [id, piece] of pieces.entries()) bytes.set(piece, starts[id]!);
+  return { bytes, starts };
+}
+
+function gather(shares: readonly (readonly number[])[], results: readonly (readonly Float32Array[])[], count: number): Float32Array[] {
+  const all = new Array<Float32Array>(count);
+  for (const [worker, share] of shares.entries()) {
+    for (const [at, index] of share.entries()) all[index] = results[worker]![at]!;
+  }
+  return all;
+}
+
+function sequenceLoss(spec: LossSpec, sequence: TrainingSequence, logprobs: Float32Array): number {
+  let sum = 0;
+  for (let t = 1; t < logprobs.length; t++) {
+    const weight = sequence.weights[t]!;
+    if (weight === 0) continue;
+    const terms = { logprob: logprobs[t]!, oldLogprob: sequence.oldLogprobs[t]!, advantage: sequence.advantages[t]! };
+    sum += weight * tokenLoss(spec, terms).loss;
+  }
+  return sum;
+}

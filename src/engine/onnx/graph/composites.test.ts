@@ -1,0 +1,131 @@
+import { expect, test } from "vitest";
+import { randomOf } from "../../../base/random.ts";
+import { createSession, type Tensor } from "../../../runtime/onnx.ts";
+import { GraphBuilder, type Value } from "./builder.ts";
+import { attention, linear, rmsNorm, swiglu, takeRows, targetLogprobs } from "./composites.ts";
+import { GradientTape } from "./tape.ts";
+
+interface Case {
+  /** Shapes of what is differentiated. */
+  readonly variables: Readonly<Record<string, readonly number[]>>;
+  readonly fixed?: Readonly<Record<string, Tensor>>;
+  readonly outputShape: readonly number[];
+  readonly build: (tape: GradientTape, inputs: Readonly<Record<string, Value>>) => Value;
+}
+
+const B = 2;
+const T = 5;
+const D = 4;
+
+function rope(): Record<string, Tensor> {
+  const angles = Array.from({ length: T * (D / 2) }, (_, i) => Math.floor(i / (D / 2)) * 10000 ** (-(i % (D / 2)) / (D / 2)));
+  const of = (f: (x: number) => number): Tensor => ({ data: Float32Array.from(angles, f), shape: [T, D / 2] });
+  return { cos: of(Math.cos), sin: of(Math.sin), negative_sin: of((x) => -Math.sin(x)) };
+}
+
+function attentionCase(heads: number, kvHeads: number): Case {
+  const group = heads / kvHeads;
+  const mask = Float32Array.from({ length: group * T * T }, (_, i) => (i % T > Math.floor(i / T) % T ? -1e9 : 0));
+  return {
+    variables: { qkv: [B * T, (heads + 2 * kvHeads) * D] },
+    fixed: {
+      ...rope(),
+      mask: { data: mask, shape: [group * T, T] },
+      shape: { data: BigInt64Array.from([B, T, heads + 2 * kvHeads, D].map(BigInt)), shape: [4] },
+    },
+    outputShape: [B * T, heads * D],
+    build: (tape, { qkv, shape, mask, cos, sin, negative_sin }) =>
+      attention(tape, qkv!, { shape: shape!, mask: mask!, cos: cos!, sin: sin!, negativeSin: negative_sin! }, { heads, kvHeads, headDim: D }),
+  };
+}
+
+const cases: Record<string, Case> = {
+  linear: {
+    variables: { x: [6, 5], w: [7, 5], r: [6, 7] },
+    outputShape: [6, 7],
+    build: (tape, { x, w, r }) => linear(tape, x!, w!, r!),
+  },
+  "linear without residual, its input used twice": {
+    variables: { x: [6, 5], w: [5, 5] },
+    outputShape: [6, 5],
+    build: (tape, { x, w }) => linear(tape, x!, w!, linear(tape, x!, w!)),
+  },
+  rmsNorm: { variables: { x: [6, 8], g: [8] }, outputShape: [6, 8], build: (tape, { x, g }) => rmsNorm(tape, x!, g!, 1e-5) },
+  swiglu: { variables: { x: [6, 10] }, outputShape: [6, 5], build: (tape, { x }) => swiglu(tape, x!, 5) },
+  "attention, one key head per query head": attentionCase(3, 3),
+  "attention, grouped queries": attentionCase(4, 2),
+  takeRows: {
+    variables: { x: [6, 4] },
+    fixed: {
+      rows: { data: Int32Array.from([1, 4, 5]), shape: [3] },
+      inverse: { data: Int32Array.from([3, 0, 3, 3, 1, 2]), shape: [6] },
+    },
+    outputShape: [3, 4],
+    build: (tape, { x, rows, inverse }) => takeRows(tape, x!, { rows: rows!, inverse: inverse!, width: 4 }),
+  },
+  targetLogprobs: {
+    variables: { x: [5, 6], head: [9, 6] },
+    fixed: { target: { data: Int32Array.from([0, 8, 3, 3, 5]), shape: [5, 1] } },
+    outputShape: [5, 1],
+    build: (tape, { x, head, target }) => targetLogprobs(tape, x!, head!, target!),
+  },
+};
+
+const sizeOf = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
+
+async function compile({ variables, fixed = {}, outputShape, build }: Case) {
+  const graph = new GraphBuilder();
+  const tape = new GradientTape(graph);
+  const inputs: Record<string, Value> = {};
+  for (const [name, shape] of Object.entries(variables)) inputs[name] = graph.input(name, shape.length);
+  for (const [name, { data, shape }] of Object.entries(fixed)) {
+    inputs[name] = graph.input(name, shape.length, data instanceof Float32Array ? "float32" : data instanceof Int32Array ? "int32" : "int64");
+  }
+  const y = build(tape, inputs);
+  tape.seed(y, graph.input("dy", outputShape.length));
+  tape.backward();
+  for (const [name, shape] of Object.entries(variables)) graph.output(tape.gradient(inputs[name]!)!, `d_${name}`, shape.length);
+  graph.output(y, "y", outputShape.length);
+  return createSession(graph.bytes(), { threads: 1 });
+}
+
+test.each(Object.keys(cases))("%s: directional derivatives agree with central differences", async (name) => {
+  const { variables, fixed = {}, outputShape } = cases[name]!;
+  const session = await compile(cases[name]!);
+  const random = randomOf("composites", name);
+  const normals = (shape: readonly number[]) => Float32Array.from({ length: sizeOf(shape) }, () => random.normal());
+  const point = Object.fromEntries(Object.entries(variables).map(([key, shape]) => [key, normals(shape)]));
+  const dy = normals(outputShape);
+
+  const run = async (at: Record<string, Float32Array>) => {
+    const y = new Float32Array(sizeOf(outputShape));
+    const gradients = Object.fromEntries(Object.entries(variables).map(([key, shape]) => [key, new Float32Array(sizeOf(shape))]));
+    const inputs: Record<string, Tensor> = { ...fixed, dy: { data: dy, shape: outputShape } };
+    const outputs: Record<string, Tensor> = { y: { data: y, shape: outputShape } };
+    for (const [key, shape] of Object.entries(variables)) {
+      inputs[key] = { data: at[key]!, shape };
+      outputs[`d_${key}`] = { data: gradients[key]!, shape };
+    }
+    await session.run(inputs, outputs);
+    return { value: y.reduce((sum, value, i) => sum + value * dy[i]!, 0), gradients };
+  };
+
+  const { gradients } = await run(point);
+  for (const [key, shape] of Object.entries(variables)) {
+    for (let direction = 0; direction < 3; direction++) {
+      const unit = normals(shape);
+      const h = 1e-2;
+      const moved = (by: number) => ({ ...point, [key]: point[key]!.map((x, i) => x + by * unit[i]!) });
+      const [far, near] = [await run(moved(h)), await run(moved(-h))];
+      const [farther, nearer] = [await run(moved(2 * h)), await run(moved(-2 * h))];
+      // five-point rule: its error is h⁴, so that f32 rounding stays the larger part
+      const numeric = (8 * (far.value - near.value) - (farther.value - nearer.value)) / (12 * h);
+      const analytic = gradients[key]!.reduce((sum, value, i) => sum + value * unit[i]!, 0);
+      const size = Math.sqrt(gradients[key]!.reduce((sum, value) => sum + value * value, 0)) * Math.sqrt(sizeOf(shape));
+      expect(Math.abs(numeric - analytic), `${key}: ${numeric} against ${analytic}`).toBeLessThanOrEqual(
+        1e-3 * Math.max(Math.abs(analytic), 0.05 * size),
+      );
+    }
+  }
+  await session.release();
+});

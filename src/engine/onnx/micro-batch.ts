@@ -1,0 +1,49 @@
+/** @file How sequences become micro-batches: a function of the batch alone, so that gradients add in a fixed order. */
+
+export interface Planned {
+  /** Index in the batch. */
+  readonly index: number;
+  /** Input positions, [0, length). */
+  readonly length: number;
+  /** Positions that the loss looks at. */
+  readonly scored: number;
+}
+
+export interface MicroBatchLimits {
+  /** Rows × longest of one micro-batch: 1,024 tokens stay in cache at nano size. */
+  readonly tokens: number;
+  /** Scored positions of one micro-batch; times the vocabulary they are the largest activation. */
+  readonly scored: number;
+}
+
+/** Neighbours in length share a micro-batch; a sequence over the limits gets one of its own. */
+export function planMicroBatches(sequences: readonly Planned[], limits: MicroBatchLimits): Planned[][] {
+  const longestFirst = sequences.filter(({ scored }) => scored > 0).sort((a, b) => b.length - a.length || a.index - b.index);
+  const batches: Planned[][] = [];
+  let scored = 0;
+  for (const sequence of longestFirst) {
+    const open = batches.at(-1);
+    const fits = open && open[0]!.length * (open.length + 1) <= limits.tokens && scored + sequence.scored <= limits.scored;
+    if (fits) {
+      open.push(sequence);
+      scored += sequence.scored;
+    } else {
+      batches.push([sequence]);
+      scored = sequence.scored;
+    }
+  }
+  return batches;
+}
+
+/** Splits a batch over workers, longest first to the least loaded; the same batch always splits the same way. */
+export function splitByLoad(loads: readonly number[], workers: number): number[][] {
+  const shares = Array.from({ length: workers }, (): number[] => []);
+  const total = new Array<number>(workers).fill(0);
+  const order = loads.map((_, index) => index).sort((a, b) => loads[b]! - loads[a]! || a - b);
+  for (const index of order) {
+    const lightest = total.indexOf(Math.min(...total));
+    shares[lightest]!.push(index);
+    total[lightest]! += loads[index]!;
+  }
+  return shares.map((share) => share.sort((a, b) => a - b));
+}

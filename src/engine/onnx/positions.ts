@@ -1,0 +1,65 @@
+import type { Tensor } from "../../runtime/onnx.ts";
+import type { ModelConfig } from "../huggingface/model-config.ts";
+import { trainNames } from "./models/llama-train.ts";
+
+/** cos and sin of the rotary angles, [positions, headDim / 2] each, in float64 until the last rounding. */
+export function rotaryTables(config: ModelConfig, positions: number): { cos: Float32Array; sin: Float32Array } {
+  const half = config.headDim / 2;
+  const cos = new Float32Array(positions * half);
+  const sin = new Float32Array(positions * half);
+  for (let i = 0; i < half; i++) {
+    const frequency = config.ropeTheta ** (-i / half);
+    for (let position = 0; position < positions; position++) {
+      cos[position * half + i] = Math.cos(position * frequency);
+      sin[position * half + i] = Math.sin(position * frequency);
+    }
+  }
+  return { cos, sin };
+}
+
+/** Low enough that softmax gives exactly 0 in f32, far from overflow. */
+const HIDDEN = -1e9;
+
+/** The inputs of a training graph that depend on shapes alone: causal mask, rotary tables, shape. */
+export class Positions {
+  readonly #config: ModelConfig;
+  readonly #masks = new Map<number, Float32Array>();
+  #tables: { length: number; cos: Float32Array; sin: Float32Array; negativeSin: Float32Array } | undefined;
+
+  constructor(config: ModelConfig) {
+    this.#config = config;
+  }
+
+  inputs(batch: number, length: number): Record<string, Tensor> {
+    const { heads, kvHeads, headDim } = this.#config;
+    const tables = this.#tablesFor(length);
+    const tableShape = [tables.length, headDim / 2];
+    return {
+      [trainNames.shape]: { data: BigInt64Array.from([batch, length, heads + 2 * kvHeads, headDim], BigInt), shape: [4] },
+      [trainNames.mask]: { data: this.#mask(length), shape: [(heads / kvHeads) * length, length] },
+      [trainNames.cos]: { data: tables.cos, shape: tableShape },
+      [trainNames.sin]: { data: tables.sin, shape: tableShape },
+      [trainNames.negativeSin]: { data: tables.negativeSin, shape: tableShape },
+    };
+  }
+
+  #mask(length: number): Float32Array {
+    let mask = this.#masks.get(length);
+    if (mask) return mask;
+    const rows = (this.#config.heads / this.#config.kvHeads) * length;
+    mask = new Float32Array(rows * length);
+    for (let row = 0; row < rows; row++) mask.fill(HIDDEN, row * length + (row % length) + 1, (row + 1) * length);
+    if (this.#masks.size >= 64) this.#masks.clear();
+    this.#masks.set(length, mask);
+    return mask;
+  }
+
+  #tablesFor(length: number) {
+    if (!this.#tables || this.#tables.length < length) {
+      const size = Math.max(256, 2 ** Math.ceil(Math.log2(length)));
+      const { cos, sin } = rotaryTables(this.#config, size);
+      this.#tables = { length: size, cos, sin, negativeSin: sin.map((x) => -x) };
+    }
+    return this.#tables;
+  }
+}

@@ -1,0 +1,99 @@
+/** @file The thread that computes: one replica, its learner and its decoder, answering calls from `engine.ts`. */
+import { parentPort, workerData } from "node:worker_threads";
+import { messageOf } from "../../base/errors.ts";
+import type { Call } from "../../runtime/worker-pool.ts";
+import type { LossSpec, OptimSpec, Sample, SampleKey, SampleRequest, TrainingSequence } from "../engine.ts";
+import type { ModelConfig } from "../huggingface/model-config.ts";
+import { LearnerCore } from "./learner-core.ts";
+import type { MicroBatchLimits } from "./micro-batch.ts";
+import { Replica, type ReplicaPlace } from "./replica.ts";
+import { Decoder } from "./sampler/decoder.ts";
+
+export interface WorkerData {
+  readonly config: ModelConfig;
+  readonly place: ReplicaPlace;
+  readonly limits: MicroBatchLimits;
+  /** The raw bytes of every token, concatenated, and where each begins (vocabulary + 1 entries). */
+  readonly tokenBytes: { readonly bytes: Uint8Array; readonly starts: Uint32Array };
+  readonly maxSequences: number;
+  readonly contextLength: number;
+}
+
+const data = workerData as WorkerData;
+const replica = new Replica(data.config, data.place);
+const learner = new LearnerCore({
+  config: data.config,
+  weights: replica.weights,
+  gradients: replica.gradients,
+  threads: data.place.threads,
+  limits: data.limits,
+});
+let decoder: Decoder | undefined;
+let pumping = false;
+
+async function theDecoder(): Promise<Decoder> {
+  const { bytes, starts } = data.tokenBytes;
+  decoder ??= await Decoder.create({
+    config: data.config,
+    weights: replica.weights,
+    bytesOf: (id) => bytes.subarray(starts[id]!, starts[id + 1]!),
+    threads: data.place.threads,
+    maxSequences: data.maxSequences,
+    contextLength: data.contextLength,
+  });
+  return decoder;
+}
+
+async function pump(running: Decoder): Promise<void> {
+  if (pumping) return;
+  pumping = true;
+  try {
+    while (await running.step());
+  } finally {
+    pumping = false;
+  }
+}
+
+async function sample(request: SampleRequest): Promise<Sample> {
+  const running = await theDecoder();
+  return new Promise((resolve, reject) => {
+    running.submit(request, (result) => (result instanceof Error ? reject(result) : resolve(result)));
+    pump(running).catch(reject);
+  });
+}
+
+const methods: Record<string, (argument: never) => unknown> = {
+  sample,
+  finished: (key: SampleKey) => decoder?.finished(key),
+  release: () => decoder?.release(),
+  forwardBackward: ({ batch, loss }: { batch: TrainingSequence[]; loss: LossSpec }) => learner.forwardBackward(batch, loss),
+  logprobs: (batch: Int32Array[]) => learner.logprobs(batch),
+  showGradients: () => replica.showGradients(),
+  reduceGradients: () => replica.reduceGradients(),
+  applyUpdate: ({ spec, step, gradScale }: { spec: OptimSpec; step: number; gradScale: number }) =>
+    replica.applyUpdate(spec, step, gradScale),
+  adoptWeights: () => {
+    replica.adoptWeights();
+    replica.clearGradients();
+  },
+  clearGradients: () => replica.clearGradients(),
+  isFinite: () => replica.isFinite(),
+  tensors: () => replica.tensors().map(({ name, shape, data: view }) => ({ name, shape, data: view.slice() })),
+  loadWeights: (directory: string) => replica.loadWeights(directory),
+  saveOptimizer: ({ directory, step }: { directory: string; step: number }) => replica.saveOptimizer(directory, step),
+  loadOptimizer: (files: string[]) => replica.loadOptimizer(files),
+  resetOptimizer: () => replica.resetOptimizer(),
+  close: async () => {
+    await learner.close();
+    setImmediate(() => parentPort!.close());
+  },
+};
+
+parentPort!.on("message", async ({ id, method, argument }: Call) => {
+  try {
+    const value = await methods[method]!(argument as never);
+    parentPort!.postMessage({ id, value });
+  } catch (error) {
+    parentPort!.postMessage({ id, error: messageOf(error) });
+  }
+});
