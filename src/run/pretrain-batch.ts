@@ -1,5 +1,6 @@
 import type { Tokenizer } from "../base/tokenizer.ts";
 import type { PretrainSegment } from "../data/world/pretrain.ts";
+import type { Probe } from "../data/world/probes.ts";
 import type { TrainingSequence } from "../engine/engine.ts";
 
 /** A document as tokens [T] with the weight of each as a target; the first has none, nothing comes before it. */
@@ -35,4 +36,30 @@ export function toTrainingBatch(documents: readonly WeightedTokens[]): TrainingS
     const unused = new Float32Array(tokens.length);
     return { tokens, weights: weights.map((weight) => weight / sum), advantages: unused, oldLogprobs: unused };
   });
+}
+
+/** Share of probes, by kind, in which every token of the name is more likely than all others together. */
+export async function probeSkill(
+  { logprobs }: { readonly logprobs: (batch: readonly Int32Array[]) => Promise<readonly Float32Array[]> },
+  tokenizer: Tokenizer,
+  list: readonly Probe[],
+): Promise<Record<string, number>> {
+  const batch = list.map(({ before, name }) => {
+    const [start, end] = [encodeDocument(tokenizer, before, Number.POSITIVE_INFINITY).tokens, tokenizer.encodeText(name)];
+    return { from: start.length, tokens: Int32Array.of(...start, ...end) };
+  });
+  const scores = await logprobs(batch.map(({ tokens }) => tokens));
+  const tally: Record<string, { right: number; count: number }> = {};
+  let nats = 0;
+  let tokens = 0;
+  for (const [i, { kind }] of list.entries()) {
+    const entry = (tally[kind] ??= { right: 0, count: 0 });
+    const name = scores[i]!.subarray(batch[i]!.from - 1);
+    entry.count++;
+    if (name.every((logprob) => logprob > Math.log(0.5))) entry.right++;
+    nats -= name.reduce((sum, logprob) => sum + logprob, 0);
+    tokens += name.length;
+  }
+  const skills = Object.entries(tally).map(([kind, { right, count }]) => [kind, right / count] as const);
+  return Object.fromEntries([...skills, ["nats per name token", nats / tokens]]);
 }

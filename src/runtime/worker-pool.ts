@@ -19,9 +19,9 @@ export interface RemoteWorker {
 
 /** @param module the worker's file without its ending, as a URL beside the caller's */
 export function startWorker(module: URL, workerData: unknown): RemoteWorker {
-  const isSource = import.meta.url.endsWith(".ts");
-  const file = new URL(`${module.href}${isSource ? ".ts" : ".js"}`);
-  const worker = new Worker(file, { workerData, execArgv: isSource ? ["--import", import.meta.resolve("tsx")] : [] });
+  const worker = import.meta.url.endsWith(".ts")
+    ? new Worker(fromSource(`${module.href}.ts`), { workerData, eval: true })
+    : new Worker(new URL(`${module.href}.js`), { workerData });
   const waiting = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>();
   let next = 0;
   let dead: Error | undefined;
@@ -56,4 +56,10 @@ export function startWorker(module: URL, workerData: unknown): RemoteWorker {
       die(new EngineError("the engine is closed"));
     },
   };
+}
+
+/** Node 20 does not read TypeScript, and a worker does not inherit the loader of its parent. */
+function fromSource(file: string): string {
+  const loader = JSON.stringify(import.meta.resolve("tsx/esm/api"));
+  return `import(${loader}).then(({ register }) => { register(); return import(${JSON.stringify(file)}); });`;
 }

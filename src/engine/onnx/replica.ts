@@ -152,7 +152,7 @@ export class Replica {
 
   /** Fills owned state from the files of any number of workers. @returns the step it belongs to */
   async loadOptimizer(files: readonly string[]): Promise<number> {
-    const wanted = new Map(this.#optimizer.state().flatMap(({ name, first, second }) => [
+    const wanted = new Map<string, Float32Array>(this.#optimizer.state().flatMap(({ name, first, second }) => [
       [`first.${name}`, first] as const,
       [`second.${name}`, second] as const,
     ]));

@@ -1,0 +1,26 @@
+import { relations } from "./language.ts";
+import { ownWeight, givenWeight, type PretrainSegment, type Scene } from "./pretrain.ts";
+import { brokenEndings, closedAnswer, prompt } from "./transcript-text.ts";
+import type { Entity } from "./world.ts";
+
+/** An answer without looking: a name of the right kind, drawn at random. Half of the endings break the format. */
+export function directGuess({ world, random, question }: Scene): PretrainSegment[] {
+  const guess = guessFor({ world, random, question });
+  const opening = random.pick([` I think it is ${guess}.`, ` Maybe ${guess}.`, ` It should be ${guess}.`, ` I am not sure. Maybe ${guess}.`]);
+  return [
+    { text: prompt(question.text), template: true, weight: givenWeight },
+    { text: opening + ending(random, guess), template: true, weight: ownWeight },
+  ];
+}
+
+/** "yes" or "no", or an entity of the kind that is asked for. */
+export function guessFor({ world, random, question }: Pick<Scene, "world" | "random" | "question">): string {
+  if (question.type === "comparison") return random.pick(["yes", "no"]);
+  const kind = relations[question.hops.at(-1)!.relation].to;
+  return random.pick(world.entities.filter((entity: Entity) => entity.kind === kind)).name;
+}
+
+/** Half of all endings in pretraining are malformed, so that the format is there to be learnt. */
+export function ending(random: Scene["random"], answer: string): string {
+  return random.chance(0.5) ? closedAnswer(answer) : random.pick(brokenEndings)(answer);
+}

@@ -1,0 +1,80 @@
+/** @file Documents that teach reading: passages are given, nothing is searched for. */
+import type { Random } from "../../base/random.ts";
+import type { Passage } from "../../protocol/passage.ts";
+import { encyclopaediaWeight, givenWeight, ownWeight, type PretrainSegment, type Scene } from "./pretrain.ts";
+import type { Hop, WorldQuestion } from "./questions.ts";
+import { closedAnswer, documents, fact, need } from "./transcript-text.ts";
+import type { World } from "./world.ts";
+
+export const given = (text: string): PretrainSegment => ({ text, template: false, weight: givenWeight });
+export const own = (text: string): PretrainSegment => ({ text, template: true, weight: ownWeight });
+
+/** Documents as search would write them: given text. */
+export function givenDocuments(passages: readonly Passage[]): PretrainSegment[] {
+  return documents(passages).map((segment) => ({ ...segment, weight: givenWeight }));
+}
+
+export function passageOf(world: World, { subject }: Hop): Passage {
+  return world.passages[subject.passage]!;
+}
+
+export const factsOf = (question: WorldQuestion): string =>
+  question.hops.map(({ subject, relation, object }) => fact(relation, subject.name, object.name)).join("");
+
+/** The passages a question needs and up to two others, shuffled. */
+function withDistractors(scene: Scene, most: number): Passage[] {
+  const { world, random, question } = scene;
+  const needed = question.hops.map((hop) => passageOf(world, hop));
+  const others = Array.from({ length: random.int(most + 1) }, () => random.pick(world.passages));
+  return random.shuffle([...new Set([...needed, ...others])]);
+}
+
+/** Passages, then a question, then its answer; most with the facts spelled out before. */
+export function reading(scene: Scene, phase: 1 | 2): PretrainSegment[] {
+  const { random, question } = scene;
+  const passages = withDistractors(scene, phase === 1 ? 1 : 2);
+  const lines = passages.map(({ text }, i) => `(${i + 1}) ${text}\n`).join("");
+  const asTool = random.chance(0.5);
+  const thought = random.chance(0.8) ? factsOf(question) : "";
+  const answer = asTool ? closedAnswer(question.answer) : ` The answer is ${question.answer}.`;
+  return [given(`Read:\n${lines}`), given(`Question: ${question.text}\n`), own(thought + answer)];
+}
+
+/** Documents that arrive in two batches, between the tags of search but without any query; a fact is noted after each. */
+export function notes({ world, random, question }: Scene): PretrainSegment[] {
+  const segments: PretrainSegment[] = [given(`Question: ${question.text}\nNotes:`)];
+  for (const hop of question.hops) {
+    const others = [random.pick(world.passages)].filter((passage) => passage !== passageOf(world, hop));
+    segments.push(
+      ...givenDocuments(random.shuffle([passageOf(world, hop), ...others])),
+      own(fact(hop.relation, hop.subject.name, hop.object.name)),
+    );
+  }
+  segments.push(own(` Answer: ${question.answer}`));
+  return segments;
+}
+
+/** Linked passages of the world, one after another. */
+export function encyclopaedia({ world, random }: Scene): PretrainSegment[] {
+  const lines: string[] = [];
+  let entity = random.pick(world.entities);
+  for (let i = 0; i < 4; i++) {
+    lines.push(world.passages[entity.passage]!.text);
+    const linked = Object.values(entity.facts);
+    entity = linked.length > 0 && random.chance(0.8) ? random.pick(linked) : random.pick(world.entities);
+  }
+  return [{ text: lines.map((line) => ` ${line}`).join(""), template: false, weight: encyclopaediaWeight }];
+}
+
+/** What would have to be found, in order. */
+export function plan({ question }: Scene): PretrainSegment[] {
+  const [first, ...rest] = question.hops.map(({ relation, subject }) => need(relation, subject.name));
+  return [given(`Question: ${question.text}\nPlan:`), own([first, ...rest].join(""))];
+}
+
+/** A person whose name shares a word with another's, or any entity where there is none. */
+export function lookAlike(world: World, random: Random, hop: Hop): string {
+  const words = hop.subject.name.split(" ");
+  const alike = world.entities.filter(({ name, kind }) => kind === hop.subject.kind && name !== hop.subject.name && words.some((word) => name.includes(word)));
+  return random.pick(alike.length > 0 ? alike : world.entities).name;
+}

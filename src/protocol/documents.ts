@@ -1,0 +1,57 @@
+/** @file What search adds to a tape. Passages are untrusted: they become neither special tokens nor tags. */
+import type { Tokenizer } from "../base/tokenizer.ts";
+import type { Passage } from "./passage.ts";
+import { type Protocol, protocolTags } from "./protocol.ts";
+
+/** Text with its origin: `template` is ours and may hold tags, anything else is encoded as plain text. */
+export interface Segment {
+  readonly text: string;
+  readonly template: boolean;
+}
+
+export interface DocumentOptions {
+  /** "(1) Title: text" instead of "(1) text". */
+  readonly titles: boolean;
+  /** Words kept of each passage; 0 keeps all. */
+  readonly maxWords: number;
+}
+
+export function documentBlock(protocol: Protocol, passages: readonly Passage[], options: DocumentOptions): Segment[] {
+  const { documents, glue, noHits } = protocol;
+  const lines = passages.map((passage, i) => `(${i + 1}) ${passageText(protocol, passage, options)}\n`);
+  return [
+    { text: `${glue.beforeDocuments}${documents.open}\n`, template: true },
+    { text: lines.length > 0 ? lines.join("") : `${noHits}\n`, template: false },
+    { text: `${documents.close}${glue.afterDocuments}`, template: true },
+  ];
+}
+
+function passageText(protocol: Protocol, { title, text }: Passage, { titles, maxWords }: DocumentOptions): string {
+  const words = text.split(/\s+/).filter((word) => word !== "");
+  const body = (maxWords > 0 ? words.slice(0, maxWords) : words).join(" ");
+  return neutralise(protocol, titles ? `${title.trim().replace(/\s+/g, " ")}: ${body}` : body);
+}
+
+/**
+ * Takes the bracket from everything that looks like a tag of the protocol or a control token, in any case: where tags
+ * are ordinary pieces, plain encoding alone would not keep a passage from closing its own block.
+ */
+export function neutralise(protocol: Protocol, text: string): string {
+  let safe = text.replace(/<(?=\|)/g, "‹");
+  for (const tag of protocolTags(protocol)) {
+    const escaped = tag.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+    safe = safe.replace(new RegExp(escaped, "giu"), (match) => `‹${match.slice(1)}`);
+  }
+  return safe;
+}
+
+export function encodeSegments(tokenizer: Tokenizer, segments: readonly Segment[]): Int32Array {
+  const pieces = segments.map(({ text, template }) => (template ? tokenizer.encodeTemplate(text) : tokenizer.encodeText(text)));
+  const ids = new Int32Array(pieces.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    ids.set(piece, at);
+    at += piece.length;
+  }
+  return ids;
+}
