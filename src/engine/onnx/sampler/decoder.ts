@@ -1,8 +1,336 @@
+/**
+ * @file Samples many sequences at once on one thread. Whatever waits is batched; sequences join and leave at any step.
+ *
+ * A sequence gets the same bits in any company: a token is fed either by "append" (one sequence alone, boundaries
+ * given by its own turns) or by "decode" with at least two rows, whose kernels treat rows alike. Its last token is
+ * always fed by "decode", which gives the distribution to sample from.
+ */
+import { EngineError } from "../../../base/errors.ts";
+import { uniform } from "../../../base/random.ts";
+import { createSession, type Session, type Tensor } from "../../../runtime/onnx.ts";
 import type { Sample, SampleKey, SampleRequest } from "../../engine.ts";
+import type { ModelConfig } from "../../huggingface/model-config.ts";
+import { decodeNames, llamaDecodeGraph } from "../models/llama-decode.ts";
+import { rotaryTables } from "../positions.ts";
+import { KvCache } from "./kv-cache.ts";
+import { pickToken } from "./pick.ts";
+import { StopMatcher } from "./stop-matcher.ts";
+
+export interface DecoderOptions {
+  readonly config: ModelConfig;
+  /** By pack; the learner may change them between requests, followed by `release`. */
+  readonly weights: ReadonlyMap<string, Tensor>;
+  readonly bytesOf: (id: number) => Uint8Array;
+  readonly threads: number;
+  /** Tapes that are open at once; more wait. */
+  readonly maxSequences: number;
+  readonly contextLength: number;
+}
+
+type Done = (result: Sample | Error) => void;
+
+interface Live {
+  readonly request: SampleRequest;
+  readonly done: Done;
+  readonly stops: StopMatcher;
+  readonly tokens: number[];
+  readonly logprobs: number[];
+  /** Next position of `request.tokens` followed by `tokens` to feed. */
+  fed: number;
+}
+
+/** A tape's place in the cache: its tokens so far, and the request that is being sampled, if any. */
+interface Seat {
+  readonly tape: string;
+  /** Tokens whose keys and values are in the cache. */
+  cached: Int32Array;
+  /** How many of them the first append put there: the prompt, which siblings share. */
+  opening: number;
+  live: Live | undefined;
+}
+
+/** A single row takes another kernel than many, so there is always a second one. */
+const MIN_ROWS = 2;
+
 export class Decoder {
-  static async create(_: unknown): Promise<Decoder> { return new Decoder(); }
-  submit(_request: SampleRequest, _done: (result: Sample | Error) => void): void { throw new Error("not built"); }
-  async step(): Promise<boolean> { return false; }
-  finished(_key: SampleKey): void {}
-  release(): void {}
+  readonly stats = { decodedTokens: 0, appendedTokens: 0, sharedTokens: 0, steps: 0 };
+  readonly #options: DecoderOptions;
+  readonly #cache: KvCache;
+  readonly #decode: Session;
+  readonly #append: Session;
+  readonly #tables: Record<string, Tensor>;
+  readonly #waiting: { request: SampleRequest; done: Done }[] = [];
+  readonly #seats: (Seat | undefined)[];
+
+  private constructor(options: DecoderOptions, sessions: { decode: Session; append: Session }) {
+    this.#options = options;
+    this.#decode = sessions.decode;
+    this.#append = sessions.append;
+    const { config, contextLength, maxSequences } = options;
+    const slots = Math.max(MIN_ROWS, maxSequences);
+    this.#cache = new KvCache(config, { slots, maximum: contextLength });
+    this.#seats = new Array(slots).fill(undefined);
+    const { cos, sin } = rotaryTables(config, contextLength);
+    const shape = [contextLength, config.headDim / 2];
+    this.#tables = { [decodeNames.cos]: { data: cos, shape }, [decodeNames.sin]: { data: sin, shape } };
+  }
+
+  static async create(options: DecoderOptions): Promise<Decoder> {
+    const { config, threads } = options;
+    if (config.headDim % 16 !== 0) {
+      throw new EngineError(`head_dim ${config.headDim} is not a multiple of 16, which cached attention needs`);
+    }
+    const [decode, append] = await Promise.all([
+      createSession(llamaDecodeGraph(config, "decode"), { threads }),
+      createSession(llamaDecodeGraph(config, "append"), { threads }),
+    ]);
+    return new Decoder(options, { decode, append });
+  }
+
+  submit(request: SampleRequest, done: Done): void {
+    const problem = this.#problemWith(request);
+    if (problem) done(new EngineError(problem));
+    else this.#waiting.push({ request, done });
+  }
+
+  /** The tape will not be continued. */
+  finished(key: SampleKey): void {
+    const slot = this.#seats.findIndex((seat) => seat?.tape === tapeOf(key) && !seat.live);
+    if (slot >= 0) this.#seats[slot] = undefined;
+  }
+
+  /** Forgets every tape that is not being sampled: the weights changed. */
+  release(): void {
+    for (const [slot, seat] of this.#seats.entries()) if (seat && !seat.live) this.#seats[slot] = undefined;
+  }
+
+  /** Admits what waits and feeds one token to every live sequence. @returns whether anything is left to do */
+  async step(): Promise<boolean> {
+    await this.#admit();
+    if (this.#seats.some((seat) => seat?.live)) {
+      this.#compact();
+      await this.#decodeStep();
+    }
+    return this.#waiting.length > 0 || this.#seats.some((seat) => seat?.live);
+  }
+
+  #problemWith({ tokens, maxTokens, temperature }: SampleRequest): string | undefined {
+    const { config, contextLength } = this.#options;
+    if (tokens.length === 0) return "a request to sample has no tokens";
+    if (tokens.length >= contextLength) return `a tape of ${tokens.length} tokens leaves no room in a context of ${contextLength}`;
+    if (!(maxTokens >= 1)) return `maxTokens is ${maxTokens}; at least 1 is needed`;
+    if (!(temperature >= 0)) return `temperature is ${temperature}; 0 or more is needed`;
+    const stray = tokens.find((id) => id < 0 || id >= config.vocabSize);
+    return stray === undefined ? undefined : `token ${stray} is beyond the vocabulary of ${config.vocabSize}`;
+  }
+
+  async #admit(): Promise<void> {
+    for (let at = 0; at < this.#waiting.length; ) {
+      const { request, done } = this.#waiting[at]!;
+      const slot = this.#seatFor(request);
+      if (slot === undefined) {
+        at++; // a later request may continue a tape that has its seat already
+        continue;
+      }
+      this.#waiting.splice(at, 1);
+      const seat = this.#seats[slot]!;
+      seat.live = {
+        request,
+        done,
+        stops: new StopMatcher(request.stop.text),
+        tokens: [],
+        logprobs: [],
+        fed: seat.cached.length,
+      };
+      try {
+        await this.#appendPrompt(slot, seat, seat.live);
+      } catch (error) {
+        this.#finish(slot, error as Error);
+      }
+    }
+  }
+
+  /** The seat of the tape this request continues, or a new one; undefined where all are taken. */
+  #seatFor(request: SampleRequest): number | undefined {
+    const tape = tapeOf(request.key);
+    const own = this.#seats.findIndex((seat) => seat?.tape === tape);
+    if (own >= 0) {
+      const seat = this.#seats[own]!;
+      if (seat.live) return undefined;
+      if (isPrefix(seat.cached, request.tokens)) return own;
+      seat.cached = new Int32Array();
+      return own;
+    }
+    let slot = this.#seats.indexOf(undefined);
+    if (slot < 0) {
+      const seated = new Set(this.#seats.map((seat) => seat?.tape));
+      if (this.#seats.some((seat) => seat?.live) || this.#waiting.some((other) => seated.has(tapeOf(other.request.key)))) return undefined;
+      slot = 0; // every seat is held by a tape that nobody has finished: the first gives way
+    }
+    this.#seats[slot] = { tape, cached: new Int32Array(), opening: 0, live: undefined };
+    return slot;
+  }
+
+  /** Puts all but the last token into the cache; a prompt that a sibling has there already is copied. */
+  async #appendPrompt(slot: number, seat: Seat, live: Live): Promise<void> {
+    const body = live.request.tokens.subarray(0, live.request.tokens.length - 1);
+    if (seat.cached.length === 0) {
+      seat.opening = body.length;
+      const twin = this.#seats.findIndex((other, i) => i !== slot && other !== undefined && opensWith(other, body));
+      if (twin >= 0) {
+        this.#cache.copy(twin, slot, body.length);
+        this.stats.sharedTokens += body.length;
+        seat.cached = body;
+        live.fed = body.length;
+        return;
+      }
+    }
+    const tail = body.subarray(seat.cached.length);
+    if (tail.length < MIN_ROWS) return; // fed one by one
+    const { inputs, outputs } = this.#cache.tensors(slot, 1);
+    await this.#append.run(
+      {
+        ...this.#weights(),
+        ...this.#tables,
+        ...inputs,
+        [decodeNames.ids]: { data: tail.slice(), shape: [1, tail.length] },
+        [decodeNames.lengths]: { data: Int32Array.of(body.length - 1), shape: [1] },
+        [decodeNames.longest]: { data: Int32Array.of(body.length), shape: [1] },
+      },
+      outputs,
+    );
+    this.stats.appendedTokens += tail.length;
+    seat.cached = body;
+    live.fed = body.length;
+  }
+
+  /** Moves live sequences to the front where many idle rows would be computed between them. */
+  #compact(): void {
+    const live = this.#seats.filter((seat) => seat?.live).length;
+    const rows = this.#rows();
+    if (rows <= Math.max(MIN_ROWS, 1.2 * live)) return;
+    for (let target = 0, source = rows - 1; target < source; ) {
+      if (this.#seats[target]?.live) target++;
+      else if (!this.#seats[source]?.live) source--;
+      else if (this.#seats[target] === undefined) {
+        this.#cache.copy(source, target, this.#seats[source]!.cached.length);
+        this.#seats[target] = this.#seats[source];
+        this.#seats[source] = undefined;
+      } else if (!this.#swapWithFree(target)) return;
+    }
+  }
+
+  /** Moves a parked tape away from the front. */
+  #swapWithFree(slot: number): boolean {
+    const free = this.#seats.lastIndexOf(undefined);
+    if (free <= slot) return false;
+    this.#cache.copy(slot, free, this.#seats[slot]!.cached.length);
+    this.#seats[free] = this.#seats[slot];
+    this.#seats[slot] = undefined;
+    return true;
+  }
+
+  /** Rows of the next batch: up to the last live slot. */
+  #rows(): number {
+    return Math.max(MIN_ROWS, this.#seats.findLastIndex((seat) => seat?.live) + 1);
+  }
+
+  async #decodeStep(): Promise<void> {
+    const rows = this.#rows();
+    const { vocabSize } = this.#options.config;
+    const ids = new Int32Array(rows);
+    const lengths = new Int32Array(rows);
+    const inverseTemperature = new Float32Array(rows).fill(1);
+    for (let row = 0; row < rows; row++) {
+      const seat = this.#seats[row];
+      // an idle row writes behind what its tape has cached, where the next real token will be written over it
+      lengths[row] = seat ? seat.cached.length : 0;
+      if (!seat?.live) continue;
+      ids[row] = tokenAt(seat.live, seat.live.fed);
+      const { temperature } = seat.live.request;
+      if (temperature > 0) inverseTemperature[row] = 1 / temperature;
+    }
+    const logprobs = new Float32Array(rows * vocabSize);
+    const probabilities = new Float32Array(rows * vocabSize);
+    const { inputs, outputs } = this.#cache.tensors(0, rows);
+    await this.#decode.run(
+      {
+        ...this.#weights(),
+        ...this.#tables,
+        ...inputs,
+        [decodeNames.ids]: { data: ids, shape: [rows, 1] },
+        [decodeNames.lengths]: { data: lengths, shape: [rows] },
+        [decodeNames.longest]: { data: Int32Array.of(Math.max(...lengths) + 1), shape: [1] },
+        [decodeNames.inverseTemperature]: { data: inverseTemperature, shape: [rows, 1] },
+      },
+      {
+        ...outputs,
+        [decodeNames.logprobs]: { data: logprobs, shape: [rows, vocabSize] },
+        [decodeNames.probabilities]: { data: probabilities, shape: [rows, vocabSize] },
+      },
+    );
+    this.stats.steps++;
+    for (let row = 0; row < rows; row++) {
+      const seat = this.#seats[row];
+      if (!seat?.live) continue;
+      const range = [row * vocabSize, (row + 1) * vocabSize] as const;
+      this.#advance(row, seat, { logprobs: logprobs.subarray(...range), probabilities: probabilities.subarray(...range) });
+    }
+  }
+
+  /** One token of a sequence was fed: sample the next if it was the last of the tape. */
+  #advance(slot: number, seat: Seat, next: { readonly logprobs: Float32Array; readonly probabilities: Float32Array }): void {
+    const live = seat.live!;
+    const { request, tokens, logprobs } = live;
+    const token = tokenAt(live, live.fed);
+    live.fed++;
+    seat.cached = Int32Array.of(...seat.cached, token);
+    const position = request.tokens.length + tokens.length;
+    if (live.fed < position) return;
+    const { seed, step, question, sibling, turn } = request.key;
+    const draw = request.temperature === 0 ? 0 : uniform([seed, "sample", step, question, sibling, turn, position]);
+    const picked = pickToken(request.temperature === 0 ? next.logprobs : next.probabilities, request, draw);
+    if (picked < 0 || !Number.isFinite(next.logprobs[picked]!)) {
+      this.#finish(slot, new EngineError(`the policy's distribution at position ${position} is not finite`));
+      return;
+    }
+    tokens.push(picked);
+    logprobs.push(next.logprobs[picked]!);
+    this.stats.decodedTokens++;
+    const stopped = request.stop.tokens.includes(picked) || live.stops.push(this.#options.bytesOf(picked));
+    const isFull = position + 1 >= this.#options.contextLength;
+    if (stopped || tokens.length >= request.maxTokens || isFull) {
+      this.#finish(slot, {
+        tokens: Int32Array.from(tokens),
+        logprobs: Float32Array.from(logprobs),
+        ended: stopped ? "stop" : "length",
+      });
+    }
+  }
+
+  #finish(slot: number, result: Sample | Error): void {
+    const seat = this.#seats[slot]!;
+    const { done } = seat.live!;
+    seat.live = undefined;
+    if (result instanceof Error) this.#seats[slot] = undefined;
+    done(result);
+  }
+
+  #weights(): Record<string, Tensor> {
+    return Object.fromEntries(this.#options.weights);
+  }
+}
+
+const tapeOf = ({ seed, step, question, sibling }: SampleKey) => `${seed}/${step}/${question}/${sibling}`;
+
+const tokenAt = ({ request, tokens }: Live, position: number): number =>
+  position < request.tokens.length ? request.tokens[position]! : tokens[position - request.tokens.length]!;
+
+function isPrefix(start: Int32Array, whole: Int32Array): boolean {
+  return start.length < whole.length && start.every((id, i) => id === whole[i]);
+}
+
+/** Whether a seat's first append was exactly these tokens: then the cache holds the same bits. */
+function opensWith(seat: Seat, body: Int32Array): boolean {
+  return body.length >= MIN_ROWS && seat.opening === body.length && seat.cached.length >= body.length && body.every((id, i) => id === seat.cached[i]);
 }
