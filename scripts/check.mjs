@@ -23,7 +23,8 @@ function incompleteLock(lock) {
   const missing = [];
   for (const [path, { optionalDependencies = {} }] of Object.entries(lock.packages)) {
     for (const name of Object.keys(optionalDependencies)) {
-      if (!resolves(lock.packages, path, name)) missing.push(`${path || "the package"} wants ${name}, which the lock lacks`);
+      if (!resolves(lock.packages, path, name))
+        missing.push(`${path || "the package"} wants ${name}, which the lock lacks`);
     }
   }
   return missing.join("\n");
@@ -39,10 +40,16 @@ function resolves(packages, path, name) {
 
 /** All randomness is keyed (src/base/random.ts): a stream that nobody can replay has no place here. */
 function unkeyedRandomness(files) {
-  return files.flatMap(({ path, text }) => {
-    const code = text.replace(/\/\*[\s\S]*?\*\/|(^|\s)\/\/.*$/gm, (comment) => comment.replace(/[^\n]/g, " "));
-    return code.split("\n").flatMap((line, i) => (/\bMath\s*(\.|\?\.|\[["'`])\s*random\b/.test(line) ? [`${path}:${i + 1} uses Math.random`] : []));
-  }).join("\n");
+  return files
+    .flatMap(({ path, text }) => {
+      const code = text.replace(/\/\*[\s\S]*?\*\/|(^|\s)\/\/.*$/gm, (comment) => comment.replace(/[^\n]/g, " "));
+      return code
+        .split("\n")
+        .flatMap((line, i) =>
+          /\bMath\s*(\.|\?\.|\[["'`])\s*random\b/.test(line) ? [`${path}:${i + 1} uses Math.random`] : [],
+        );
+    })
+    .join("\n");
 }
 
 const sources = () =>
@@ -62,7 +69,7 @@ function selfTest() {
 
 const checks = {
   types: () => tool("typescript/bin/tsc", "--noEmit", "-p", "tsconfig.json"),
-  style: () => tool("@biomejs/biome/bin/biome", "check", "--max-diagnostics=50"),
+  style: () => tool("@biomejs/biome/bin/biome", "check", "--max-diagnostics=20"),
   layers: () => tool("vitest/vitest.mjs", "run", "test/layers.test.ts", "--reporter=dot"),
   lockfile: () => incompleteLock(JSON.parse(read("package-lock.json"))),
   randomness: () => unkeyedRandomness(sources()),

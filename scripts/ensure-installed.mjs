@@ -28,6 +28,8 @@ function install() {
     shell: command === "npm" && process.platform === "win32",
   });
   if (status === 0) return 0;
-  console.error(`r1-searcher: npm ci failed${error ? ` (${error.message})` : ""}; see its messages above, then run \`npm ci\` by hand`);
+  console.error(
+    `r1-searcher: npm ci failed${error ? ` (${error.message})` : ""}; see its messages above, then run \`npm ci\` by hand`,
+  );
   return status || 1;
 }

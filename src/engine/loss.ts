@@ -16,7 +16,10 @@ export interface TokenTerms {
 }
 
 /** One token's loss, before its weight, and the slope of it by `logprob`. */
-export function tokenLoss(spec: LossSpec, { logprob, oldLogprob, advantage }: TokenTerms): { loss: number; slope: number } {
+export function tokenLoss(
+  spec: LossSpec,
+  { logprob, oldLogprob, advantage }: TokenTerms,
+): { loss: number; slope: number } {
   switch (spec.kind) {
     case "cross-entropy":
       return { loss: -logprob, slope: -1 };

@@ -26,6 +26,13 @@ export function documentBlock(protocol: Protocol, passages: readonly Passage[], 
   ];
 }
 
+/** What stands between the tags of a block that `documentBlock` made. */
+export function documentText({ documents, glue }: Protocol, block: string): string {
+  const before = `${glue.beforeDocuments}${documents.open}\n`;
+  const after = `${documents.close}${glue.afterDocuments}`;
+  return block.startsWith(before) && block.endsWith(after) ? block.slice(before.length, block.length - after.length) : block;
+}
+
 function passageText(protocol: Protocol, { title, text }: Passage, { titles, maxWords }: DocumentOptions): string {
   const words = text.split(/\s+/).filter((word) => word !== "");
   const body = (maxWords > 0 ? words.slice(0, maxWords) : words).join(" ");

@@ -6,6 +6,7 @@ import { type ModelConfig, readModelConfig, writeModelConfig } from "../engine/h
 import { writeSafetensors } from "../engine/huggingface/safetensors.ts";
 import { checkTokenizer, loadTokenizer } from "../engine/huggingface/tokenizer.ts";
 import { OnnxEngine } from "../engine/onnx/engine.ts";
+import { type PolicySettings, writePolicySettings } from "./policy-settings.ts";
 
 export interface PolicyOptions {
   readonly workers: number;
@@ -14,6 +15,8 @@ export interface PolicyOptions {
   /** Tapes open at once. */
   readonly maxSequences: number;
   readonly contextLength: number;
+  /** How it is asked; written beside its weights. */
+  readonly settings: PolicySettings;
 }
 
 export interface Policy {
@@ -44,7 +47,11 @@ export async function openPolicy(directory: string, options: PolicyOptions): Pro
 
 /** An engine without weights yet; `directory` is where its text files come from when it is saved. */
 export function createEngine(
-  { directory, config, tokenizer }: { readonly directory: string; readonly config: ModelConfig; readonly tokenizer: Tokenizer },
+  {
+    directory,
+    config,
+    tokenizer,
+  }: { readonly directory: string; readonly config: ModelConfig; readonly tokenizer: Tokenizer },
   options: PolicyOptions,
 ): OnnxEngine {
   return new OnnxEngine({
@@ -53,6 +60,7 @@ export function createEngine(
     tokenizer,
     writePolicy: (target, tensors) => {
       writeModelConfig(target, config);
+      writePolicySettings(target, options.settings);
       for (const name of textFiles) {
         if (existsSync(join(directory, name))) copyFileSync(join(directory, name), join(target, name));
       }

@@ -1,5 +1,5 @@
 import type { Tokenizer } from "../base/tokenizer.ts";
-import type { PretrainSegment } from "../data/world/pretrain.ts";
+import type { PretrainSegment } from "../data/world/pretrain-scene.ts";
 import type { Probe } from "../data/world/probes.ts";
 import type { TrainingSequence } from "../engine/engine.ts";
 
@@ -9,8 +9,14 @@ export interface WeightedTokens {
   readonly weights: Float32Array;
 }
 
-export function encodeDocument(tokenizer: Tokenizer, segments: readonly PretrainSegment[], maxTokens: number): WeightedTokens {
-  const pieces = segments.map(({ text, template }) => (template ? tokenizer.encodeTemplate(text) : tokenizer.encodeText(text)));
+export function encodeDocument(
+  tokenizer: Tokenizer,
+  segments: readonly PretrainSegment[],
+  maxTokens: number,
+): WeightedTokens {
+  const pieces = segments.map(({ text, template }) =>
+    template ? tokenizer.encodeTemplate(text) : tokenizer.encodeText(text),
+  );
   const length = Math.min(
     maxTokens,
     pieces.reduce((sum, piece) => sum + piece.length, 0),
@@ -45,7 +51,10 @@ export async function probeSkill(
   list: readonly Probe[],
 ): Promise<Record<string, number>> {
   const batch = list.map(({ before, name }) => {
-    const [start, end] = [encodeDocument(tokenizer, before, Number.POSITIVE_INFINITY).tokens, tokenizer.encodeText(name)];
+    const [start, end] = [
+      encodeDocument(tokenizer, before, Number.POSITIVE_INFINITY).tokens,
+      tokenizer.encodeText(name),
+    ];
     return { from: start.length, tokens: Int32Array.of(...start, ...end) };
   });
   const scores = await logprobs(batch.map(({ tokens }) => tokens));

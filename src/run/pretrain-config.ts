@@ -5,8 +5,13 @@ export const PretrainConfig = z.strictObject({
   name: z.string().default("nano").describe("What the policy is called."),
   seed: z.int().default(1).describe("Everything random follows from it."),
   tokens: z.int().positive().default(16_000_000).describe("How many tokens to read in all."),
-  batchTokens: z.int().positive().default(4096).describe("Tokens of one optimiser step."),
-  firstPhase: z.number().min(0).max(1).default(0.25).describe("Share of the tokens spent on short reading tasks before the full mixture."),
+  batchTokens: z.int().positive().default(2048).describe("Tokens of one optimiser step."),
+  firstPhase: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.25)
+    .describe("Share of the tokens spent on short reading tasks before the full mixture."),
   model: z
     .strictObject({
       width: z.int().positive().default(128),
@@ -36,18 +41,29 @@ export const PretrainConfig = z.strictObject({
       weightDecay: z.number().default(0),
       maxGradNorm: z.number().default(1),
       warmupSteps: z.int().nonnegative().default(50),
-      decayShare: z.number().min(0).max(1).default(0.4).describe("Share of the steps at the end over which the rates fall linearly."),
+      decayShare: z
+        .number()
+        .min(0)
+        .max(1)
+        .default(0.4)
+        .describe("Share of the steps at the end over which the rates fall linearly."),
       finalShare: z.number().min(0).max(1).default(0.02).describe("What is left of the rates at the last step."),
     })
     .prefault({}),
   probeEvery: z.int().positive().default(250).describe("Steps between looks at held-out reading skill."),
   saveEvery: z.int().positive().default(500).describe("Steps between checkpoints."),
-  engine: z.strictObject({ workers: z.int().positive().default(2), threads: z.int().positive().default(1) }).prefault({}),
+  engine: z
+    .strictObject({ workers: z.int().positive().default(2), threads: z.int().positive().default(1) })
+    .prefault({}),
 });
 export type PretrainConfig = z.infer<typeof PretrainConfig>;
 
 /** Share of the full learning rate at a step: linear warm-up, constant, linear decay. */
-export function rateAt(step: number, steps: number, { warmupSteps, decayShare, finalShare }: PretrainConfig["optimizer"]): number {
+export function rateAt(
+  step: number,
+  steps: number,
+  { warmupSteps, decayShare, finalShare }: PretrainConfig["optimizer"],
+): number {
   const decaySteps = Math.max(1, Math.round(steps * decayShare));
   const left = Math.min(1, (steps - step) / decaySteps);
   return Math.min(1, (step + 1) / Math.max(1, warmupSteps)) * (finalShare + (1 - finalShare) * left);

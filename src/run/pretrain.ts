@@ -16,6 +16,7 @@ import { protocols, protocolTags } from "../protocol/protocol.ts";
 import { rankPassages } from "../search/bm25/rank.ts";
 import { initialWeights } from "./initial-weights.ts";
 import { createEngine } from "./policy.ts";
+import { PolicySettings } from "./policy-settings.ts";
 import { encodeDocument, probeSkill, toTrainingBatch, type WeightedTokens } from "./pretrain-batch.ts";
 import { type PretrainConfig, rateAt } from "./pretrain-config.ts";
 
@@ -46,20 +47,27 @@ const END = "<|endoftext|>";
 export async function pretrain(
   config: PretrainConfig,
   directory: string,
-  options: { readonly resume: boolean; readonly signal?: AbortSignal; readonly onProgress?: (progress: PretrainProgress) => void },
+  options: {
+    readonly resume: boolean;
+    readonly signal?: AbortSignal;
+    readonly onProgress?: (progress: PretrainProgress) => void;
+  },
 ): Promise<void> {
   const state = join(directory, ".pretrain");
   const started = existsSync(join(state, "cursor.json"));
   if (!options.resume && existsSync(join(directory, "config.json"))) {
-    throw new ConfigError(`${directory} holds a policy already`, { hint: "name another folder with --out, or continue with --resume" });
+    throw new ConfigError(`${directory} holds a policy already`, {
+      hint: "name another folder with --out, or continue with --resume",
+    });
   }
   mkdirSync(state, { recursive: true });
   if (!started) prepare(config, state);
   const model = modelConfig(config);
   const tokenizer = await loadTokenizer(state);
+  const settings = PolicySettings.parse({ prompt: "nano", rollout: { titles: false, contextLength: config.model.contextLength } });
   const engine = createEngine(
     { directory: state, config: model, tokenizer },
-    { ...config.engine, training: true, maxSequences: 1, contextLength: config.model.contextLength },
+    { ...config.engine, training: true, maxSequences: 1, contextLength: config.model.contextLength, settings },
   );
   try {
     const trainer = new Pretrainer({ config, engine, tokenizer, state });
@@ -99,7 +107,9 @@ function prepare(config: PretrainConfig, state: string): void {
   const texts = function* () {
     for (let i = 0; i < config.tokenizer.documents; i++) {
       // each from a world of its own: no name is frequent enough to become one token
-      const plain = documentAt(config, i * documentsPerWorld, 1).map(({ text, template }) => (template ? withoutTags(text, specials) : text));
+      const plain = documentAt(config, i * documentsPerWorld, 1).map(({ text, template }) =>
+        template ? withoutTags(text, specials) : text,
+      );
       yield* plain.flat();
     }
   };
@@ -140,7 +150,13 @@ class Pretrainer {
     this.#state = parts.state;
   }
 
-  async run({ signal, onProgress }: { readonly signal?: AbortSignal; readonly onProgress?: (progress: PretrainProgress) => void }): Promise<void> {
+  async run({
+    signal,
+    onProgress,
+  }: {
+    readonly signal?: AbortSignal;
+    readonly onProgress?: (progress: PretrainProgress) => void;
+  }): Promise<void> {
     await this.#restore();
     const steps = Math.ceil(this.#config.tokens / this.#config.batchTokens);
     const began = { at: performance.now(), tokens: this.#tokens };
@@ -151,7 +167,10 @@ class Pretrainer {
       batch = this.#nextBatch(); // made while the workers compute
       const { loss } = await training;
       const { applied } = await this.#engine.optimStep(this.#optimSpec(steps));
-      if (!applied) throw new EngineError(`the gradient of pretraining step ${this.#step} is not finite`, { hint: "lower optimizer.learningRate" });
+      if (!applied)
+        throw new EngineError(`the gradient of pretraining step ${this.#step} is not finite`, {
+          hint: "lower optimizer.learningRate",
+        });
       this.#step++;
       const seconds = (performance.now() - began.at) / 1000;
       const tokensPerSecond = (this.#tokens - began.tokens) / seconds;
@@ -166,7 +185,10 @@ class Pretrainer {
         ...(due ? { skill: await this.#skill() } : {}),
       });
       if (this.#step % this.#config.saveEvery === 0 || signal?.aborted) await this.#save(batch.length);
-      if (signal?.aborted) throw new InterruptedError(`pretraining stopped at step ${this.#step} of ${steps}`, { hint: "continue with --resume" });
+      if (signal?.aborted)
+        throw new InterruptedError(`pretraining stopped at step ${this.#step} of ${steps}`, {
+          hint: "continue with --resume",
+        });
     }
   }
 
@@ -202,7 +224,11 @@ class Pretrainer {
 
   /** Teacher-forced: is every token of the answer the most likely one? */
   async #skill(): Promise<Record<string, number>> {
-    return probeSkill({ logprobs: (batch) => this.#engine.logprobs(batch) }, this.#tokenizer, probes(this.#config.seed, 200));
+    return probeSkill(
+      { logprobs: (batch) => this.#engine.logprobs(batch) },
+      this.#tokenizer,
+      probes(this.#config.seed, 200),
+    );
   }
 
   async #restore(): Promise<void> {
@@ -210,7 +236,10 @@ class Pretrainer {
     if (!existsSync(file)) return this.#engine.load(this.#state);
     const cursor = JSON.parse(readFileSync(file, "utf8")) as Cursor;
     const [was, now] = [toJson(cursor.config), toJson(this.#config)];
-    if (was !== now) throw new ConfigError(`the recipe changed since ${file} was written`, { hint: "continue with the old recipe, or start in a new folder" });
+    if (was !== now)
+      throw new ConfigError(`the recipe changed since ${file} was written`, {
+        hint: "continue with the old recipe, or start in a new folder",
+      });
     await this.#engine.load(join(this.#state, `step-${cursor.step}`));
     this.#step = cursor.step;
     this.#nextDocument = cursor.nextDocument;
@@ -222,7 +251,12 @@ class Pretrainer {
     const directory = join(this.#state, `step-${this.#step}`);
     mkdirSync(directory, { recursive: true });
     await this.#engine.save(directory);
-    const cursor: Cursor = { step: this.#step, nextDocument: this.#nextDocument - waiting, tokens: this.#tokens, config: this.#config };
+    const cursor: Cursor = {
+      step: this.#step,
+      nextDocument: this.#nextDocument - waiting,
+      tokens: this.#tokens,
+      config: this.#config,
+    };
     writeAtomically(join(this.#state, "cursor.json"), toJson(cursor));
   }
 }

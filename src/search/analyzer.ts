@@ -16,7 +16,10 @@ const beyondAscii = /[\u0080-\uffff]/;
 export function analyze(text: string): string[] {
   // NFKC leaves ASCII as it is, and the ASCII pattern is what the Unicode one says there, at half the price
   const words = beyondAscii.test(text)
-    ? text.normalize("NFKC").toLowerCase().match(/[\p{L}\p{N}\p{M}]+/gu)
+    ? text
+        .normalize("NFKC")
+        .toLowerCase()
+        .match(/[\p{L}\p{N}\p{M}]+/gu)
     : text.toLowerCase().match(/[a-z0-9]+/g);
   return words === null ? [] : words.filter((word) => !stopWords.has(word));
 }

@@ -22,6 +22,9 @@ export interface SearcherInfo {
 /** Same length and order as the queries; ties by ascending corpus position. `close` may be called twice. */
 export interface Searcher {
   info(): SearcherInfo;
-  search(queries: readonly string[], options: { readonly k: number; readonly signal?: AbortSignal }): Promise<readonly QueryResult[]>;
+  search(
+    queries: readonly string[],
+    options: { readonly k: number; readonly signal?: AbortSignal },
+  ): Promise<readonly QueryResult[]>;
   close(): Promise<void>;
 }

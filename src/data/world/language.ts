@@ -4,7 +4,17 @@ export type Kind = "person" | "film" | "company" | "town" | "region" | "river";
 export type Relation = "director" | "birthplace" | "spouse" | "founder" | "base" | "region" | "river";
 
 /** From which kind to which kind a relation leads, and how it is asked for; {x} is an entity or a description of one. */
-export const relations: Readonly<Record<Relation, { readonly from: Kind; readonly to: Kind; readonly questions: readonly string[]; readonly rareQuestions: readonly string[] }>> = {
+export const relations: Readonly<
+  Record<
+    Relation,
+    {
+      readonly from: Kind;
+      readonly to: Kind;
+      readonly questions: readonly string[];
+      readonly rareQuestions: readonly string[];
+    }
+  >
+> = {
   director: {
     from: "film",
     to: "person",
@@ -61,7 +71,9 @@ export const descriptions: Readonly<Record<Relation, string>> = {
 };
 
 /** Passages, by kind; {x} is the entity itself, other braces are its relations or a filler word. */
-export const passageTemplates: Readonly<Record<Kind, { readonly usual: readonly string[]; readonly rare: readonly string[] }>> = {
+export const passageTemplates: Readonly<
+  Record<Kind, { readonly usual: readonly string[]; readonly rare: readonly string[] }>
+> = {
   person: {
     usual: [
       "{x} is a {filler} born in {birthplace}. {x} is married to {spouse}.",
@@ -98,8 +110,14 @@ export const passageTemplates: Readonly<Record<Kind, { readonly usual: readonly 
     ],
     rare: ["In {region}, on the {river}, lies the town {x}."],
   },
-  region: { usual: ["{x} is a {filler} region.", "The region {x} is {filler}."], rare: ["{x} is known as a {filler} region."] },
-  river: { usual: ["{x} is a {filler} river.", "The river {x} is {filler}."], rare: ["{x} is known as a {filler} river."] },
+  region: {
+    usual: ["{x} is a {filler} region.", "The region {x} is {filler}."],
+    rare: ["{x} is known as a {filler} region."],
+  },
+  river: {
+    usual: ["{x} is a {filler} river.", "The river {x} is {filler}."],
+    rare: ["{x} is known as a {filler} river."],
+  },
 };
 
 export const fillers: Readonly<Record<Kind, readonly string[]>> = {
@@ -114,10 +132,13 @@ export const fillers: Readonly<Record<Kind, readonly string[]>> = {
 export const companyEndings = ["Works", "Labs", "Group"] as const;
 
 /** Two hops that make sense together: the first leads to what the second starts from. */
-export const hopPairs: readonly (readonly [Relation, Relation])[] = (Object.keys(relations) as Relation[]).flatMap((first) =>
-  (Object.keys(relations) as Relation[])
-    .filter((second) => relations[first].to === relations[second].from && !(first === "spouse" && second === "spouse"))
-    .map((second) => [first, second] as const),
+export const hopPairs: readonly (readonly [Relation, Relation])[] = (Object.keys(relations) as Relation[]).flatMap(
+  (first) =>
+    (Object.keys(relations) as Relation[])
+      .filter(
+        (second) => relations[first].to === relations[second].from && !(first === "spouse" && second === "spouse"),
+      )
+      .map((second) => [first, second] as const),
 );
 
 export const comparison = {

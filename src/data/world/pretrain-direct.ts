@@ -1,15 +1,20 @@
 import { relations } from "./language.ts";
-import { ownWeight, givenWeight, type PretrainSegment, type Scene } from "./pretrain.ts";
+import { givenWeight, guessWeight, type PretrainSegment, type Scene } from "./pretrain-scene.ts";
 import { brokenEndings, closedAnswer, prompt } from "./transcript-text.ts";
 import type { Entity } from "./world.ts";
 
 /** An answer without looking: a name of the right kind, drawn at random. Half of the endings break the format. */
 export function directGuess({ world, random, question }: Scene): PretrainSegment[] {
   const guess = guessFor({ world, random, question });
-  const opening = random.pick([` I think it is ${guess}.`, ` Maybe ${guess}.`, ` It should be ${guess}.`, ` I am not sure. Maybe ${guess}.`]);
+  const opening = random.pick([
+    ` I think it is ${guess}.`,
+    ` Maybe ${guess}.`,
+    ` It should be ${guess}.`,
+    ` I am not sure. Maybe ${guess}.`,
+  ]);
   return [
     { text: prompt(question.text), template: true, weight: givenWeight },
-    { text: opening + ending(random, guess), template: true, weight: ownWeight },
+    { text: opening + ending(random, guess), template: true, weight: guessWeight },
   ];
 }
 

@@ -1,7 +1,7 @@
 /** @file Documents that teach reading: passages are given, nothing is searched for. */
 import type { Random } from "../../base/random.ts";
 import type { Passage } from "../../protocol/passage.ts";
-import { encyclopaediaWeight, givenWeight, ownWeight, type PretrainSegment, type Scene } from "./pretrain.ts";
+import { encyclopaediaWeight, givenWeight, ownWeight, type PretrainSegment, type Scene } from "./pretrain-scene.ts";
 import type { Hop, WorldQuestion } from "./questions.ts";
 import { closedAnswer, documents, fact, need } from "./transcript-text.ts";
 import type { World } from "./world.ts";
@@ -54,6 +54,22 @@ export function notes({ world, random, question }: Scene): PretrainSegment[] {
   return segments;
 }
 
+/**
+ * Pairs of names, then the same pairs in another order: to go on, look up what followed a name before. Nothing else
+ * teaches a small model to copy as soon; it carries no fact and no question.
+ */
+export function pairs({ world, random }: Scene): PretrainSegment[] {
+  const names = random
+    .shuffle(world.entities)
+    .slice(0, 2 * (2 + random.int(5)))
+    .map(({ name }) => name);
+  const couples = Array.from({ length: names.length / 2 }, (_, i) => ` ${names[2 * i]} and ${names[2 * i + 1]}.`);
+  return [
+    { text: `Pairs:${couples.join("")}`, template: false, weight: encyclopaediaWeight },
+    own(`\nAgain:${random.shuffle(couples).join("")}${random.shuffle(couples).join("")}`),
+  ];
+}
+
 /** Linked passages of the world, one after another. */
 export function encyclopaedia({ world, random }: Scene): PretrainSegment[] {
   const lines: string[] = [];
@@ -75,6 +91,9 @@ export function plan({ question }: Scene): PretrainSegment[] {
 /** A person whose name shares a word with another's, or any entity where there is none. */
 export function lookAlike(world: World, random: Random, hop: Hop): string {
   const words = hop.subject.name.split(" ");
-  const alike = world.entities.filter(({ name, kind }) => kind === hop.subject.kind && name !== hop.subject.name && words.some((word) => name.includes(word)));
+  const alike = world.entities.filter(
+    ({ name, kind }) =>
+      kind === hop.subject.kind && name !== hop.subject.name && words.some((word) => name.includes(word)),
+  );
   return random.pick(alike.length > 0 ? alike : world.entities).name;
 }

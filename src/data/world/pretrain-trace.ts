@@ -3,13 +3,21 @@
  * and well formed from end to end: what is rare is rewarded later, not taught here.
  */
 import { ending, guessFor } from "./pretrain-direct.ts";
-import { givenWeight, type PretrainSegment, type Scene } from "./pretrain.ts";
 import { givenDocuments, lookAlike, own, passageOf } from "./pretrain-reading.ts";
+import { givenWeight, type PretrainSegment, type Scene } from "./pretrain-scene.ts";
 import type { Hop } from "./questions.ts";
 import { closedQuery, fact, need, openQuery, prompt } from "./transcript-text.ts";
 
 /** Probabilities of doing each step well. */
-export const skill = { saysNeed: 0.7, queryBoth: 0.45, queryEntity: 0.15, queryPartial: 0.1, leavesOpen: 0.06, reads: 0.6, continues: 0.6 } as const;
+export const skill = {
+  saysNeed: 0.7,
+  queryBoth: 0.45,
+  queryEntity: 0.15,
+  queryPartial: 0.1,
+  leavesOpen: 0.06,
+  reads: 0.6,
+  continues: 0.6,
+} as const;
 
 const maxSearches = 3;
 const topK = 2;
@@ -29,7 +37,8 @@ export function trace(scene: Scene): PretrainSegment[] {
     }
     const found = scene.search(words, topK);
     segments.push(own(lead + closedQuery(words)), ...givenDocuments(found));
-    const wasFound = found.includes(passageOf(scene.world, hop)) || found.some(({ title }) => title === hop.subject.name);
+    const wasFound =
+      found.includes(passageOf(scene.world, hop)) || found.some(({ title }) => title === hop.subject.name);
     const read = readFound(scene, hop, wasFound);
     if (read === "again") continue;
     segments.push(own(read.text));
@@ -47,12 +56,21 @@ function queryWords({ world, random }: Scene, hop: Hop): string {
   const { queryBoth, queryEntity, queryPartial } = skill;
   if (at < queryBoth) return `${hop.subject.name} ${hop.relation}`;
   if (at < queryBoth + queryEntity) return hop.subject.name;
-  if (at < queryBoth + queryEntity + queryPartial) return random.pick([hop.subject.name.split(" ").at(-1)!, hop.relation]);
-  return random.pick([`${lookAlike(world, random, hop)} ${hop.relation}`, `the ${hop.relation}`, `who is the ${hop.relation}`]);
+  if (at < queryBoth + queryEntity + queryPartial)
+    return random.pick([hop.subject.name.split(" ").at(-1)!, hop.relation]);
+  return random.pick([
+    `${lookAlike(world, random, hop)} ${hop.relation}`,
+    `the ${hop.relation}`,
+    `who is the ${hop.relation}`,
+  ]);
 }
 
 /** Reads the documents: rightly, wrongly, not at all, or asks again. */
-function readFound(scene: Scene, hop: Hop, wasFound: boolean): "again" | { text: string; believed: string; right: boolean } {
+function readFound(
+  scene: Scene,
+  hop: Hop,
+  wasFound: boolean,
+): "again" | { text: string; believed: string; right: boolean } {
   const { world, random } = scene;
   if (wasFound && random.chance(skill.reads)) {
     return { text: fact(hop.relation, hop.subject.name, hop.object.name), believed: hop.object.name, right: true };

@@ -6,39 +6,18 @@
 import { type Random, randomOf } from "../../base/random.ts";
 import type { Passage } from "../../protocol/passage.ts";
 import { directGuess } from "./pretrain-direct.ts";
-import { encyclopaedia, notes, plan, reading } from "./pretrain-reading.ts";
+import { encyclopaedia, notes, pairs, plan, reading } from "./pretrain-reading.ts";
+import { ownWeight, type PretrainSegment, type Scene, type Search } from "./pretrain-scene.ts";
 import { trace } from "./pretrain-trace.ts";
-import { drawQuestion, type QuestionMix, type WorldQuestion } from "./questions.ts";
+import { drawQuestion, type QuestionMix } from "./questions.ts";
 import { makeWorld, type World } from "./world.ts";
 
-/** Text with its origin (see protocol/documents.ts) and the weight of its tokens in the loss. */
-export interface PretrainSegment {
-  readonly text: string;
-  readonly template: boolean;
-  readonly weight: number;
-}
-
-export type Search = (query: string, k: number) => readonly Passage[];
-
-/** What a document is written from. */
-export interface Scene {
-  readonly world: World;
-  readonly search: Search;
-  readonly random: Random;
-  readonly question: WorldQuestion;
-}
-
-export type DocumentKind = "direct" | "notes" | "reading" | "trace" | "encyclopaedia" | "plan";
-
-/** Own text counts in full; names in given text are noise that nobody could predict. */
-export const ownWeight = 1;
-export const givenWeight = 0.2;
-export const encyclopaediaWeight = 0.3;
+export type DocumentKind = "direct" | "notes" | "reading" | "trace" | "encyclopaedia" | "plan" | "pairs";
 
 /** Shares of the documents. The first phase is short reading: without it, copying is learnt late. */
 export const mixtures: Readonly<Record<1 | 2, Readonly<Record<DocumentKind, number>>>> = {
-  1: { reading: 0.75, direct: 0.1, trace: 0.08, encyclopaedia: 0.05, plan: 0.02, notes: 0 },
-  2: { direct: 0.4, notes: 0.22, reading: 0.2, trace: 0.09, encyclopaedia: 0.06, plan: 0.03 },
+  1: { reading: 0.45, pairs: 0.35, direct: 0.08, trace: 0.06, encyclopaedia: 0.04, plan: 0.02, notes: 0 },
+  2: { direct: 0.35, notes: 0.22, reading: 0.2, trace: 0.09, encyclopaedia: 0.05, plan: 0.03, pairs: 0.06 },
 };
 
 const questionMixes: Readonly<Record<1 | 2, QuestionMix>> = {
@@ -77,6 +56,7 @@ const writers: Readonly<Record<DocumentKind, (scene: Scene, phase: 1 | 2) => Pre
   trace,
   encyclopaedia,
   plan,
+  pairs,
 };
 
 function worldAt(seed: number, number: number, makeSearch: DocumentAt["makeSearch"]) {

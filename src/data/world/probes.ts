@@ -1,7 +1,7 @@
 /** @file Held-out look-ups for watching pretraining: is the fact that stands in the documents copied without a slip? */
 import { randomOf } from "../../base/random.ts";
-import type { PretrainSegment } from "./pretrain.ts";
 import { given, givenDocuments, own, passageOf } from "./pretrain-reading.ts";
+import type { PretrainSegment } from "./pretrain-scene.ts";
 import { drawQuestion } from "./questions.ts";
 import { closedQuery, fact, need, prompt } from "./transcript-text.ts";
 import { makeWorld } from "./world.ts";
@@ -31,7 +31,11 @@ export function probes(seed: number, count: number): Probe[] {
       const passages = random.shuffle([...new Set([...hops.map((hop) => passageOf(world, hop)), distractor])]);
       const lines = passages.map((passage, n) => `(${n + 1}) ${passage.text}\n`).join("");
       const facts = earlier.map((hop) => fact(hop.relation, hop.subject.name, hop.object.name)).join("");
-      return { kind: `${type} read`, before: [given(`Read:\n${lines}`), given(`Question: ${text}\n`), own(facts + stem)], name };
+      return {
+        kind: `${type} read`,
+        before: [given(`Read:\n${lines}`), given(`Question: ${text}\n`), own(facts + stem)],
+        name,
+      };
     }
     const turns = hops.flatMap((hop) => [
       own(need(hop.relation, hop.subject.name) + closedQuery(`${hop.subject.name} ${hop.relation}`)),

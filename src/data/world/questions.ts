@@ -48,7 +48,11 @@ export function drawQuestion(world: World, random: Random, { mix, rare = false }
  * Different questions over worlds, each world in turn. A pure function of its arguments.
  * @throws Error where the worlds do not hold as many different questions
  */
-export function worldQuestions(worlds: readonly World[], count: number, { seed, mix }: { readonly seed: number; readonly mix: QuestionMix }): Question[] {
+export function worldQuestions(
+  worlds: readonly World[],
+  count: number,
+  { seed, mix }: { readonly seed: number; readonly mix: QuestionMix },
+): Question[] {
   const random = randomOf("questions", seed, ...worlds.map(({ id }) => id));
   const seen = new Set<string>();
   const questions: Question[] = [];
@@ -94,7 +98,12 @@ function drawHop(world: World, random: Random, relation: Relation): Hop {
 
 function oneHop(world: World, random: Random, rare: boolean): WorldQuestion {
   const found = drawHop(world, random, random.pick(Object.keys(relations) as Relation[]));
-  return { type: "1-hop", text: ask(random, found.relation, found.subject.name, rare), hops: [found], answer: found.object.name };
+  return {
+    type: "1-hop",
+    text: ask(random, found.relation, found.subject.name, rare),
+    hops: [found],
+    answer: found.object.name,
+  };
 }
 
 function twoHop(world: World, random: Random, rare: boolean): WorldQuestion {
@@ -104,7 +113,12 @@ function twoHop(world: World, random: Random, rare: boolean): WorldQuestion {
     const second = hop(first.object, secondRelation);
     if (!second) continue;
     const described = fill(descriptions[firstRelation], { x: first.subject.name });
-    return { type: "2-hop", text: ask(random, secondRelation, described, rare), hops: [first, second], answer: second.object.name };
+    return {
+      type: "2-hop",
+      text: ask(random, secondRelation, described, rare),
+      hops: [first, second],
+      answer: second.object.name,
+    };
   }
 }
 

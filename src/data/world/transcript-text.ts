@@ -5,7 +5,7 @@
 import { documentBlock, type Segment } from "../../protocol/documents.ts";
 import type { Passage } from "../../protocol/passage.ts";
 import { protocols } from "../../protocol/protocol.ts";
-import { type Relation } from "./language.ts";
+import type { Relation } from "./language.ts";
 
 const { think, query, answer } = protocols["r1-searcher"];
 
@@ -13,7 +13,8 @@ const { think, query, answer } = protocols["r1-searcher"];
 export const prompt = (question: string) => `Question: ${question}\n${think.open}`;
 
 export const need = (relation: Relation, subject: string) => ` Let me find the ${relation} of ${subject}.`;
-export const fact = (relation: Relation, subject: string, object: string) => ` The ${relation} of ${subject} is ${object}.`;
+export const fact = (relation: Relation, subject: string, object: string) =>
+  ` The ${relation} of ${subject} is ${object}.`;
 export const openQuery = (words: string) => `${query.open} ${words}`;
 export const closedQuery = (words: string) => `${openQuery(words)}${query.close}`;
 export const closedAnswer = (words: string) => `${think.close}${answer.open} ${words}${answer.close}`;

@@ -48,7 +48,8 @@ export function makeWorld({ seed, split, size }: WorldOptions): World {
 type Draft = { kind: Kind; name: string; facts: Partial<Record<Relation, Entity>>; passage: number };
 
 function makeEntities(random: Random, names: NameMaker, count: Readonly<Record<Kind, number>>): Record<Kind, Draft[]> {
-  const draft = (kind: Kind, list: readonly string[]) => list.map((name): Draft => ({ kind, name, facts: {}, passage: -1 }));
+  const draft = (kind: Kind, list: readonly string[]) =>
+    list.map((name): Draft => ({ kind, name, facts: {}, passage: -1 }));
   const pool = Math.ceil(count.person / 2);
   const [first, last] = [names.words(pool), names.words(pool)];
   const people = new Set<string>();
@@ -56,7 +57,10 @@ function makeEntities(random: Random, names: NameMaker, count: Readonly<Record<K
   return {
     person: draft("person", [...people]),
     film: draft("film", names.words(count.film, 3)),
-    company: draft("company", names.words(count.company).map((word) => `${word} ${random.pick(companyEndings)}`)),
+    company: draft(
+      "company",
+      names.words(count.company).map((word) => `${word} ${random.pick(companyEndings)}`),
+    ),
     town: draft("town", names.words(count.town)),
     region: draft("region", names.words(count.region)),
     river: draft("river", names.words(count.river)),
@@ -75,7 +79,11 @@ function connect(random: Random, byKind: Record<Kind, Draft[]>): void {
   }
 }
 
-function passageOf(random: Random, entity: Entity, { world, split }: { readonly world: string; readonly split: Split }): Passage {
+function passageOf(
+  random: Random,
+  entity: Entity,
+  { world, split }: { readonly world: string; readonly split: Split },
+): Passage {
   const { usual, rare } = passageTemplates[entity.kind];
   const template = random.pick(split === "pretrain" ? [...usual, ...rare] : usual);
   const values: Record<string, string> = { x: entity.name, filler: random.pick(fillers[entity.kind]) };

@@ -16,7 +16,11 @@ interface Word {
  * @param vocabSize in all: 256 bytes, the merges and the special tokens
  * @returns the content of tokenizer.json; equal counts are decided by spelling, so that equal texts give equal files
  */
-export function trainBpe(options: { readonly texts: Iterable<string>; readonly vocabSize: number; readonly specials: readonly string[] }): object {
+export function trainBpe(options: {
+  readonly texts: Iterable<string>;
+  readonly vocabSize: number;
+  readonly specials: readonly string[];
+}): object {
   const merges: [string, string][] = [];
   const list = countWords(options.texts);
   const pieces = [...byteLetters];
@@ -67,7 +71,11 @@ function merged(pieces: readonly string[], [first, second]: readonly [string, st
   return out;
 }
 
-function tokenizerJson(pieces: readonly string[], merges: readonly [string, string][], specials: readonly string[]): object {
+function tokenizerJson(
+  pieces: readonly string[],
+  merges: readonly [string, string][],
+  specials: readonly string[],
+): object {
   const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true };
   return {
     version: "1.0",
@@ -102,11 +110,16 @@ function tokenizerJson(pieces: readonly string[], merges: readonly [string, stri
 }
 
 /** Writes the files that make a folder loadable by transformers and by us. */
-export function writeTokenizer(directory: string, json: object, { eos, contextLength }: { readonly eos: string; readonly contextLength: number }): void {
+export function writeTokenizer(
+  directory: string,
+  json: object,
+  { eos, contextLength }: { readonly eos: string; readonly contextLength: number },
+): void {
   const { added_tokens: added } = json as { added_tokens: { id: number; content: string }[] };
   const id = added.find(({ content }) => content === eos)?.id;
   if (id === undefined) throw new Error(`${eos} is not among the special tokens`);
-  const write = (name: string, value: object) => writeFileSync(join(directory, name), `${JSON.stringify(value, null, 1)}\n`);
+  const write = (name: string, value: object) =>
+    writeFileSync(join(directory, name), `${JSON.stringify(value, null, 1)}\n`);
   write("tokenizer.json", json);
   write("tokenizer_config.json", {
     tokenizer_class: "PreTrainedTokenizerFast",

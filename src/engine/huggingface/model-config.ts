@@ -61,7 +61,10 @@ export function parseModelConfig(json: unknown, file: string): ModelConfig {
   if (typeof json !== "object" || json === null || Array.isArray(json)) return fail("it is not a JSON object");
   const raw = json as Record<string, unknown>;
   if (raw["model_type"] !== "llama") {
-    fail(`model_type is ${JSON.stringify(raw["model_type"])}`, "supported today: llama (Llama 2 shapes, SmolLM2, nano)");
+    fail(
+      `model_type is ${JSON.stringify(raw["model_type"])}`,
+      "supported today: llama (Llama 2 shapes, SmolLM2, nano)",
+    );
   }
   refuseUnsupported(raw, fail);
   const whole = (key: string, fallback?: number): number => {
@@ -103,8 +106,10 @@ function refuseUnsupported(raw: Record<string, unknown>, fail: (message: string,
   const ropeType = rope?.["rope_type"] ?? rope?.["type"] ?? "default";
   if (rope && ropeType !== "default") fail(`rope scaling ${JSON.stringify(ropeType)} is not supported yet`);
   for (const key of ["attention_bias", "mlp_bias"]) if (raw[key] === true) fail(`"${key}": true is not supported`);
-  if ((raw["hidden_act"] ?? "silu") !== "silu") fail(`hidden_act ${JSON.stringify(raw["hidden_act"])} is not supported; silu is`);
-  if (raw["quantization_config"]) fail("quantised weights are not supported", "use the f32, f16 or bf16 weights of the same model");
+  if ((raw["hidden_act"] ?? "silu") !== "silu")
+    fail(`hidden_act ${JSON.stringify(raw["hidden_act"])} is not supported; silu is`);
+  if (raw["quantization_config"])
+    fail("quantised weights are not supported", "use the f32, f16 or bf16 weights of the same model");
 }
 
 export function writeModelConfig(directory: string, config: ModelConfig): void {
@@ -113,7 +118,11 @@ export function writeModelConfig(directory: string, config: ModelConfig): void {
 
 export function packs(config: ModelConfig): Pack[] {
   const { width, heads, kvHeads, headDim, ffnWidth, vocabSize } = config;
-  const matrix = (name: string, out: number, into: number): ParameterSpec => ({ name: `${name}.weight`, shape: [out, into], role: "matrix" });
+  const matrix = (name: string, out: number, into: number): ParameterSpec => ({
+    name: `${name}.weight`,
+    shape: [out, into],
+    role: "matrix",
+  });
   const norm = (name: string): ParameterSpec => ({ name: `${name}.weight`, shape: [width], role: "norm" });
   const all: Pack[] = [
     packOf("embedding", [{ name: "model.embed_tokens.weight", shape: [vocabSize, width], role: "embedding" }]),
@@ -129,7 +138,10 @@ export function packs(config: ModelConfig): Pack[] {
       ]),
       packOf(`l${layer}.o`, [matrix(`${at}.self_attn.o_proj`, width, heads * headDim)]),
       packOf(`l${layer}.norm2`, [norm(`${at}.post_attention_layernorm`)]),
-      packOf(`l${layer}.gate_up`, [matrix(`${at}.mlp.gate_proj`, ffnWidth, width), matrix(`${at}.mlp.up_proj`, ffnWidth, width)]),
+      packOf(`l${layer}.gate_up`, [
+        matrix(`${at}.mlp.gate_proj`, ffnWidth, width),
+        matrix(`${at}.mlp.up_proj`, ffnWidth, width),
+      ]),
       packOf(`l${layer}.down`, [matrix(`${at}.mlp.down_proj`, width, ffnWidth)]),
     );
   }

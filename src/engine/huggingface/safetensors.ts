@@ -68,7 +68,8 @@ function shardsOf(directory: string): string[] {
   const names = typeof map === "object" && map !== null ? [...new Set(Object.values(map))] : [];
   if (names.length === 0 || names.length > 10_000) throw new EngineError(`${index}: "weight_map" names no shards`);
   return names.map((name) => {
-    if (typeof name !== "string" || basename(name) !== name) throw new EngineError(`${index}: shard ${JSON.stringify(name)} is not a file name`);
+    if (typeof name !== "string" || basename(name) !== name)
+      throw new EngineError(`${index}: shard ${JSON.stringify(name)} is not a file name`);
     return join(directory, name);
   });
 }
@@ -102,16 +103,21 @@ function checkTensors(path: string, file: WeightsFile, config: ModelConfig): voi
   const wanted = new Set(specs.map(({ name }) => name));
   const present = new Set(file.names);
   for (const { name, shape } of specs) {
-    if (!present.has(name)) throw new EngineError(`${path} lacks ${name} [${shape.join(", ")}]`, { hint: "is config.json of the same model?" });
+    if (!present.has(name))
+      throw new EngineError(`${path} lacks ${name} [${shape.join(", ")}]`, {
+        hint: "is config.json of the same model?",
+      });
     const found = file.shape(name);
     if (found.join() !== shape.join()) {
       throw new EngineError(`${path}: ${name} is [${found.join(", ")}]; config.json asks for [${shape.join(", ")}]`);
     }
   }
   // a tied head is often stored a second time, and old checkpoints carry rotary tables
-  const ignorable = (name: string) => (config.tied && name === "lm_head.weight") || name.endsWith("rotary_emb.inv_freq");
+  const ignorable = (name: string) =>
+    (config.tied && name === "lm_head.weight") || name.endsWith("rotary_emb.inv_freq");
   const extra = file.names.find((name) => !wanted.has(name) && !ignorable(name));
-  if (extra !== undefined) throw new EngineError(`${path} holds ${extra}, which a ${config.family} model of this config does not have`);
+  if (extra !== undefined)
+    throw new EngineError(`${path} holds ${extra}, which a ${config.family} model of this config does not have`);
 }
 
 async function openFile(file: string): Promise<WeightsFile> {
@@ -166,7 +172,9 @@ async function readHeader(file: string, handle: FileHandle) {
   }
   // JSON.parse keeps the last of two equal names without a word: the spans then leave a hole
   let end = 8 + Number(headerSize);
-  for (const [name, { start, length }] of [...entries].sort(([, a], [, b]) => a.start - b.start || a.length - b.length)) {
+  for (const [name, { start, length }] of [...entries].sort(
+    ([, a], [, b]) => a.start - b.start || a.length - b.length,
+  )) {
     if (start !== end) damaged(`${name} begins at byte ${start}, expected ${end}`);
     end = start + length;
   }
@@ -179,14 +187,22 @@ function parseEntry(
   value: unknown,
   { base, size, damaged }: { base: number; size: number; damaged: (what: string) => never },
 ): Entry {
-  const { dtype, shape, data_offsets: offsets } = (value ?? {}) as { dtype?: unknown; shape?: unknown; data_offsets?: unknown };
-  if (dtype !== "F32" && dtype !== "F16" && dtype !== "BF16") return damaged(`${name} has dtype ${JSON.stringify(dtype)}; F32, F16 and BF16 are read`);
+  const {
+    dtype,
+    shape,
+    data_offsets: offsets,
+  } = (value ?? {}) as { dtype?: unknown; shape?: unknown; data_offsets?: unknown };
+  if (dtype !== "F32" && dtype !== "F16" && dtype !== "BF16")
+    return damaged(`${name} has dtype ${JSON.stringify(dtype)}; F32, F16 and BF16 are read`);
   const isCount = (n: unknown): n is number => typeof n === "number" && Number.isSafeInteger(n) && n >= 0;
-  if (!Array.isArray(shape) || shape.length > 8 || !shape.every(isCount)) return damaged(`${name} has shape ${JSON.stringify(shape)}`);
-  if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount)) return damaged(`${name} has offsets ${JSON.stringify(offsets)}`);
+  if (!Array.isArray(shape) || shape.length > 8 || !shape.every(isCount))
+    return damaged(`${name} has shape ${JSON.stringify(shape)}`);
+  if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount))
+    return damaged(`${name} has offsets ${JSON.stringify(offsets)}`);
   const [from, to] = offsets as [number, number];
   const bytes = (shape as number[]).reduce((product, n) => product * BigInt(n), BigInt(bytesOf[dtype]));
-  if (to < from || BigInt(to - from) !== bytes) damaged(`${name} [${shape.join(", ")}] takes ${bytes} bytes, its offsets span ${to - from}`);
+  if (to < from || BigInt(to - from) !== bytes)
+    damaged(`${name} [${shape.join(", ")}] takes ${bytes} bytes, its offsets span ${to - from}`);
   if (base + to > size) damaged(`${name} ends at byte ${base + to} of ${size}`);
   return { dtype, shape: shape as number[], start: base + from, length: to - from };
 }
@@ -195,7 +211,10 @@ async function readExactly(handle: FileHandle, position: number, length: number,
   const buffer = Buffer.allocUnsafe(length);
   for (let at = 0; at < length; ) {
     const { bytesRead } = await handle.read(buffer, at, length - at, position + at);
-    if (bytesRead === 0) throw new EngineError(`${file} ends at byte ${position + at}; more was promised`, { hint: "copy or download it again" });
+    if (bytesRead === 0)
+      throw new EngineError(`${file} ends at byte ${position + at}; more was promised`, {
+        hint: "copy or download it again",
+      });
     at += bytesRead;
   }
   return buffer;
@@ -207,7 +226,8 @@ async function readTensor(
   into: Float32Array,
 ): Promise<void> {
   const width = bytesOf[dtype];
-  if (length !== into.length * width) throw new EngineError(`${file}: ${name} holds ${length / width} numbers, ${into.length} were expected`);
+  if (length !== into.length * width)
+    throw new EngineError(`${file}: ${name} holds ${length / width} numbers, ${into.length} were expected`);
   for (let at = 0; at < length; at += CHUNK) {
     const chunk = await readExactly(handle, start + at, Math.min(CHUNK, length - at), file);
     const part = into.subarray(at / width, (at + chunk.length) / width);

@@ -14,14 +14,23 @@ let rust: Awaited<ReturnType<typeof RustTokenizer.fromFile>>;
 
 beforeAll(async () => {
   const directory = mkdtempSync(join(tmpdir(), "r1-tokenizer-"));
-  const texts = Array.from({ length: 200 }, (_, i) => ` The mayor of Dekgun${i % 7} met Runnok Namder near Pukral; it's ${i}.\n\n`);
-  writeTokenizer(directory, trainBpe({ texts, vocabSize: 400, specials }), { eos: "<|endoftext|>", contextLength: 128 });
+  const texts = Array.from(
+    { length: 200 },
+    (_, i) => ` The mayor of Dekgun${i % 7} met Runnok Namder near Pukral; it's ${i}.\n\n`,
+  );
+  writeTokenizer(directory, trainBpe({ texts, vocabSize: 400, specials }), {
+    eos: "<|endoftext|>",
+    contextLength: 128,
+  });
   writeFileSync(join(directory, "config.json"), "{}");
   ours = await loadTokenizer(directory);
   rust = await RustTokenizer.fromFile(join(directory, "tokenizer.json"));
 });
 
-const pieces = fc.oneof(fc.string({ unit: "binary" }), fc.constantFrom(...specials, " Runnok", "\n\n", "<|", "|>", "’s", " 12", "\u0000", "日本", "🙂"));
+const pieces = fc.oneof(
+  fc.string({ unit: "binary" }),
+  fc.constantFrom(...specials, " Runnok", "\n\n", "<|", "|>", "’s", " 12", "\u0000", "日本", "🙂"),
+);
 const texts = fc.array(pieces, { maxLength: 8 }).map((parts) => parts.join(""));
 
 test("templates encode as the reference implementation encodes them, and decode back", async () => {

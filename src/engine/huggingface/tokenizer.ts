@@ -37,7 +37,15 @@ export async function loadTokenizer(directory: string): Promise<Tokenizer> {
   } catch (cause) {
     throw new EngineError(`${file} cannot be used: ${messageOf(cause)}`, { cause });
   }
-  return build({ file, pieces, added, whole, plain, eosIds: eosIdsOf(directory, settings, added), template: templateOf(directory, settings) });
+  return build({
+    file,
+    pieces,
+    added,
+    whole,
+    plain,
+    eosIds: eosIdsOf(directory, settings, added),
+    template: templateOf(directory, settings),
+  });
 }
 
 interface Parts {
@@ -72,7 +80,8 @@ function build({ file, pieces, added, whole, plain, eosIds, template }: Parts): 
     eosIds,
     specialIds,
     encodeText,
-    encodeTemplate: (text) => (text === "" ? new Int32Array() : Int32Array.from(whole.encode(text, { add_special_tokens: false }).ids)),
+    encodeTemplate: (text) =>
+      text === "" ? new Int32Array() : Int32Array.from(whole.encode(text, { add_special_tokens: false }).ids),
     bytesOf,
     decode: (ids) => Buffer.concat(Array.from(ids, bytesOf)).toString("utf8"),
     chatTemplate: template
@@ -99,10 +108,15 @@ function readJson(file: string): unknown {
 }
 
 /** The bytes of every token, by id. */
-function piecesOf(file: string, vocab: Record<string, number>, added: readonly AddedToken[]): (Uint8Array | undefined)[] {
+function piecesOf(
+  file: string,
+  vocab: Record<string, number>,
+  added: readonly AddedToken[],
+): (Uint8Array | undefined)[] {
   const pieces: (Uint8Array | undefined)[] = [];
   const put = (id: number, bytes: Uint8Array, what: string) => {
-    if (!Number.isSafeInteger(id) || id < 0 || id > MAX_ID) throw new EngineError(`${file}: ${JSON.stringify(what)} has id ${id}`);
+    if (!Number.isSafeInteger(id) || id < 0 || id > MAX_ID)
+      throw new EngineError(`${file}: ${JSON.stringify(what)} has id ${id}`);
     pieces[id] = bytes;
   };
   for (const [piece, id] of Object.entries(vocab)) put(id, byteLevel(piece), piece);

@@ -62,7 +62,9 @@ export class LearnerCore {
   async logprobs(batch: readonly Int32Array[]): Promise<Float32Array[]> {
     const session = await this.#session("logprobs");
     const results = batch.map((tokens) => new Float32Array(Math.max(0, tokens.length - 1)));
-    const planned = batch.map((tokens, index): Planned => ({ index, length: tokens.length - 1, scored: tokens.length - 1 }));
+    const planned = batch.map(
+      (tokens, index): Planned => ({ index, length: tokens.length - 1, scored: tokens.length - 1 }),
+    );
     for (const group of planMicroBatches(planned, this.#options.limits)) {
       const { scored, inputs } = this.#pad(
         group,
@@ -152,7 +154,11 @@ function extent(weights: Float32Array): { length: number; scored: number } {
   return { length, scored };
 }
 
-function lossInputs(loss: LossSpec, batch: readonly TrainingSequence[], scored: Padded["scored"]): Record<string, Tensor> {
+function lossInputs(
+  loss: LossSpec,
+  batch: readonly TrainingSequence[],
+  scored: Padded["scored"],
+): Record<string, Tensor> {
   const column = (of: (sequence: TrainingSequence, position: number) => number): Tensor => ({
     data: Float32Array.from(scored, ({ sequence, position }) => of(batch[sequence]!, position)),
     shape: [scored.length, 1],

@@ -18,12 +18,15 @@ export interface MicroBatchLimits {
 
 /** Neighbours in length share a micro-batch; a sequence over the limits gets one of its own. */
 export function planMicroBatches(sequences: readonly Planned[], limits: MicroBatchLimits): Planned[][] {
-  const longestFirst = sequences.filter(({ scored }) => scored > 0).sort((a, b) => b.length - a.length || a.index - b.index);
+  const longestFirst = sequences
+    .filter(({ scored }) => scored > 0)
+    .sort((a, b) => b.length - a.length || a.index - b.index);
   const batches: Planned[][] = [];
   let scored = 0;
   for (const sequence of longestFirst) {
     const open = batches.at(-1);
-    const fits = open && open[0]!.length * (open.length + 1) <= limits.tokens && scored + sequence.scored <= limits.scored;
+    const fits =
+      open && open[0]!.length * (open.length + 1) <= limits.tokens && scored + sequence.scored <= limits.scored;
     if (fits) {
       open.push(sequence);
       scored += sequence.scored;

@@ -35,7 +35,10 @@ export class Positions {
     const tables = this.#tablesFor(length);
     const tableShape = [tables.length, headDim / 2];
     return {
-      [trainNames.shape]: { data: BigInt64Array.from([batch, length, heads + 2 * kvHeads, headDim], BigInt), shape: [4] },
+      [trainNames.shape]: {
+        data: BigInt64Array.from([batch, length, heads + 2 * kvHeads, headDim], BigInt),
+        shape: [4],
+      },
       [trainNames.mask]: { data: this.#mask(length), shape: [(heads / kvHeads) * length, length] },
       [trainNames.cos]: { data: tables.cos, shape: tableShape },
       [trainNames.sin]: { data: tables.sin, shape: tableShape },

@@ -55,7 +55,9 @@ export class Replica {
     this.#slots = allocate(config, place);
     this.#parameters = parameterCount(config);
     const tensors = (of: (slot: Slot) => Float32Array) =>
-      new Map(this.#slots.map((slot): [string, Tensor] => [slot.pack.pack, { data: of(slot), shape: slot.pack.shape }]));
+      new Map(
+        this.#slots.map((slot): [string, Tensor] => [slot.pack.pack, { data: of(slot), shape: slot.pack.shape }]),
+      );
     this.weights = tensors(({ weights }) => weights);
     this.gradients = tensors(({ gradient }) => gradient);
     this.#optimizer = createOptimizer(this.#slots.filter(({ owned }) => owned && place.training).flatMap(membersOf), {
@@ -152,10 +154,11 @@ export class Replica {
 
   /** Fills owned state from the files of any number of workers. @returns the step it belongs to */
   async loadOptimizer(files: readonly string[]): Promise<number> {
-    const wanted = new Map<string, Float32Array>(this.#optimizer.state().flatMap(({ name, first, second }) => [
-      [`first.${name}`, first] as const,
-      [`second.${name}`, second] as const,
-    ]));
+    const wanted = new Map<string, Float32Array>(
+      this.#optimizer
+        .state()
+        .flatMap(({ name, first, second }) => [[`first.${name}`, first] as const, [`second.${name}`, second] as const]),
+    );
     let step = 0;
     let kind = "none";
     for (const file of files) {
@@ -191,11 +194,18 @@ function allocate(config: ModelConfig, { worker, workers, training }: ReplicaPla
   const all = packs(config);
   const sizes = all.map(({ shape }) => sizeOf(shape));
   const mine = new Set(splitByLoad(sizes, workers)[worker]);
-  const groups = sizes.map((size, i) => (training ? [size, size, ...(mine.has(i) ? [size, size] : [0, 0])] : [size, 0, 0, 0]));
+  const groups = sizes.map((size, i) =>
+    training ? [size, size, ...(mine.has(i) ? [size, size] : [0, 0])] : [size, 0, 0, 0],
+  );
   const arenas = Arenas.create(groups);
   let offset = 0;
   return all.map((pack, i) => {
-    const [weights, gradient, first, second] = arenas.views[i] as readonly [Float32Array, Float32Array, Float32Array, Float32Array];
+    const [weights, gradient, first, second] = arenas.views[i] as readonly [
+      Float32Array,
+      Float32Array,
+      Float32Array,
+      Float32Array,
+    ];
     const slot = { pack, weights, gradient, first, second, owned: mine.has(i), offset };
     offset += sizes[i]!;
     return slot;
@@ -214,7 +224,12 @@ function memberViews(pack: Pack, data: Float32Array) {
 function membersOf(slot: Slot): OwnedParameter[] {
   const [weights, gradient, first, second] = [slot.weights, slot.gradient, slot.first, slot.second].map((data) =>
     memberViews(slot.pack, data),
-  ) as [ReturnType<typeof memberViews>, ReturnType<typeof memberViews>, ReturnType<typeof memberViews>, ReturnType<typeof memberViews>];
+  ) as [
+    ReturnType<typeof memberViews>,
+    ReturnType<typeof memberViews>,
+    ReturnType<typeof memberViews>,
+    ReturnType<typeof memberViews>,
+  ];
   return slot.pack.members.map(({ name, shape, role }, i) => ({
     name,
     shape,

@@ -66,7 +66,8 @@ const methods: Record<string, (argument: never) => unknown> = {
   sample,
   finished: (key: SampleKey) => decoder?.finished(key),
   release: () => decoder?.release(),
-  forwardBackward: ({ batch, loss }: { batch: TrainingSequence[]; loss: LossSpec }) => learner.forwardBackward(batch, loss),
+  forwardBackward: ({ batch, loss }: { batch: TrainingSequence[]; loss: LossSpec }) =>
+    learner.forwardBackward(batch, loss),
   logprobs: (batch: Int32Array[]) => learner.logprobs(batch),
   showGradients: () => replica.showGradients(),
   reduceGradients: () => replica.reduceGradients(),

@@ -23,6 +23,8 @@ export class CorpusHash {
 
 export function bm25Info(bm25: Bm25, corpus: { readonly passages: number; readonly hash: string }): SearcherInfo {
   const settings = { analyzer: ANALYZER, k1: bm25.k1, b: bm25.b };
-  const hash = createHash("sha256").update(toJson(["bm25", settings, corpus.hash])).digest("hex");
+  const hash = createHash("sha256")
+    .update(toJson(["bm25", settings, corpus.hash]))
+    .digest("hex");
   return { kind: "bm25", passages: corpus.passages, hash, settings };
 }

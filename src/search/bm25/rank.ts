@@ -2,14 +2,25 @@
 import type { Passage } from "../../protocol/passage.ts";
 import { analyze } from "../analyzer.ts";
 import type { Hit } from "../searcher.ts";
-import { type Bm25, bm25Parameters, checkK, inverseDocumentFrequency, lengthNorm, queryTerms, termScore } from "./score.ts";
+import {
+  type Bm25,
+  bm25Parameters,
+  checkK,
+  inverseDocumentFrequency,
+  lengthNorm,
+  queryTerms,
+  termScore,
+} from "./score.ts";
 import { TopK } from "./top-k.ts";
 
 /** What search sees of a passage. */
 export const searchable = ({ title, text }: Passage) => `${title} ${text}`;
 
 /** @returns a function from query and k to the k best passages; passages without a common term are no hits */
-export function rankPassages(passages: readonly Passage[], parameters: Partial<Bm25> = {}): (query: string, k: number) => Hit[] {
+export function rankPassages(
+  passages: readonly Passage[],
+  parameters: Partial<Bm25> = {},
+): (query: string, k: number) => Hit[] {
   const bm25 = bm25Parameters(parameters);
   const { postings, lengths } = indexInMemory(passages);
   const average = lengths.reduce((sum, length) => sum + length, 0) / passages.length;

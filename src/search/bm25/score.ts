@@ -15,7 +15,8 @@ const defaults: Bm25 = { k1: 0.9, b: 0.4 };
 /** @throws ConfigError where a parameter is out of range */
 export function bm25Parameters(given: Partial<Bm25> = {}): Bm25 {
   const { k1, b } = { ...defaults, ...given };
-  if (!(k1 >= 0 && k1 < Number.POSITIVE_INFINITY)) throw new ConfigError(`k1 is ${k1}`, { hint: "give a number ≥ 0, for example 0.9" });
+  if (!(k1 >= 0 && k1 < Number.POSITIVE_INFINITY))
+    throw new ConfigError(`k1 is ${k1}`, { hint: "give a number ≥ 0, for example 0.9" });
   if (!(b >= 0 && b <= 1)) throw new ConfigError(`b is ${b}`, { hint: "give a number from 0 to 1, for example 0.4" });
   return { k1, b };
 }
@@ -42,5 +43,6 @@ export function queryTerms(query: string): string[] {
 
 /** @throws ConfigError unless k is a whole number ≥ 1 */
 export function checkK(k: number): void {
-  if (!Number.isInteger(k) || k < 1) throw new ConfigError(`k is ${k}`, { hint: "ask for a whole number of passages, at least 1" });
+  if (!Number.isInteger(k) || k < 1)
+    throw new ConfigError(`k is ${k}`, { hint: "ask for a whole number of passages, at least 1" });
 }

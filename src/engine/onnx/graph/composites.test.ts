@@ -18,7 +18,10 @@ const T = 5;
 const D = 4;
 
 function rope(): Record<string, Tensor> {
-  const angles = Array.from({ length: T * (D / 2) }, (_, i) => Math.floor(i / (D / 2)) * 10000 ** (-(i % (D / 2)) / (D / 2)));
+  const angles = Array.from(
+    { length: T * (D / 2) },
+    (_, i) => Math.floor(i / (D / 2)) * 10000 ** (-(i % (D / 2)) / (D / 2)),
+  );
   const of = (f: (x: number) => number): Tensor => ({ data: Float32Array.from(angles, f), shape: [T, D / 2] });
   return { cos: of(Math.cos), sin: of(Math.sin), negative_sin: of((x) => -Math.sin(x)) };
 }
@@ -35,7 +38,12 @@ function attentionCase(heads: number, kvHeads: number): Case {
     },
     outputShape: [B * T, heads * D],
     build: (tape, { qkv, shape, mask, cos, sin, negative_sin }) =>
-      attention(tape, qkv!, { shape: shape!, mask: mask!, cos: cos!, sin: sin!, negativeSin: negative_sin! }, { heads, kvHeads, headDim: D }),
+      attention(
+        tape,
+        qkv!,
+        { shape: shape!, mask: mask!, cos: cos!, sin: sin!, negativeSin: negative_sin! },
+        { heads, kvHeads, headDim: D },
+      ),
   };
 }
 
@@ -50,7 +58,11 @@ const cases: Record<string, Case> = {
     outputShape: [6, 5],
     build: (tape, { x, w }) => linear(tape, x!, w!, linear(tape, x!, w!)),
   },
-  rmsNorm: { variables: { x: [6, 8], g: [8] }, outputShape: [6, 8], build: (tape, { x, g }) => rmsNorm(tape, x!, g!, 1e-5) },
+  rmsNorm: {
+    variables: { x: [6, 8], g: [8] },
+    outputShape: [6, 8],
+    build: (tape, { x, g }) => rmsNorm(tape, x!, g!, 1e-5),
+  },
   swiglu: { variables: { x: [6, 10] }, outputShape: [6, 5], build: (tape, { x }) => swiglu(tape, x!, 5) },
   "attention, one key head per query head": attentionCase(3, 3),
   "attention, grouped queries": attentionCase(4, 2),
@@ -79,12 +91,17 @@ async function compile({ variables, fixed = {}, outputShape, build }: Case) {
   const inputs: Record<string, Value> = {};
   for (const [name, shape] of Object.entries(variables)) inputs[name] = graph.input(name, shape.length);
   for (const [name, { data, shape }] of Object.entries(fixed)) {
-    inputs[name] = graph.input(name, shape.length, data instanceof Float32Array ? "float32" : data instanceof Int32Array ? "int32" : "int64");
+    inputs[name] = graph.input(
+      name,
+      shape.length,
+      data instanceof Float32Array ? "float32" : data instanceof Int32Array ? "int32" : "int64",
+    );
   }
   const y = build(tape, inputs);
   tape.seed(y, graph.input("dy", outputShape.length));
   tape.backward();
-  for (const [name, shape] of Object.entries(variables)) graph.output(tape.gradient(inputs[name]!)!, `d_${name}`, shape.length);
+  for (const [name, shape] of Object.entries(variables))
+    graph.output(tape.gradient(inputs[name]!)!, `d_${name}`, shape.length);
   graph.output(y, "y", outputShape.length);
   return createSession(graph.bytes(), { threads: 1 });
 }
@@ -99,7 +116,9 @@ test.each(Object.keys(cases))("%s: directional derivatives agree with central di
 
   const run = async (at: Record<string, Float32Array>) => {
     const y = new Float32Array(sizeOf(outputShape));
-    const gradients = Object.fromEntries(Object.entries(variables).map(([key, shape]) => [key, new Float32Array(sizeOf(shape))]));
+    const gradients = Object.fromEntries(
+      Object.entries(variables).map(([key, shape]) => [key, new Float32Array(sizeOf(shape))]),
+    );
     const inputs: Record<string, Tensor> = { ...fixed, dy: { data: dy, shape: outputShape } };
     const outputs: Record<string, Tensor> = { y: { data: y, shape: outputShape } };
     for (const [key, shape] of Object.entries(variables)) {

@@ -28,14 +28,24 @@ export function linear(tape: GradientTape, x: Value, weight: Value, residual: Va
 /** x / rms(x) · gain over the last dimension. */
 export function rmsNorm(tape: GradientTape, x: Value, gain: Value, epsilon: number): Value {
   const { graph } = tape;
-  const y = graph.node("SimplifiedLayerNormalization", [x, gain], { axis: -1, epsilon: { float: epsilon }, stash_type: 1 });
+  const y = graph.node("SimplifiedLayerNormalization", [x, gain], {
+    axis: -1,
+    epsilon: { float: epsilon },
+    stash_type: 1,
+  });
   tape.record(y, (dy) => {
     const lastAxis = graph.constant([1], [1], "int64");
     const meanSquare = graph.node("ReduceMean", [graph.node("Mul", [x, x]), lastAxis], { keepdims: 1 });
-    const inverse = graph.node("Reciprocal", [graph.node("Sqrt", [graph.node("Add", [meanSquare, graph.scalar(epsilon)])])]);
+    const inverse = graph.node("Reciprocal", [
+      graph.node("Sqrt", [graph.node("Add", [meanSquare, graph.scalar(epsilon)])]),
+    ]);
     const normal = graph.node("Mul", [x, inverse]);
     tape.add(gain, (soFar) =>
-      plus(graph, soFar, graph.node("ReduceSum", [graph.node("Mul", [dy, normal]), graph.constant([0], [1], "int64")], { keepdims: 0 })),
+      plus(
+        graph,
+        soFar,
+        graph.node("ReduceSum", [graph.node("Mul", [dy, normal]), graph.constant([0], [1], "int64")], { keepdims: 0 }),
+      ),
     );
     const dNormal = graph.node("Mul", [dy, gain]);
     const along = graph.node("ReduceMean", [graph.node("Mul", [dNormal, normal]), lastAxis], { keepdims: 1 });
@@ -49,14 +59,20 @@ export function rmsNorm(tape: GradientTape, x: Value, gain: Value, epsilon: numb
 export function swiglu(tape: GradientTape, x: Value, ffnWidth: number): Value {
   const { graph } = tape;
   const sizes = graph.constant([ffnWidth, ffnWidth], [2], "int64");
-  const [gate, up] = graph.nodes("Split", [x, sizes], { outputs: ["float32", "float32"], attributes: { axis: 1 } }) as [Value, Value];
+  const [gate, up] = graph.nodes("Split", [x, sizes], { outputs: ["float32", "float32"], attributes: { axis: 1 } }) as [
+    Value,
+    Value,
+  ];
   const sigmoid = graph.node("Sigmoid", [gate]);
   const silu = graph.node("Mul", [gate, sigmoid]);
   const y = graph.node("Mul", [silu, up]);
   tape.record(y, (dy) => {
     const dUp = graph.node("Mul", [dy, silu]);
     // d silu = σ + silu (1 − σ)
-    const slope = graph.node("Add", [sigmoid, graph.node("Mul", [silu, graph.node("Sub", [graph.scalar(1), sigmoid])])]);
+    const slope = graph.node("Add", [
+      sigmoid,
+      graph.node("Mul", [silu, graph.node("Sub", [graph.scalar(1), sigmoid])]),
+    ]);
     const dGate = graph.node("Mul", [graph.node("Mul", [dy, up]), slope]);
     tape.add(x, (soFar) => plus(graph, soFar, graph.node("Concat", [dGate, dUp], { axis: 1 })));
   });
@@ -91,7 +107,8 @@ export function attention(tape: GradientTape, qkv: Value, shared: AttentionInput
   const { heads, kvHeads, headDim } = shape;
   const scale = graph.scalar(1 / Math.sqrt(headDim));
   const start = graph.constant([0], [1], "int64");
-  const reshape = (x: Value, ...dims: number[]) => graph.node("Reshape", [x, graph.constant(dims, [dims.length], "int64")]);
+  const reshape = (x: Value, ...dims: number[]) =>
+    graph.node("Reshape", [x, graph.constant(dims, [dims.length], "int64")]);
   const swap = (x: Value) => graph.node("Transpose", [x], { perm: [0, 1, 3, 2] });
   const split = (x: Value, first: number, second: number) =>
     graph.nodes("Split", [x, graph.constant([first, second], [2], "int64")], {
@@ -116,7 +133,9 @@ export function attention(tape: GradientTape, qkv: Value, shared: AttentionInput
     const dO = reshape(dByHead, 0, kvHeads, -1, headDim);
     const dV = graph.node("MatMul", [swap(p), dO]);
     const dP = graph.node("MatMul", [dO, swap(v)]);
-    const rowSum = graph.node("ReduceSum", [graph.node("Mul", [dO, o]), graph.constant([-1], [1], "int64")], { keepdims: 1 });
+    const rowSum = graph.node("ReduceSum", [graph.node("Mul", [dO, o]), graph.constant([-1], [1], "int64")], {
+      keepdims: 1,
+    });
     const dScores = graph.node("Mul", [graph.node("Mul", [p, graph.node("Sub", [dP, rowSum])]), scale]);
     const dQ = reshape(graph.node("MatMul", [dScores, k]), 0, heads, -1, headDim);
     const dK = graph.node("MatMul", [swap(dScores), rows]);
@@ -132,7 +151,11 @@ export function attention(tape: GradientTape, qkv: Value, shared: AttentionInput
  * @param rows int32 [R]
  * @param inverse int32 [N]: where each row of x went, R for a row that was not taken
  */
-export function takeRows(tape: GradientTape, x: Value, { rows, inverse, width }: { rows: Value; inverse: Value; width: number }): Value {
+export function takeRows(
+  tape: GradientTape,
+  x: Value,
+  { rows, inverse, width }: { rows: Value; inverse: Value; width: number },
+): Value {
   const { graph } = tape;
   const y = graph.node("Gather", [x, rows], { axis: 0 });
   tape.record(y, (dy) => {

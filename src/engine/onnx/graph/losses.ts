@@ -36,6 +36,11 @@ function ppoSlope(graph: GraphBuilder, logprob: Value, inputs: LossInputs): Valu
   const plain = graph.node("Mul", [ratio, inputs.advantage]);
   const bounded = graph.node("Mul", [clipped, inputs.advantage]);
   // the minimum has the slope of the unclipped term where that is the smaller one, none where the clip holds
-  const holds = graph.node("Cast", [graph.node("LessOrEqual", [plain, bounded], {}, { type: "bool" })], { to: 1 }, { type: "float32" });
+  const holds = graph.node(
+    "Cast",
+    [graph.node("LessOrEqual", [plain, bounded], {}, { type: "bool" })],
+    { to: 1 },
+    { type: "float32" },
+  );
   return graph.node("Neg", [graph.node("Mul", [graph.node("Mul", [plain, holds]), inputs.weight])]);
 }

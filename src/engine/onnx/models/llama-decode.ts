@@ -25,7 +25,8 @@ export const decodeNames = {
 export function llamaDecodeGraph(config: ModelConfig, kind: "decode" | "append"): Uint8Array {
   const graph = new GraphBuilder();
   const { width } = config;
-  const reshape = (x: Value, dims: number[]) => graph.node("Reshape", [x, graph.constant(dims, [dims.length], "int64")]);
+  const reshape = (x: Value, dims: number[]) =>
+    graph.node("Reshape", [x, graph.constant(dims, [dims.length], "int64")]);
   const matrix = (x: Value, pack: string, residual?: Value) =>
     graph.node("Gemm", [x, graph.input(pack, 2), ...(residual ? [residual] : [])], { transB: 1 });
   const norm = (x: Value, pack: string) =>
@@ -49,7 +50,10 @@ export function llamaDecodeGraph(config: ModelConfig, kind: "decode" | "append")
     x = matrix(cachedAttention(graph, config, { qkv, layer, ...shared }), `l${layer}.o`, x);
     const gateUp = matrix(norm(x, `l${layer}.norm2`), `l${layer}.gate_up`);
     const sizes = graph.constant([config.ffnWidth, config.ffnWidth], [2], "int64");
-    const [gate, up] = graph.nodes("Split", [gateUp, sizes], { outputs: ["float32", "float32"], attributes: { axis: 1 } }) as [Value, Value];
+    const [gate, up] = graph.nodes("Split", [gateUp, sizes], {
+      outputs: ["float32", "float32"],
+      attributes: { axis: 1 },
+    }) as [Value, Value];
     const silu = graph.node("Mul", [gate, graph.node("Sigmoid", [gate])]);
     x = matrix(graph.node("Mul", [silu, up]), `l${layer}.down`, x);
   }
@@ -74,7 +78,11 @@ interface CachedAttention {
   readonly shape: Value;
 }
 
-function cachedAttention(graph: GraphBuilder, config: ModelConfig, { qkv, layer, lengths, longest, cos, sin, shape }: CachedAttention): Value {
+function cachedAttention(
+  graph: GraphBuilder,
+  config: ModelConfig,
+  { qkv, layer, lengths, longest, cos, sin, shape }: CachedAttention,
+): Value {
   const { heads, kvHeads, headDim } = config;
   const rows = graph.node("Concat", [shape, graph.constant([-1], [1], "int64")], { axis: 0 });
   const packed = graph.node("Reshape", [qkv, rows]);
@@ -93,7 +101,13 @@ function cachedAttention(graph: GraphBuilder, config: ModelConfig, { qkv, layer,
     ],
     {
       outputs: ["float32", "float32", "float32"],
-      attributes: { num_heads: heads, kv_num_heads: kvHeads, do_rotary: 1, rotary_interleaved: 0, scale: { float: 1 / Math.sqrt(headDim) } },
+      attributes: {
+        num_heads: heads,
+        kv_num_heads: kvHeads,
+        do_rotary: 1,
+        rotary_interleaved: 0,
+        scale: { float: 1 / Math.sqrt(headDim) },
+      },
       domain: "com.microsoft",
     },
   ) as [Value, Value, Value];

@@ -1,8 +1,17 @@
 /** @file The training graph of the Llama family: forward, loss and every gradient, in one ONNX model of a few kB. */
-import type { ModelConfig } from "../../huggingface/model-config.ts";
+
 import type { LossSpec } from "../../engine.ts";
+import type { ModelConfig } from "../../huggingface/model-config.ts";
 import { GraphBuilder, type Value } from "../graph/builder.ts";
-import { type AttentionInputs, attention, linear, rmsNorm, swiglu, takeRows, targetLogprobs } from "../graph/composites.ts";
+import {
+  type AttentionInputs,
+  attention,
+  linear,
+  rmsNorm,
+  swiglu,
+  takeRows,
+  targetLogprobs,
+} from "../graph/composites.ts";
 import { type LossInputs, lossSlope } from "../graph/losses.ts";
 import { GradientTape } from "../graph/tape.ts";
 
@@ -62,7 +71,8 @@ export function llamaTrainGraph(config: ModelConfig, kind: TrainGraphKind): Uint
   if (kind !== "logprobs") {
     tape.seed(logprob, lossSlope(graph, kind, logprob, lossInputs(graph, kind)));
     tape.backward();
-    for (const { pack, value, rank } of parameters) graph.output(tape.gradient(value)!, trainNames.newGradient(pack), rank);
+    for (const { pack, value, rank } of parameters)
+      graph.output(tape.gradient(value)!, trainNames.newGradient(pack), rank);
     graph.output(tape.gradient(embedded)!, trainNames.embedded, 2);
   }
   graph.output(logprob, trainNames.logprob, 2);

@@ -28,7 +28,10 @@ function tinyModel([heads, kvHeads]: readonly [number, number], tied = true) {
   const weights = new Map<string, Tensor>();
   for (const { pack, shape } of packs(config)) {
     const length = shape.reduce((a, b) => a * b, 1);
-    weights.set(pack, { data: Float32Array.from({ length }, () => (shape.length === 1 ? 1 : 0.15 * random.normal())), shape });
+    weights.set(pack, {
+      data: Float32Array.from({ length }, () => (shape.length === 1 ? 1 : 0.15 * random.normal())),
+      shape,
+    });
   }
   return { config, weights };
 }
@@ -56,14 +59,20 @@ function request(random: Random, question: number, sibling: number, extra: Parti
 async function attempt(sample: (r: SampleRequest) => Promise<Sample>, first: SampleRequest): Promise<Sample[]> {
   const one = await sample(first);
   const added = randomOf("world", first.key.question, first.key.sibling);
-  const tokens = Int32Array.of(...first.tokens, ...one.tokens, ...Array.from({ length: added.int(9) }, () => added.int(97)));
+  const tokens = Int32Array.of(
+    ...first.tokens,
+    ...one.tokens,
+    ...Array.from({ length: added.int(9) }, () => added.int(97)),
+  );
   const two = await sample({ ...first, tokens, key: { ...first.key, turn: 1 } });
   return [one, two];
 }
 
 async function runAll(decoder: Decoder, jobs: readonly SampleRequest[], order: Random) {
   const sample = (r: SampleRequest) =>
-    new Promise<Sample>((resolve, reject) => decoder.submit(r, (result) => (result instanceof Error ? reject(result) : resolve(result))));
+    new Promise<Sample>((resolve, reject) =>
+      decoder.submit(r, (result) => (result instanceof Error ? reject(result) : resolve(result))),
+    );
   const results = new Map<SampleRequest, Sample[]>();
   const queue = order.shuffle(jobs);
   let running = 0;
@@ -92,41 +101,50 @@ test.each(Object.entries(shapes))("%s: equal bits in any company and any order",
   }
 });
 
-test.each(Object.entries(shapes))("%s: log-probabilities agree with the learner's on 10,000 tokens", async (_, heads) => {
-  const model = tinyModel(heads, heads[1] === 4);
-  const random = randomOf("agree");
-  const jobs = Array.from({ length: 500 }, (_, i) => request(random, i >> 2, i & 3, { stop: { tokens: [], text: [] }, maxTokens: 10 }));
-  const decoder = await makeDecoder(model, 64);
-  const samples = await runAll(decoder, jobs, random);
-  const gradients = new Map([...model.weights].map(([pack, { shape, data }]) => [pack, { shape, data: new Float32Array(data.length) }]));
-  const learner = new LearnerCore({ ...model, gradients, threads: 1, limits: { tokens: 512, scored: 4096 } });
-  const tapes = jobs.map((job, i) => {
-    const added = randomOf("world", job.key.question, job.key.sibling);
-    const [one, two] = samples[i] as [Sample, Sample];
-    const middle = Array.from({ length: added.int(9) }, () => added.int(97));
-    return { tokens: Int32Array.of(...job.tokens, ...one.tokens, ...middle, ...two.tokens), middle: middle.length };
-  });
-  const learnt = await learner.logprobs(tapes.map(({ tokens }) => tokens));
-  let worst = 0;
-  let count = 0;
-  for (const [i, job] of jobs.entries()) {
-    const [one, two] = samples[i] as [Sample, Sample];
-    const starts = [job.tokens.length, job.tokens.length + one.tokens.length + tapes[i]!.middle];
-    for (const [turn, sample] of [one, two].entries()) {
-      for (const [t, logprob] of sample.logprobs.entries()) {
-        worst = Math.max(worst, Math.abs(logprob - learnt[i]![starts[turn]! + t - 1]!));
-        count++;
+test.each(Object.entries(shapes))(
+  "%s: log-probabilities agree with the learner's on 10,000 tokens",
+  async (_, heads) => {
+    const model = tinyModel(heads, heads[1] === 4);
+    const random = randomOf("agree");
+    const jobs = Array.from({ length: 500 }, (_, i) =>
+      request(random, i >> 2, i & 3, { stop: { tokens: [], text: [] }, maxTokens: 10 }),
+    );
+    const decoder = await makeDecoder(model, 64);
+    const samples = await runAll(decoder, jobs, random);
+    const gradients = new Map(
+      [...model.weights].map(([pack, { shape, data }]) => [pack, { shape, data: new Float32Array(data.length) }]),
+    );
+    const learner = new LearnerCore({ ...model, gradients, threads: 1, limits: { tokens: 512, scored: 4096 } });
+    const tapes = jobs.map((job, i) => {
+      const added = randomOf("world", job.key.question, job.key.sibling);
+      const [one, two] = samples[i] as [Sample, Sample];
+      const middle = Array.from({ length: added.int(9) }, () => added.int(97));
+      return { tokens: Int32Array.of(...job.tokens, ...one.tokens, ...middle, ...two.tokens), middle: middle.length };
+    });
+    const learnt = await learner.logprobs(tapes.map(({ tokens }) => tokens));
+    let worst = 0;
+    let count = 0;
+    for (const [i, job] of jobs.entries()) {
+      const [one, two] = samples[i] as [Sample, Sample];
+      const starts = [job.tokens.length, job.tokens.length + one.tokens.length + tapes[i]!.middle];
+      for (const [turn, sample] of [one, two].entries()) {
+        for (const [t, logprob] of sample.logprobs.entries()) {
+          worst = Math.max(worst, Math.abs(logprob - learnt[i]![starts[turn]! + t - 1]!));
+          count++;
+        }
       }
     }
-  }
-  expect(count).toBe(10_000);
-  expect(worst).toBeLessThanOrEqual(1e-4);
-});
+    expect(count).toBe(10_000);
+    expect(worst).toBeLessThanOrEqual(1e-4);
+  },
+);
 
 test("siblings share the prompt's cache, and a continued tape appends only what is new", async () => {
   const decoder = await makeDecoder(tinyModel([4, 4]), 8);
   const random = randomOf("shared");
-  const jobs = Array.from({ length: 8 }, (_, i) => request(random, 3, i, { stop: { tokens: [], text: [] }, maxTokens: 4 }));
+  const jobs = Array.from({ length: 8 }, (_, i) =>
+    request(random, 3, i, { stop: { tokens: [], text: [] }, maxTokens: 4 }),
+  );
   await runAll(decoder, jobs, random);
   const promptTokens = jobs[0]!.tokens.length - 1;
   expect(decoder.stats.sharedTokens).toBeGreaterThanOrEqual(4 * promptTokens);
@@ -136,11 +154,25 @@ test("siblings share the prompt's cache, and a continued tape appends only what 
 test("a stop text ends a sample wherever tokens cut it, and the token that holds its end is kept", async () => {
   const model = tinyModel([4, 4]);
   const decoder = await makeDecoder(model, 2);
-  const [free] = (await runAll(decoder, [request(randomOf("stop"), 1, 0, { stop: { tokens: [], text: [] }, maxTokens: 12, temperature: 0 })], randomOf("x")))[0]!;
+  const [free] = (
+    await runAll(
+      decoder,
+      [request(randomOf("stop"), 1, 0, { stop: { tokens: [], text: [] }, maxTokens: 12, temperature: 0 })],
+      randomOf("x"),
+    )
+  )[0]!;
   const text = String.fromCharCode(...free!.tokens.subarray(4, 7));
   const again = await makeDecoder(model, 2);
-  const [stopped] = (await runAll(again, [request(randomOf("stop"), 1, 0, { stop: { tokens: [], text: [text] }, maxTokens: 12, temperature: 0 })], randomOf("x")))[0]!;
-  const end = free!.tokens.findIndex((_, i) => i >= 2 && String.fromCharCode(...free!.tokens.subarray(i - 2, i + 1)) === text);
+  const [stopped] = (
+    await runAll(
+      again,
+      [request(randomOf("stop"), 1, 0, { stop: { tokens: [], text: [text] }, maxTokens: 12, temperature: 0 })],
+      randomOf("x"),
+    )
+  )[0]!;
+  const end = free!.tokens.findIndex(
+    (_, i) => i >= 2 && String.fromCharCode(...free!.tokens.subarray(i - 2, i + 1)) === text,
+  );
   expect(stopped!.ended).toBe("stop");
   expect([...stopped!.tokens]).toEqual([...free!.tokens.subarray(0, end + 1)]);
 });
@@ -148,7 +180,11 @@ test("a stop text ends a sample wherever tokens cut it, and the token that holds
 test("requests that cannot be sampled are refused with the reason", async () => {
   const decoder = await makeDecoder(tinyModel([4, 4]), 2);
   const refused = (extra: Partial<SampleRequest>) =>
-    new Promise<string>((resolve) => decoder.submit(request(randomOf("bad"), 1, 0, extra), (result) => resolve(result instanceof Error ? result.message : "sampled")));
+    new Promise<string>((resolve) =>
+      decoder.submit(request(randomOf("bad"), 1, 0, extra), (result) =>
+        resolve(result instanceof Error ? result.message : "sampled"),
+      ),
+    );
   expect(await refused({ tokens: new Int32Array() })).toMatch(/no tokens/);
   expect(await refused({ tokens: Int32Array.of(1, 97) })).toMatch(/token 97 is beyond/);
   expect(await refused({ tokens: new Int32Array(96) })).toMatch(/context of 96/);

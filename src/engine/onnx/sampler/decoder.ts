@@ -117,7 +117,8 @@ export class Decoder {
   #problemWith({ tokens, maxTokens, temperature }: SampleRequest): string | undefined {
     const { config, contextLength } = this.#options;
     if (tokens.length === 0) return "a request to sample has no tokens";
-    if (tokens.length >= contextLength) return `a tape of ${tokens.length} tokens leaves no room in a context of ${contextLength}`;
+    if (tokens.length >= contextLength)
+      return `a tape of ${tokens.length} tokens leaves no room in a context of ${contextLength}`;
     if (!(maxTokens >= 1)) return `maxTokens is ${maxTokens}; at least 1 is needed`;
     if (!(temperature >= 0)) return `temperature is ${temperature}; 0 or more is needed`;
     const stray = tokens.find((id) => id < 0 || id >= config.vocabSize);
@@ -164,7 +165,11 @@ export class Decoder {
     let slot = this.#seats.indexOf(undefined);
     if (slot < 0) {
       const seated = new Set(this.#seats.map((seat) => seat?.tape));
-      if (this.#seats.some((seat) => seat?.live) || this.#waiting.some((other) => seated.has(tapeOf(other.request.key)))) return undefined;
+      if (
+        this.#seats.some((seat) => seat?.live) ||
+        this.#waiting.some((other) => seated.has(tapeOf(other.request.key)))
+      )
+        return undefined;
       slot = 0; // every seat is held by a tape that nobody has finished: the first gives way
     }
     this.#seats[slot] = { tape, cached: new Int32Array(), opening: 0, live: undefined };
@@ -274,12 +279,19 @@ export class Decoder {
       const seat = this.#seats[row];
       if (!seat?.live) continue;
       const range = [row * vocabSize, (row + 1) * vocabSize] as const;
-      this.#advance(row, seat, { logprobs: logprobs.subarray(...range), probabilities: probabilities.subarray(...range) });
+      this.#advance(row, seat, {
+        logprobs: logprobs.subarray(...range),
+        probabilities: probabilities.subarray(...range),
+      });
     }
   }
 
   /** One token of a sequence was fed: sample the next if it was the last of the tape. */
-  #advance(slot: number, seat: Seat, next: { readonly logprobs: Float32Array; readonly probabilities: Float32Array }): void {
+  #advance(
+    slot: number,
+    seat: Seat,
+    next: { readonly logprobs: Float32Array; readonly probabilities: Float32Array },
+  ): void {
     const live = seat.live!;
     const { request, tokens, logprobs } = live;
     const token = tokenAt(live, live.fed);
@@ -332,5 +344,10 @@ function isPrefix(start: Int32Array, whole: Int32Array): boolean {
 
 /** Whether a seat's first append was exactly these tokens: then the cache holds the same bits. */
 function opensWith(seat: Seat, body: Int32Array): boolean {
-  return body.length >= MIN_ROWS && seat.opening === body.length && seat.cached.length >= body.length && body.every((id, i) => id === seat.cached[i]);
+  return (
+    body.length >= MIN_ROWS &&
+    seat.opening === body.length &&
+    seat.cached.length >= body.length &&
+    body.every((id, i) => id === seat.cached[i])
+  );
 }

@@ -15,7 +15,10 @@ export class KvCache {
     this.maximum = maximum;
     this.#config = config;
     const length = slots * this.#slotLength;
-    this.#layers = Array.from({ length: config.layers }, () => ({ keys: new Float32Array(length), values: new Float32Array(length) }));
+    this.#layers = Array.from({ length: config.layers }, () => ({
+      keys: new Float32Array(length),
+      values: new Float32Array(length),
+    }));
   }
 
   /** Graph inputs and outputs (the same memory) for slots [from, from + count). */

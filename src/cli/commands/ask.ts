@@ -1,0 +1,50 @@
+import { Option } from "@commander-js/extra-typings";
+import { ConfigError } from "../../base/errors.ts";
+import { createTranscriptWriter } from "../display/transcript.ts";
+import { untilInterrupted } from "../interrupt.ts";
+import { describedCommand, jsonOption, wholeNumber } from "../options.ts";
+import { createOutput, printable } from "../output.ts";
+
+export function command() {
+  return describedCommand(
+    "ask",
+    "Ask one question and watch the policy think, search and answer.",
+    "ask --example",
+    'ask "Who directed Dekgunlis?" --model runs/nano',
+    'ask "Where was the author of Emma born?" --model DIR --index my-index',
+  )
+    .argument("[question]", "what to find out")
+    .option("--example", "a question of the bundled fictional world")
+    .option("--model <dir>", "model folder or run folder (default: the bundled searcher)")
+    .option("--index <dir>", "index that answers (default: the bundled world's)")
+    .addOption(
+      new Option("--decode <how>", "how the policy writes")
+        .choices(["greedy", "sampled"] as const)
+        .default("greedy" as const),
+    )
+    .option("--seed <n>", "of the sampling, and which example", wholeNumber(0), 1)
+    .addOption(jsonOption())
+    .action(async (question, { example = false, model, index, decode, seed, json }) => {
+      const output = createOutput({ json });
+      if ((question === undefined || question.trim() === "") !== example) {
+        throw new ConfigError(example ? "ask got both a question and --example" : "ask got no question", {
+          hint: 'write `r1-searcher ask "your question"`, or `r1-searcher ask --example`',
+        });
+      }
+      const { runAsk } = await import("../../run/run-ask.ts");
+      const writer = createTranscriptWriter((text) => output.stream.write(text), output.colour);
+      const options = {
+        decode,
+        seed,
+        ...(question && !example ? { question } : {}),
+        ...(model ? { model } : {}),
+        ...(index ? { index } : {}),
+      };
+      const { trajectory, answer } = await untilInterrupted(output, (signal) =>
+        runAsk({ ...options, signal, onText: writer.write }),
+      ).finally(writer.end);
+      output.say(answer === undefined ? `\nno answer (${trajectory.stop})` : `\nanswer: ${printable(answer)}`);
+      const { question: asked, searches, stop } = trajectory;
+      output.result({ question: asked.text, gold: asked.gold, answer: answer ?? null, stop, searches });
+    });
+}

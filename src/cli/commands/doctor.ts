@@ -1,0 +1,48 @@
+import { arch, availableParallelism, freemem, platform, totalmem } from "node:os";
+import { createColors } from "picocolors";
+import { EngineError } from "../../base/errors.ts";
+import { describedCommand, jsonOption } from "../options.ts";
+import { createOutput, printable } from "../output.ts";
+
+export function command() {
+  return describedCommand(
+    "doctor",
+    "What works on this machine, and what would fail. Exits 1 where something would.",
+    "doctor",
+  )
+    .addOption(jsonOption())
+    .action(async ({ json }) => {
+      const output = createOutput({ json });
+      const { inspect, testEngine } = await import("../doctor.ts");
+      const findings = [
+        ...inspect({
+          nodeVersion: process.version,
+          platform: platform(),
+          arch: arch(),
+          libc: libc(),
+          cores: availableParallelism(),
+          totalMemory: Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY),
+          freeMemory: process.availableMemory?.() ?? freemem(),
+        }),
+        await testEngine(),
+      ];
+      const { green, yellow, red } = createColors(output.colour);
+      const paint = { ok: green, warning: yellow, failed: red };
+      for (const { name, state, text } of findings)
+        output.say(`${paint[state](state.padEnd(8))}${name.padEnd(12)}${printable(text)}`);
+      output.result({ ok: findings.every(({ state }) => state !== "failed"), findings });
+      const failed = findings.filter(({ state }) => state === "failed");
+      if (failed.length > 0) {
+        throw new EngineError(`this machine fails at ${failed.map(({ name }) => name).join(", ")}`, {
+          hint: "see the lines above",
+        });
+      }
+    });
+}
+
+/** glibc reports its version to Node; musl does not. */
+function libc(): "glibc" | "musl" | undefined {
+  if (platform() !== "linux") return undefined;
+  const { header } = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
+  return header?.glibcVersionRuntime ? "glibc" : "musl";
+}

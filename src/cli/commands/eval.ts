@@ -1,0 +1,53 @@
+import { Option } from "@commander-js/extra-typings";
+import { ConfigError } from "../../base/errors.ts";
+import { evalTable } from "../display/eval-table.ts";
+import { createProgressBar } from "../display/live-line.ts";
+import { untilInterrupted } from "../interrupt.ts";
+import { describedCommand, jsonOption, wholeNumber } from "../options.ts";
+import { createOutput } from "../output.ts";
+
+export function command() {
+  return describedCommand(
+    "eval",
+    "Measure a policy: exact match, F1, searches and format on a benchmark. A run folder means its last checkpoint.",
+    "eval runs/nano --benchmark world --world-seed 7 --questions 500",
+    "eval models/my-policy --benchmark questions.jsonl --index my-index",
+  )
+    .argument("<policy>", "model folder or run folder")
+    .requiredOption("--benchmark <name|file>", '"world" (fictional, unseen), or a file of questions')
+    .option("--index <dir>", "index that answers; needed for a file of questions")
+    .option("--world-seed <n>", "which fictional world", wholeNumber(0), 1)
+    .option("--questions <n>", "at most so many questions", wholeNumber(1))
+    .addOption(
+      new Option("--decode <how>", "how the policy writes")
+        .choices(["greedy", "sampled"] as const)
+        .default("greedy" as const),
+    )
+    .option("--seed <n>", "of the sampling", wholeNumber(0), 1)
+    .option("--out <dir>", "keep the summary and every prediction there")
+    .addOption(jsonOption())
+    .action(async (policy, { json, questions, index, out, ...settings }) => {
+      const output = createOutput({ json });
+      if (settings.benchmark !== "world" && !index) {
+        throw new ConfigError(`--benchmark ${settings.benchmark} needs --index`, {
+          hint: "make one with `r1-searcher index build CORPUS --out DIR`",
+        });
+      }
+      const { runEval } = await import("../../run/run-eval.ts");
+      const bar = createProgressBar(output, "questions");
+      const options = {
+        policy,
+        ...settings,
+        ...(questions ? { questions } : {}),
+        ...(index ? { index } : {}),
+        ...(out ? { out } : {}),
+      };
+      const onProgress = ({ done, total, em }: { done: number; total: number; em: number }) =>
+        bar.update(done, total, `exact match ${(100 * em).toFixed(1)} %`);
+      const summary = await untilInterrupted(output, (signal) => runEval({ ...options, signal, onProgress })).finally(
+        bar.end,
+      );
+      output.say(evalTable([summary], output.colour));
+      output.result(summary);
+    });
+}

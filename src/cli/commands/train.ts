@@ -1,0 +1,44 @@
+import type { TrainingEvent } from "../../run/run-training.ts";
+import { evalTable } from "../display/eval-table.ts";
+import { createLiveLine } from "../display/live-line.ts";
+import { reportTraining } from "../display/training-report.ts";
+import { untilInterrupted } from "../interrupt.ts";
+import { assignment, describedCommand, jsonOption, wholeNumber } from "../options.ts";
+import { createOutput, printable } from "../output.ts";
+
+export function command() {
+  return describedCommand(
+    "train",
+    "Teach a policy to search: both stages of the recipe, resumable at any moment (Ctrl-C saves).",
+    "train nano",
+    "train recipes/smollm2-135m.yaml --steps 2 --out runs/try",
+    "train nano --resume",
+  )
+    .argument("[recipe]", "name of a recipe or path of one", "nano")
+    .option("--set <key=value>", "a setting over the recipe's; repeatable", assignment)
+    .option("--steps <n>", "steps of every stage, over the recipe's", wholeNumber(1))
+    .option("--out <dir>", "run folder (default: runs/<recipe>)")
+    .option("--resume", "continue the run that lies in the folder")
+    .addOption(jsonOption())
+    .action(async (recipe, { set = [], steps, out, resume = false, json }) => {
+      const output = createOutput({ json });
+      const { runTraining } = await import("../../run/run-training.ts");
+      const live = createLiveLine(output);
+      const onEvent = (event: TrainingEvent) => {
+        if (event.kind === "step") live.step(event);
+        else
+          live.say(event.kind === "message" ? printable(event.text) : `\n${evalTable([event.summary], output.colour)}`);
+      };
+      const options = {
+        recipe,
+        overrides: set,
+        resume,
+        onEvent,
+        ...(steps ? { stepsPerStage: steps } : {}),
+        ...(out ? { out } : {}),
+      };
+      const result = await untilInterrupted(output, (signal) => runTraining({ ...options, signal })).finally(live.end);
+      reportTraining(output, result);
+      output.result({ run: result.run, seconds: result.seconds, evals: result.evals });
+    });
+}

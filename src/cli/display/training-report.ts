@@ -1,0 +1,20 @@
+import type { TrainingResult } from "../../run/run-training.ts";
+import type { Output } from "../output.ts";
+import { curve } from "./curve.ts";
+import { evalTable } from "./eval-table.ts";
+import { formatTrajectory } from "./transcript.ts";
+import { duration } from "./words.ts";
+
+/** What a run taught: the table, the curve, one question before and after, and what to do next. */
+export function reportTraining(output: Output, { run, seconds, evals, history, example }: TrainingResult): void {
+  if (evals.length > 0) output.say(`\n${evalTable(evals, output.colour)}`);
+  if (history.length > 1) {
+    const rewards = history.map(({ reward }) => reward);
+    output.say(`\n${curve("reward by step", rewards, output.stream.columns)}`);
+  }
+  for (const [when, shown] of Object.entries(example ?? {})) {
+    output.say(`\n${when} training:\n${formatTrajectory(shown.trajectory, shown.decode, output.colour)}`);
+  }
+  output.say(`\ndone in ${duration(seconds)}; the run lies in ${run}`);
+  output.say(`ask it:  npx r1-searcher ask --example --model ${run}`);
+}

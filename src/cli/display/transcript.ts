@@ -1,0 +1,55 @@
+import { createColors } from "picocolors";
+import type { Author } from "../../protocol/tape.ts";
+import type { Trajectory } from "../../rollout/trajectory.ts";
+import { printable } from "../output.ts";
+
+export interface TranscriptWriter {
+  /** The next stretch of a tape; pieces of one author may come in any number of calls. */
+  write(author: Author, text: string): void;
+  /** Ends the last line. */
+  end(): void;
+}
+
+/** Every line says who wrote it, in the margin and by colour, so that it reads the same in a file. */
+export function createTranscriptWriter(print: (text: string) => unknown, colour: boolean): TranscriptWriter {
+  const { dim, green, cyan } = createColors(colour);
+  const paint: Record<Author, (text: string) => string> = { prompt: dim, policy: green, search: cyan };
+  let author: Author | undefined;
+  let lineOpen = false;
+  const endLine = () => {
+    if (lineOpen) print("\n");
+    lineOpen = false;
+  };
+  return {
+    write(by, text) {
+      if (by !== author) endLine();
+      author = by;
+      for (const piece of printable(text).split(/(?<=\n)/)) {
+        const words = piece.replace(/\n$/, "");
+        if (words !== "") {
+          print(lineOpen ? paint[by](words) : `${paint[by](`${by.padEnd(6)} │ `)}${paint[by](words)}`);
+          lineOpen = true;
+        }
+        if (piece.endsWith("\n")) endLine();
+      }
+    },
+    end: endLine,
+  };
+}
+
+/** A whole attempt, coloured by author. */
+export function formatTrajectory(
+  { tape }: Pick<Trajectory, "tape">,
+  decode: (ids: ArrayLike<number>) => string,
+  colour: boolean,
+): string {
+  const pieces: string[] = [];
+  const writer = createTranscriptWriter((text) => pieces.push(text), colour);
+  let from = 0;
+  for (const { author, length } of tape.runs) {
+    writer.write(author, decode(tape.tokens.subarray(from, from + length)));
+    from += length;
+  }
+  writer.end();
+  return pieces.join("").replace(/\n$/, "");
+}

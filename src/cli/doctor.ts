@@ -1,0 +1,97 @@
+/** @file What this machine can run. Pure rules over facts; `commands/doctor.ts` gathers the facts and prints. */
+import { messageOf } from "../base/errors.ts";
+import { GraphBuilder } from "../engine/onnx/graph/builder.ts";
+import { createSession } from "../runtime/onnx.ts";
+import { bytes } from "./display/words.ts";
+
+export interface Finding {
+  readonly name: string;
+  readonly state: "ok" | "warning" | "failed";
+  readonly text: string;
+}
+
+export interface Machine {
+  readonly nodeVersion: string;
+  readonly platform: string;
+  readonly arch: string;
+  /** Undefined off Linux. */
+  readonly libc: "glibc" | "musl" | undefined;
+  readonly cores: number;
+  readonly totalMemory: number;
+  readonly freeMemory: number;
+}
+
+const oldestNode = [20, 19] as const;
+/** What the bundled recipe needs at its peak. */
+const neededMemory = 1.5e9;
+
+export function inspect(machine: Machine): Finding[] {
+  return [inspectNode(machine), inspectPlatform(machine), inspectCores(machine), inspectMemory(machine)];
+}
+
+function inspectNode({ nodeVersion }: Machine): Finding {
+  const [major = 0, minor = 0] = nodeVersion.replace(/^v/, "").split(".").map(Number);
+  const isOld = major < oldestNode[0] || (major === oldestNode[0] && minor < oldestNode[1]);
+  const text = isOld ? `${nodeVersion}; ${oldestNode.join(".")} or newer is needed` : nodeVersion;
+  return { name: "node", state: isOld ? "failed" : "ok", text };
+}
+
+function inspectPlatform({ platform, arch, libc }: Machine): Finding {
+  const here = `${platform} ${arch}${libc ? ` ${libc}` : ""}`;
+  const fail = (why: string): Finding => ({ name: "platform", state: "failed", text: `${here}: ${why}` });
+  if (platform === "linux" && libc === "musl") {
+    return fail(
+      "no engine binary exists for Alpine and other musl systems; use a glibc system (Debian, Ubuntu, Fedora …)",
+    );
+  }
+  if (platform === "darwin" && arch !== "arm64")
+    return fail("no engine binary exists for Intel Macs; use Linux in a virtual machine or another computer");
+  const isSupported = ["linux", "win32"].includes(platform) ? ["x64", "arm64"].includes(arch) : platform === "darwin";
+  if (!isSupported)
+    return fail(
+      "no engine binary exists for it; Linux (glibc), Windows (x64, arm64) and macOS on Apple silicon have one",
+    );
+  return { name: "platform", state: "ok", text: here };
+}
+
+function inspectCores({ cores }: Machine): Finding {
+  const text = cores < 2 ? "1 core; training works, in about twice the time" : `${cores} cores`;
+  return { name: "processor", state: cores < 2 ? "warning" : "ok", text };
+}
+
+function inspectMemory({ totalMemory, freeMemory }: Machine): Finding {
+  const isShort = totalMemory < neededMemory;
+  const text = `${bytes(freeMemory)} free of ${bytes(totalMemory)}`;
+  return {
+    name: "memory",
+    state: isShort ? "warning" : "ok",
+    text: isShort ? `${text}; the bundled recipe wants ${bytes(neededMemory)}` : text,
+  };
+}
+
+/** Builds a two-node graph, runs it and compares the numbers: the binary loads, and it computes into our buffers. */
+export async function testEngine(): Promise<Finding> {
+  const name = "engine";
+  try {
+    const builder = new GraphBuilder();
+    const product = builder.node("MatMul", [builder.input("a", 2), builder.input("b", 2)]);
+    builder.output(builder.node("Add", [product, builder.scalar(1)]), "y", 2);
+    const session = await createSession(builder.bytes(), { threads: 1 });
+    const y = new Float32Array(4);
+    const matrix = (...values: number[]) => ({ data: Float32Array.from(values), shape: [2, 2] });
+    await session.run({ a: matrix(1, 2, 3, 4), b: matrix(5, 6, 7, 8) }, { y: { data: y, shape: [2, 2] } });
+    await session.release();
+    const expected = [20, 23, 44, 51];
+    if (y.some((value, i) => value !== expected[i])) {
+      return {
+        name,
+        state: "failed",
+        text: `the engine computed ${[...y].join(", ")} where ${expected.join(", ")} is right`,
+      };
+    }
+    return { name, state: "ok", text: "loads and computes" };
+  } catch (error) {
+    const hint = error instanceof Error && "hint" in error && typeof error.hint === "string" ? ` (${error.hint})` : "";
+    return { name, state: "failed", text: `${messageOf(error)}${hint}` };
+  }
+}

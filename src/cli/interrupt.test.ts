@@ -1,0 +1,31 @@
+import { expect, test } from "vitest";
+import { InterruptedError } from "../base/errors.ts";
+import { untilInterrupted } from "./interrupt.ts";
+import { createOutput } from "./output.ts";
+
+function capture() {
+  const stdout = { text: "", write: (text: string) => (stdout.text += text) };
+  return { stdout, output: createOutput({ stdout, env: {} }) };
+}
+
+test("the first Ctrl-C raises the signal, says so, and leaves no listener behind", async () => {
+  const { stdout, output } = capture();
+  const before = process.listeners("SIGINT");
+  const working = untilInterrupted(output, async (signal) => {
+    await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+    throw new InterruptedError("stopped at step 3");
+  });
+  const [stop] = process.listeners("SIGINT").filter((listener) => !before.includes(listener));
+  stop!("SIGINT");
+  await expect(working).rejects.toThrow("stopped at step 3");
+  expect(stdout.text).toContain("Ctrl-C again");
+  expect(process.listeners("SIGINT")).toEqual(before);
+});
+
+test("work that ends by itself is left alone", async () => {
+  const { stdout, output } = capture();
+  const before = [process.listenerCount("SIGINT"), process.listenerCount("SIGTERM")];
+  expect(await untilInterrupted(output, async (signal) => signal.aborted)).toBe(false);
+  expect([process.listenerCount("SIGINT"), process.listenerCount("SIGTERM")]).toEqual(before);
+  expect(stdout.text).toBe("");
+});

@@ -1,0 +1,29 @@
+import type { Output } from "./output.ts";
+
+/**
+ * Runs `work` with a signal that Ctrl-C or SIGTERM raises; the work saves its state and throws InterruptedError.
+ * A second Ctrl-C ends the process at once, as if nobody listened.
+ */
+export async function untilInterrupted<T>(output: Output, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController();
+  const stop = () => {
+    if (controller.signal.aborted) {
+      release();
+      process.kill(process.pid, "SIGINT");
+      return;
+    }
+    output.say("\nstopping: saving what is whole (press Ctrl-C again to stop at once) …");
+    controller.abort();
+  };
+  const release = () => {
+    process.off("SIGINT", stop);
+    process.off("SIGTERM", stop);
+  };
+  process.on("SIGINT", stop);
+  process.on("SIGTERM", stop);
+  try {
+    return await work(controller.signal);
+  } finally {
+    release();
+  }
+}

@@ -1,0 +1,146 @@
+/** @file What a stage rewards, as data. Rules read what the policy wrote and what search did, never documents' text. */
+import { z } from "zod";
+import type { Question } from "../protocol/question.ts";
+import type { Part } from "../protocol/transcript.ts";
+import { answerOf, formatVerdict } from "./format.ts";
+import { coverEm, exactMatch, f1 } from "./metrics.ts";
+import { realQueryWords } from "./query-words.ts";
+import type { Reward, RewardPart } from "./reward.ts";
+
+const when = z.enum(["always", "real-query"]).default("always");
+
+const ruleSchema = z.discriminatedUnion("rule", [
+  z.strictObject({ rule: z.literal("retrieval"), value: z.number().describe("For at least one search that was served.") }),
+  z.strictObject({
+    rule: z.literal("format"),
+    level: z.enum(["tags", "grammar"]).default("grammar").describe("Only the number of tags, or their order and content too."),
+    right: z.number().default(0),
+    wrong: z.number().default(0),
+    when: when.describe('"real-query": nothing unless a served query holds a word of the question.'),
+  }),
+  z.strictObject({
+    rule: z.literal("answer"),
+    metric: z.enum(["f1", "em", "cover-em"]).default("f1"),
+    weight: z.number().default(1),
+    when,
+  }),
+  z.strictObject({
+    rule: z.literal("query-words"),
+    opened: z.number().default(0.05).describe("For a query that was begun, where none is real."),
+    real: z.number().default(0.1).describe("For a served query that holds a word of the question."),
+    words: z.number().default(0.4).describe("Times the share of the question's content words in the best query."),
+    enough: z.int().min(1).default(4).describe("So many words count as all."),
+  }),
+]);
+
+export type RewardRule = z.infer<typeof ruleSchema>;
+
+/**
+ * "paper" is what the paper states; "fixed" (the default of the recipes) also wants the tags in order and an answer
+ * that says something. "shaped" pays for queries about the question: small models otherwise learn to search for nothing.
+ */
+export const rewardPresets = {
+  "paper/stage-1": [
+    { rule: "retrieval", value: 0.5 },
+    { rule: "format", level: "tags", right: 0.5, wrong: 0, when: "always" },
+  ],
+  "paper/stage-2": [
+    { rule: "answer", metric: "f1", weight: 1, when: "always" },
+    { rule: "format", level: "tags", right: 0, wrong: -2, when: "always" },
+  ],
+  "fixed/stage-1": [
+    { rule: "retrieval", value: 0.5 },
+    { rule: "format", level: "grammar", right: 0.5, wrong: 0, when: "always" },
+  ],
+  "fixed/stage-2": [
+    { rule: "answer", metric: "f1", weight: 1, when: "always" },
+    { rule: "format", level: "grammar", right: 0, wrong: -2, when: "always" },
+  ],
+  "shaped/stage-1": [
+    { rule: "query-words", opened: 0.05, real: 0.1, words: 0.4, enough: 4 },
+    { rule: "format", level: "grammar", right: 0.5, wrong: 0, when: "real-query" },
+  ],
+  "shaped/stage-2": [
+    { rule: "query-words", opened: 0.05, real: 0.1, words: 0.4, enough: 4 },
+    { rule: "format", level: "grammar", right: 0.5, wrong: 0, when: "real-query" },
+    { rule: "answer", metric: "f1", weight: 2, when: "real-query" },
+  ],
+} as const satisfies Record<string, readonly RewardRule[]>;
+
+export type RewardPreset = keyof typeof rewardPresets;
+
+export const RewardSpec = z.union([
+  z.enum(Object.keys(rewardPresets) as [RewardPreset, ...RewardPreset[]]).describe("A preset."),
+  z.array(ruleSchema).min(1).describe("Rules whose values are added."),
+]);
+export type RewardSpec = z.infer<typeof RewardSpec>;
+
+/** What of a trajectory a rule may see. */
+export interface Scorable {
+  readonly question: Question;
+  readonly transcript: readonly Part[];
+  readonly searches: readonly { readonly query: string; readonly part?: number }[];
+  readonly stop: string;
+}
+
+/** @throws Error for an attempt that the environment failed: it has no reward, not even zero */
+export function scoreTrajectory(trajectory: Scorable, spec: RewardSpec): Reward {
+  if (trajectory.stop === "environment-failed") {
+    throw new Error(`the attempt at question ${trajectory.question.id} failed in its environment and has no reward`);
+  }
+  const rules: readonly RewardRule[] = typeof spec === "string" ? rewardPresets[spec] : spec;
+  const parts = rules.map((rule) => apply(rule, trajectory));
+  return { total: parts.reduce((sum, { value }) => sum + value, 0), parts };
+}
+
+function apply(rule: RewardRule, trajectory: Scorable): RewardPart {
+  if ("when" in rule && rule.when === "real-query" && !realQueryWords(trajectory)) {
+    return { rule: rule.rule, value: 0, because: "no served query holds a word of the question" };
+  }
+  switch (rule.rule) {
+    case "retrieval":
+      return retrieval(rule.value, trajectory);
+    case "format":
+      return format(rule, trajectory.transcript);
+    case "answer":
+      return answer(rule, trajectory);
+    case "query-words":
+      return queryWords(rule, trajectory);
+  }
+}
+
+function retrieval(value: number, { searches }: Scorable): RewardPart {
+  const served = searches.filter(({ part }) => part !== undefined);
+  if (served.length === 0) return { rule: "retrieval", value: 0, because: "no search was served" };
+  return { rule: "retrieval", value, because: served.length === 1 ? "one search was served" : `${served.length} searches were served`, part: served[0]!.part! };
+}
+
+function format({ level, right, wrong }: RewardRule & { rule: "format" }, transcript: readonly Part[]): RewardPart {
+  const { ok, faults } = formatVerdict(transcript, level);
+  if (ok) return { rule: "format", value: right, because: "well formed" };
+  const part = faults.find(({ part }) => part !== undefined)?.part;
+  const because = [...new Set(faults.map(({ rule }) => rule))].join(", ");
+  return { rule: "format", value: wrong, because, ...(part === undefined ? {} : { part }) };
+}
+
+const metrics = { f1, em: exactMatch, "cover-em": coverEm } as const;
+
+function answer({ metric, weight }: RewardRule & { rule: "answer" }, { transcript, question }: Scorable): RewardPart {
+  const said = answerOf(transcript);
+  if (said === undefined) return { rule: metric, value: 0, because: "no answer was closed" };
+  const score = metrics[metric](said, question.gold);
+  const part = transcript.findLastIndex(({ kind, closed }) => kind === "answer" && closed);
+  return { rule: metric, value: weight * score, because: `${JSON.stringify(said)} against ${JSON.stringify(question.gold)}: ${metric} ${score.toFixed(3)}`, part };
+}
+
+function queryWords({ opened, real, words, enough }: RewardRule & { rule: "query-words" }, trajectory: Scorable): RewardPart {
+  const found = realQueryWords(trajectory);
+  if (found) {
+    const share = found.shared / Math.min(found.of, enough);
+    const because = `the query holds ${found.shared} of ${found.of} words of the question`;
+    return { rule: "query-words", value: real + words * Math.min(1, share), because, part: found.part };
+  }
+  const begun = trajectory.transcript.findIndex(({ kind }) => kind === "query");
+  if (begun < 0) return { rule: "query-words", value: 0, because: "no query was begun" };
+  return { rule: "query-words", value: opened, because: "no served query holds a word of the question", part: begun };
+}

@@ -1,0 +1,117 @@
+/** @file From trajectories to what an engine learns from. The loss mask is what the tape says of its authors. */
+import { EngineError } from "../base/errors.ts";
+import type { TrainingSequence } from "../engine/engine.ts";
+import type { Tape } from "../protocol/tape.ts";
+import type { Trajectory } from "../rollout/trajectory.ts";
+import type { LossConfig } from "./config.ts";
+
+/** An attempt that may be learnt from. */
+export interface ScoredAttempt {
+  readonly trajectory: Trajectory;
+  readonly advantage: number;
+}
+
+export interface Batch {
+  readonly sequences: readonly TrainingSequence[];
+  /** Policy tokens left out because the sampler gave them no finite log-probability. */
+  readonly nonFiniteLogprobs: number;
+}
+
+/** More tokens than this share without a log-probability are no accident. */
+const MAX_NON_FINITE_SHARE = 0.001;
+
+export function policyTokenCount({ runs }: Tape): number {
+  return runs.reduce((sum, { author, length }) => sum + (author === "policy" ? length : 0), 0);
+}
+
+/** Calls `visit` with the positions of every stretch the policy wrote, [from, to). Position 0 has nothing before it. */
+export function forEachPolicyRun({ runs }: Tape, visit: (from: number, to: number) => void): void {
+  let at = 0;
+  for (const { author, length } of runs) {
+    if (author === "policy" && at + length > 1) visit(Math.max(1, at), at + length);
+    at += length;
+  }
+}
+
+/**
+ * Deals siblings out in turn, so that every update sees an equal share of each group.
+ *
+ * @param groups [B][≤ G], without attempts that are left out
+ * @returns `parts` minibatches
+ */
+export function splitForUpdates<T>(groups: readonly (readonly T[])[], parts: number): T[][] {
+  const minibatches = Array.from({ length: parts }, (): T[] => []);
+  for (const [b, group] of groups.entries()) {
+    for (const [g, attempt] of group.entries()) minibatches[(g + b) % parts]!.push(attempt);
+  }
+  return minibatches;
+}
+
+/**
+ * One minibatch. Weights are folded so that the summed loss is a mean: over attempts ("sequence") or over policy tokens
+ * ("token"). An attempt without advantage has no gradient and is left out, yet counts in that mean.
+ *
+ * @throws EngineError where trajectories come from another policy than the loss was told of
+ */
+export function toBatch(
+  attempts: readonly ScoredAttempt[],
+  { normaliser, policyVersion, maxLag }: { readonly normaliser: LossConfig["normaliser"]; readonly policyVersion: number; readonly maxLag: number },
+): Batch {
+  for (const { trajectory } of attempts) checkVersion(trajectory, policyVersion, maxLag);
+  const lengths = attempts.map(({ trajectory }) => policyTokenCount(trajectory.tape));
+  const tokens = lengths.reduce((sum, length) => sum + length, 0);
+  const sequences = lengths.filter((length) => length > 0).length;
+  let nonFiniteLogprobs = 0;
+  const batch = attempts.flatMap(({ trajectory, advantage }, i) => {
+    if (advantage === 0 || lengths[i] === 0) return [];
+    const weight = normaliser === "token" ? 1 / tokens : 1 / (sequences * lengths[i]!);
+    const { sequence, nonFinite } = toSequence(trajectory, advantage, weight);
+    nonFiniteLogprobs += nonFinite;
+    return [sequence];
+  });
+  if (nonFiniteLogprobs > MAX_NON_FINITE_SHARE * tokens) {
+    throw new EngineError(`${nonFiniteLogprobs} of ${tokens} sampled tokens have no finite log-probability`, {
+      hint: "the sampler is broken or its weights are; run `r1-searcher doctor`",
+    });
+  }
+  return { sequences: batch, nonFiniteLogprobs };
+}
+
+function checkVersion({ question, policyVersion: sampledBy }: Trajectory, policyVersion: number, maxLag: number): void {
+  if (sampledBy <= policyVersion && sampledBy >= policyVersion - maxLag) return;
+  throw new EngineError(
+    `an attempt at question ${question.id} was sampled by policy version ${sampledBy}; the learner holds version ${policyVersion}, allowed lag ${maxLag}`,
+    { hint: "sample from what `publish` returned last" },
+  );
+}
+
+function toSequence(
+  { tape, logprobs, question }: Trajectory,
+  advantage: number,
+  weight: number,
+): { sequence: TrainingSequence; nonFinite: number } {
+  const { length } = tape.tokens;
+  const total = tape.runs.reduce((sum, run) => sum + run.length, 0);
+  if (total !== length || logprobs.length !== length) {
+    throw new Error(`question ${question.id}: ${length} tokens, authors for ${total}, ${logprobs.length} log-probabilities`);
+  }
+  const sequence = {
+    tokens: tape.tokens,
+    weights: new Float32Array(length),
+    advantages: new Float32Array(length),
+    oldLogprobs: new Float32Array(length),
+  };
+  let nonFinite = 0;
+  forEachPolicyRun(tape, (from, to) => {
+    for (let t = from; t < to; t++) {
+      if (!Number.isFinite(logprobs[t]!)) {
+        nonFinite++;
+        continue; // left out by selection: 0 × Infinity is NaN
+      }
+      sequence.weights[t] = weight;
+      sequence.advantages[t] = advantage;
+      sequence.oldLogprobs[t] = logprobs[t]!;
+    }
+  });
+  return { sequence, nonFinite };
+}

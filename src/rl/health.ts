@@ -1,0 +1,87 @@
+/** @file Gauges that move before the reward does: a dead retriever, a policy that asks the same thing, a collapse. */
+import type { Stop, Trajectory } from "../rollout/trajectory.ts";
+import { forEachPolicyRun } from "./batch.ts";
+
+export type Metrics = Readonly<Record<string, number>>;
+
+const stops = {
+  answered: 0,
+  ended: 0,
+  "token-budget": 0,
+  "search-budget": 0,
+  "context-full": 0,
+  "empty-query": 0,
+  "environment-failed": 0,
+} satisfies Record<Stop, number>;
+
+const common = new Set(
+  "the and for was are what which who whom whose when where that this with from did does were have has had how its into than then their they his her not".split(" "),
+);
+
+export function isFailed({ stop }: Trajectory): boolean {
+  return stop === "environment-failed";
+}
+
+/** How attempts ended, as shares: every stop is named, so that every step has the same fields. */
+export function stopShares(trajectories: readonly Trajectory[]): Metrics {
+  const counts: Record<Stop, number> = { ...stops };
+  for (const { stop } of trajectories) counts[stop]++;
+  return Object.fromEntries(Object.entries(counts).map(([stop, count]) => [`stop/${stop}`, share(count, trajectories.length)]));
+}
+
+/** Sampling entropy, estimated as −mean log-probability of what the policy wrote (finite ones). */
+export function entropyEstimate(trajectories: readonly Trajectory[]): { entropy: number; tokens: number } {
+  let [sum, finite, tokens] = [0, 0, 0];
+  for (const { tape, logprobs } of trajectories) {
+    forEachPolicyRun(tape, (from, to) => {
+      tokens += to - from;
+      for (let t = from; t < to; t++) {
+        if (!Number.isFinite(logprobs[t]!)) continue;
+        sum -= logprobs[t]!;
+        finite++;
+      }
+    });
+  }
+  return { entropy: share(sum, finite), tokens };
+}
+
+/** What the searches of attempts look like. Shares are 0 where nothing was searched. */
+export function searchGauges(trajectories: readonly Trajectory[]): Metrics {
+  const served = trajectories.map(({ searches }) => searches.filter(({ error }) => error === undefined));
+  const all = served.flat();
+  const queries = trajectories.flatMap(({ question, searches }) => searches.map(({ query }) => ({ query, question: question.text })));
+  const distinct = new Set(queries.map(({ query }) => contentWords(query).join(" ")));
+  const onTopic = queries.filter(({ query, question }) => sharesContentWord(query, question));
+  return {
+    "search/rate": share(served.filter(({ length }) => length > 0).length, trajectories.length),
+    "search/per_trajectory": share(all.length, trajectories.length),
+    "search/empty": share(all.filter(({ passageIds }) => passageIds.length === 0).length, all.length),
+    "search/distinct_passages": share(new Set(all.flatMap(({ passageIds }) => passageIds)).size, all.flatMap(({ passageIds }) => passageIds).length),
+    "query/distinct": share(distinct.size, queries.length),
+    "query/on_topic": share(onTopic.length, queries.length),
+  };
+}
+
+export function contentWords(text: string): string[] {
+  return (text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? []).filter((word) => word.length > 2 && !common.has(word));
+}
+
+export function sharesContentWord(query: string, question: string): boolean {
+  const asked = new Set(contentWords(question));
+  return contentWords(query).some((word) => asked.has(word));
+}
+
+/** What a person should look at, in words; empty while all is well. */
+export function alarms(metrics: Metrics): string[] {
+  const over = (name: string, limit: number) => (metrics[name] ?? 0) > limit;
+  return [
+    ...(over("rollout/failed", 0.1) ? ["more than a tenth of the attempts failed for reasons outside the policy"] : []),
+    ...(over("search/empty", 0.5) ? ["more than half of the searches found nothing: is the index the right one?"] : []),
+    ...(over("policy/mismatch_kl", 0.01) ? ["sampler and learner disagree on the probability of what was sampled"] : []),
+    ...(over("optim/refused", 0) ? ["an update was refused: its gradient was not finite"] : []),
+  ];
+}
+
+export function share(part: number, whole: number): number {
+  return whole === 0 ? 0 : part / whole;
+}

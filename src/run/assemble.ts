@@ -1,0 +1,97 @@
+/** @file From names to objects: the only place that picks a concrete engine or searcher. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { parse } from "yaml";
+import { ConfigError } from "../base/errors.ts";
+import { makeWorld, type World } from "../data/world/world.ts";
+import type { Question } from "../protocol/question.ts";
+import { renderPrompt } from "../protocol/prompt.ts";
+import { protocols, type Protocol } from "../protocol/protocol.ts";
+import type { RolloutConfig } from "../rollout/config.ts";
+import { openIndex } from "../search/bm25/open.ts";
+import { memorySearcher } from "../search/bm25/searcher.ts";
+import type { Searcher } from "../search/searcher.ts";
+import { openPolicy, type Policy } from "./policy.ts";
+import { type PolicySettings, promptOf, readPolicySettings } from "./policy-settings.ts";
+
+/** Policies below this many parameters gain more from a worker per core than from threads in one. */
+const smallPolicy = 30e6;
+
+/** A policy with all that an attempt needs besides sampler, searcher and question. */
+export interface AskablePolicy extends Policy {
+  readonly protocol: Protocol;
+  readonly rollout: RolloutConfig;
+  readonly promptFor: (question: Question) => Int32Array;
+}
+
+export interface OpenOptions {
+  readonly training: boolean;
+  /** Attempts at once. */
+  readonly concurrency: number;
+  readonly settings?: PolicySettings;
+  readonly engine?: { readonly workers?: number | undefined; readonly threads?: number | undefined };
+}
+
+/** A model folder itself, or the newest checkpoint of a run folder. */
+export function policyFolder(path: string): string {
+  if (existsSync(join(path, "config.json"))) return path;
+  const checkpoints = join(path, "checkpoints");
+  const newest = existsSync(checkpoints)
+    ? readdirSync(checkpoints)
+        .filter((name) => /^step-\d+$/.test(name) && existsSync(join(checkpoints, name, "manifest.json")))
+        .sort()
+        .at(-1)
+    : undefined;
+  if (newest !== undefined) return join(checkpoints, newest);
+  throw new ConfigError(`${path} holds neither a model nor a run with a checkpoint`, {
+    hint: "give a folder with config.json, or a run folder that `r1-searcher train` wrote",
+  });
+}
+
+export async function openAskable(path: string, options: OpenOptions): Promise<AskablePolicy> {
+  const directory = policyFolder(path);
+  const settings = options.settings ?? readPolicySettings(directory);
+  const protocol = protocols[settings.protocol];
+  const layout = layoutFor(directory, options.engine);
+  const policy = await openPolicy(directory, {
+    ...layout,
+    training: options.training,
+    maxSequences: Math.ceil(options.concurrency / layout.workers),
+    contextLength: settings.rollout.contextLength || Number.POSITIVE_INFINITY,
+    settings,
+  });
+  const read = (file: string): unknown => parse(readFileSync(file, "utf8"));
+  const template = promptOf(settings, { protocol, tokenizer: policy.tokenizer, read });
+  return {
+    ...policy,
+    protocol,
+    rollout: settings.rollout,
+    promptFor: ({ text }) => renderPrompt({ protocol, tokenizer: policy.tokenizer, question: text, template }),
+  };
+}
+
+/** Workers × threads: one worker per core for a small policy, one worker with a thread per core for a large one. */
+function layoutFor(directory: string, asked: OpenOptions["engine"]): { workers: number; threads: number } {
+  const cores = availableParallelism();
+  const file = join(directory, "config.json");
+  const { hidden_size: width = 0, num_hidden_layers: layers = 0, vocab_size: vocabulary = 0 } = JSON.parse(
+    readFileSync(file, "utf8"),
+  ) as Record<string, number>;
+  const isSmall = 12 * layers * width * width + vocabulary * width < smallPolicy;
+  const layout = isSmall ? { workers: Math.min(2, cores), threads: 1 } : { workers: 1, threads: cores };
+  return { workers: asked?.workers ?? layout.workers, threads: asked?.threads ?? layout.threads };
+}
+
+/** Two unseen worlds for a seed; no seed shares a world with another. */
+export function testWorlds(seed: number): World[] {
+  return [2 * seed, 2 * seed + 1].map((world) => makeWorld({ seed: world, split: "test", size: "test" }));
+}
+
+export function worldSearcher(world: World): Searcher {
+  return memorySearcher(world.passages);
+}
+
+export function openSearch(index: string): Promise<Searcher> {
+  return openIndex(index);
+}

@@ -1,0 +1,114 @@
+import { mkdirSync } from "node:fs";
+import { basename, join } from "node:path";
+import { ConfigError } from "../base/errors.ts";
+import { writeAtomically } from "../base/files.ts";
+import { toJson } from "../base/jsonl.ts";
+import { readQuestions } from "../data/benchmarks/read.ts";
+import { evaluationMix, worldQuestions } from "../data/world/questions.ts";
+import { type EvalRow, evaluate, type EvalSummary as Summary, summarise } from "../eval/evaluate.ts";
+import type { Question } from "../protocol/question.ts";
+import type { Searcher } from "../search/searcher.ts";
+import { type AskablePolicy, openAskable, openSearch, policyFolder, testWorlds, worldSearcher } from "./assemble.ts";
+
+export interface EvalOptions {
+  /** A model folder or a run folder; a run means its last checkpoint. */
+  readonly policy: string;
+  /** "world" or a file of questions. */
+  readonly benchmark: string;
+  /** For "world". */
+  readonly worldSeed: number;
+  /** At most so many; all of a file where it is absent, 500 of a world. */
+  readonly questions?: number;
+  /** The index that answers; needed for a file of questions. */
+  readonly index?: string;
+  readonly decode: "greedy" | "sampled";
+  readonly seed: number;
+  /** Where every prediction is kept, as results.jsonl beside summary.json. */
+  readonly out?: string;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: { readonly done: number; readonly total: number; readonly em: number }) => void;
+}
+
+/** A measurement with what was measured. */
+export interface EvalSummary extends Summary {
+  /** "base", "stage-1", "stage-2", or a folder's name. */
+  readonly checkpoint: string;
+  readonly decode: "greedy" | "sampled";
+}
+
+/** Questions with the search that answers them. */
+export interface Benchmark {
+  readonly questions: readonly Question[];
+  readonly searcher: Searcher;
+}
+
+/** Attempts at once. FIXME: the value that stood here was lost in a bad edit; 64 is a placeholder, not a measurement. */
+export const evalConcurrency = 64;
+
+export async function runEval(options: EvalOptions): Promise<EvalSummary> {
+  const benchmarks = await openBenchmark(options);
+  const policy = await openAskable(options.policy, { training: false, concurrency: evalConcurrency });
+  try {
+    const { summary, results } = await evaluatePolicy(policy, benchmarks, options);
+    const named = { checkpoint: basename(policyFolder(options.policy)), decode: options.decode, ...summary };
+    if (options.out !== undefined) keep(options.out, named, results);
+    return named;
+  } finally {
+    await policy.engine.close();
+    for (const { searcher } of benchmarks) await searcher.close();
+  }
+}
+
+async function openBenchmark({ benchmark, worldSeed, questions, index }: EvalOptions): Promise<Benchmark[]> {
+  if (benchmark === "world") return worldBenchmark(worldSeed, questions ?? 500);
+  if (index === undefined) throw new ConfigError(`--benchmark ${benchmark} needs --index`);
+  const all = await readQuestions(benchmark);
+  return [{ questions: questions === undefined ? all : all.slice(0, questions), searcher: await openSearch(index) }];
+}
+
+/** Two unseen worlds, half of the questions each. */
+export function worldBenchmark(seed: number, count: number): Benchmark[] {
+  return testWorlds(seed).map((world, i, { length }) => ({
+    questions: worldQuestions([world], Math.floor(count / length) + (i < count % length ? 1 : 0), {
+      seed,
+      mix: evaluationMix,
+    }),
+    searcher: worldSearcher(world),
+  }));
+}
+
+export async function evaluatePolicy(
+  { engine, tokenizer, protocol, rollout, promptFor }: AskablePolicy,
+  benchmarks: readonly Benchmark[],
+  { decode, seed, signal, onProgress }: Pick<EvalOptions, "decode" | "seed" | "signal" | "onProgress">,
+): Promise<{ summary: Summary; results: readonly EvalRow[] }> {
+  const total = benchmarks.reduce((sum, { questions }) => sum + questions.length, 0);
+  const results: EvalRow[] = [];
+  for (const [i, { questions, searcher }] of benchmarks.entries()) {
+    const before = { count: results.length, right: results.reduce((sum, { scores }) => sum + (scores?.em ?? 0), 0) };
+    const report = await evaluate({
+      questions,
+      decode,
+      // each world draws from keys of its own
+      seed: seed + i,
+      sampler: await engine.publish(),
+      searcher,
+      tokenizer,
+      protocol,
+      promptOf: promptFor,
+      config: rollout,
+      concurrency: evalConcurrency,
+      ...(signal ? { signal } : {}),
+      onProgress: ({ done, em }) =>
+        onProgress?.({ done: before.count + done, total, em: (before.right + em * done) / (before.count + done) }),
+    });
+    results.push(...report.results);
+  }
+  return { summary: summarise(results), results };
+}
+
+function keep(directory: string, summary: EvalSummary, results: readonly EvalRow[]): void {
+  mkdirSync(directory, { recursive: true });
+  writeAtomically(join(directory, "results.jsonl"), results.map((row) => `${toJson(row)}\n`).join(""));
+  writeAtomically(join(directory, "summary.json"), `${toJson(summary, 2)}\n`);
+}

@@ -1,0 +1,65 @@
+/** @file Whole numbers 0 … 2³²−1 as 1 to 5 bytes, seven bits each, low bits first. */
+
+/** A byte string that grows. */
+export class VarintWriter {
+  #bytes = new Uint8Array(1 << 12);
+  #length = 0;
+
+  get length(): number {
+    return this.#length;
+  }
+
+  add(value: number): void {
+    this.#reserve(5);
+    let rest = value;
+    while (rest > 127) {
+      this.#bytes[this.#length++] = (rest & 127) | 128;
+      rest >>>= 7;
+    }
+    this.#bytes[this.#length++] = rest;
+  }
+
+  append(other: VarintWriter): void {
+    this.#reserve(other.#length);
+    this.#bytes.set(other.view(), this.#length);
+    this.#length += other.#length;
+  }
+
+  /** Valid until the next change. */
+  view(): Uint8Array {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
+  clear(): void {
+    this.#length = 0;
+  }
+
+  #reserve(more: number): void {
+    if (this.#length + more <= this.#bytes.length) return;
+    const grown = new Uint8Array(Math.max(this.#bytes.length * 2, this.#length + more));
+    grown.set(this.view());
+    this.#bytes = grown;
+  }
+}
+
+/** Reads what the writer wrote. Past the end it gives zeros and `position` runs beyond `bytes.length`: check it. */
+export class VarintReader {
+  position = 0;
+  readonly bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+  }
+
+  next(): number {
+    let byte = this.bytes[this.position++]!;
+    if (byte < 128) return byte;
+    let value = byte & 127;
+    for (let shift = 7; shift < 35; shift += 7) {
+      byte = this.bytes[this.position++]!;
+      value |= (byte & 127) << shift;
+      if (!(byte >= 128)) break; // undefined, past the end, ends it too
+    }
+    return value >>> 0;
+  }
+}

@@ -1,0 +1,131 @@
+/** @file The command line as a user meets it: real processes, exit codes, and the JSON contract for scripts. */
+import { execFile } from "node:child_process";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, describe, expect, test } from "vitest";
+
+const program = fileURLToPath(new URL("../bin/r1-searcher.js", import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), "r1-searcher-cli-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  return new Promise((resolve) => {
+    const child = execFile(
+      process.execPath,
+      [program, ...args],
+      { env: { ...process.env, NO_COLOR: "1" } },
+      (error, stdout, stderr) => {
+        resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
+      },
+    );
+    child.stdin?.end();
+  });
+}
+
+const lastObject = (stdout: string): unknown => JSON.parse(stdout.trimEnd().split("\n").at(-1)!);
+
+function file(name: string, ...rows: unknown[]): string {
+  const path = join(folder, name);
+  writeFileSync(path, rows.map((row) => `${typeof row === "string" ? row : JSON.stringify(row)}\n`).join(""));
+  return path;
+}
+
+const commands = readdirSync(new URL("../src/cli/commands", import.meta.url)).map((name) =>
+  name.replace(/(-verb)?\.ts$/, ""),
+);
+
+describe("help", () => {
+  test("of the program names every command", async () => {
+    const { code, stdout } = await run("--help");
+    expect(code).toBe(0);
+    for (const name of commands) expect(stdout).toMatch(new RegExp(`^  ${name} `, "m"));
+  });
+
+  test.each([
+    ["train"],
+    ["eval"],
+    ["ask"],
+    ["score"],
+    ["index", "build"],
+    ["index", "search"],
+    ["model", "info"],
+    ["model", "pretrain"],
+    ["doctor"],
+  ])("of %s %s shows an example and --json", async (...words) => {
+    const { code, stdout } = await run(...words.filter(Boolean), "--help");
+    expect(code).toBe(0);
+    expect(stdout).toMatch(new RegExp(`Examples?:\\n  \\$ r1-searcher ${words.filter(Boolean).join(" ")}`));
+    expect(stdout).toContain("--json");
+  });
+});
+
+describe("a mistake is exit code 2 and one clear line", () => {
+  test.each([
+    ["an unknown command", ["trian"], "Did you mean train?"],
+    ["an unknown option", ["train", "--resum"], "Did you mean --resume?"],
+    ["a number out of range", ["index", "search", "x", "y", "-k", "0"], "at least 1"],
+    ["a setting without a value", ["train", "--set", "seed"], "key=value"],
+    ["no question", ["ask"], "ask got no question"],
+    ["a file of questions without an index", ["eval", "x", "--benchmark", "q.jsonl"], "needs --index"],
+  ])("%s", async (_, args, text) => {
+    const { code, stdout, stderr } = await run(...args);
+    expect(code).toBe(2);
+    expect(stderr).toContain(text);
+    expect(stderr).not.toContain("    at ");
+    expect(stdout).toBe("");
+  });
+});
+
+describe("score", () => {
+  const right = { question: "Q", answer: "Emma", pred_ans: "emma." };
+  const half = { question: "Q", answer: "Jane Austen", pred_ans: "Jane" };
+
+  test("prints per cent with one decimal, and one object for scripts", async () => {
+    const { code, stdout, stderr } = await run("score", file("results.jsonl", right, half), "--json");
+    expect(code).toBe(0);
+    expect(stdout.trimEnd().split("\n")).toHaveLength(1);
+    expect(lastObject(stdout)).toEqual({ n: 2, em: 50, coverEm: 50, coverEm2: 50, f1: 83.3 });
+    expect(stderr).toContain("83.3");
+  });
+
+  test.each([
+    ["a row that is not JSON", [right, "{"], /bad\.jsonl:2 is not JSON/],
+    ["a row without gold", [{ question: "Q", pred_ans: "x" }], /bad\.jsonl:1: answer/],
+    ["an empty file", [], /no rows/],
+  ])("%s is named by its line", async (_, rows, message) => {
+    const { code, stderr, stdout } = await run("score", file("bad.jsonl", ...rows), "--json");
+    expect(code).toBe(1);
+    expect(stderr).toMatch(message);
+    expect(stdout).toBe("");
+  });
+});
+
+test("an index is built, found again and searched", async () => {
+  const corpus = file(
+    "corpus.jsonl",
+    { id: "a", title: "Ada", text: "wrote the first program" },
+    { id: "b", title: "Bob", text: "baked \u001b[31m bread" },
+  );
+  const out = join(folder, "index");
+  const built = await run("index", "build", corpus, "--out", out, "--json");
+  expect(lastObject(built.stdout)).toMatchObject({ passages: 2 });
+
+  const found = await run("index", "search", out, "bread", "-k", "5", "--json");
+  expect(lastObject(found.stdout)).toMatchObject({
+    hits: [{ id: "b", title: "Bob", text: "baked \u001b[31m bread", rank: 1 }],
+  });
+  expect(found.stderr).not.toContain("\u001b");
+
+  const again = await run("index", "build", corpus, "--out", out, "--json");
+  expect([again.code, again.stdout]).toEqual([2, ""]);
+});
+
+test("doctor says what this machine can run", async () => {
+  const { code, stdout } = await run("doctor", "--json");
+  expect(lastObject(stdout)).toMatchObject({
+    ok: code === 0,
+    findings: [{ name: "node" }, {}, {}, {}, { name: "engine" }],
+  });
+});

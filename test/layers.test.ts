@@ -1,0 +1,187 @@
+/** @file Imports only go down; concrete parts are chosen in `run/` alone; nothing below it knows the terminal. */
+import { readdirSync, readFileSync } from "node:fs";
+import { posix } from "node:path";
+import ts from "typescript";
+import { describe, expect, test } from "vitest";
+import packageJson from "../package.json" with { type: "json" };
+
+interface SourceFile {
+  /** Relative to src/, with forward slashes. */
+  readonly path: string;
+  readonly text: string;
+}
+
+/** What each folder may import besides itself and `base`. Lowest first. docs/architecture.md prints it. */
+const mayImport: Readonly<Record<string, readonly string[]>> = {
+  base: [],
+  runtime: [],
+  protocol: [],
+  engine: ["runtime"],
+  data: ["protocol"],
+  search: ["protocol", "runtime"],
+  reward: ["protocol", "data"],
+  rollout: ["protocol", "search", "engine"],
+  eval: ["protocol", "data", "reward", "rollout", "engine"],
+  rl: ["protocol", "data", "reward", "rollout", "engine", "eval"],
+  run: ["runtime", "protocol", "engine", "data", "search", "reward", "rollout", "eval", "rl"],
+  serve: ["runtime", "protocol", "engine", "data", "search", "reward", "rollout", "eval", "rl", "run"],
+  studio: ["protocol", "run"],
+  cli: ["runtime", "protocol", "engine", "data", "search", "reward", "rollout", "eval", "rl", "run", "serve", "studio"],
+};
+
+/** Folders that hold one implementation of an interface: outside their own layer only `run` and what is above it name them. */
+const concrete = [
+  "engine/onnx/",
+  "engine/tinker/",
+  "engine/openai/",
+  "search/bm25/",
+  "search/dense/",
+  "search/hybrid/",
+  "search/web/",
+];
+const mayNameConcrete = ["run", "serve", "cli"];
+
+/** Packages that one layer owns, so that replacing one touches one place. */
+const ownedPackages: Readonly<Record<string, string>> = {
+  "onnxruntime-node": "runtime",
+  "onnx-buf": "engine",
+  "@huggingface/tokenizers": "engine",
+  "@huggingface/jinja": "engine",
+  commander: "cli",
+  "@commander-js/extra-typings": "cli",
+  "cli-progress": "cli",
+  "cli-table3": "cli",
+  asciichart: "cli",
+  picocolors: "cli",
+};
+
+const folderOf = (path: string) => (path.includes("/") ? path.slice(0, path.indexOf("/")) : "");
+
+/** Everything a file loads: static and dynamic imports, re-exports, types, and workers by URL. */
+function importsOf({ path, text }: SourceFile): string[] {
+  const urls = [...text.matchAll(/new URL\(\s*["'](\.[^"']+)["']\s*,\s*import\.meta\.url/g)]
+    .map(([, url]) => url!)
+    .filter((url) => !posix.join(posix.dirname(path), url).startsWith("..")); // data outside src/ is nobody's module
+  return [...ts.preProcessFile(text, true, true).importedFiles.map(({ fileName }) => fileName), ...urls];
+}
+
+function layerFaults(file: SourceFile): string[] {
+  const here = folderOf(file.path);
+  if (here === "") return []; // src/*.ts are the published entry points
+  const allowed = mayImport[here];
+  if (!allowed) return [`${file.path} lies in "${here}", a folder that the layer table does not have`];
+  return importsOf(file).flatMap((specifier) => {
+    if (!specifier.startsWith(".")) {
+      const owner = Object.entries(ownedPackages).find(
+        ([name]) => specifier === name || specifier.startsWith(`${name}/`),
+      )?.[1];
+      return owner === undefined || owner === here
+        ? []
+        : [`${file.path} imports ${specifier}, which only ${owner} may`];
+    }
+    const target = posix.join(posix.dirname(file.path), specifier);
+    const there = folderOf(target);
+    if (there !== here && there !== "base" && !allowed.includes(there)) {
+      return [`${file.path} imports ${target}: ${here} may not import ${there === "" ? "an entry point" : there}`];
+    }
+    const named = concrete.find((folder) => target.startsWith(folder));
+    if (named && there !== here && !mayNameConcrete.includes(here)) {
+      return [`${file.path} imports ${target}: only run chooses a concrete part, take the interface`];
+    }
+    return [];
+  });
+}
+
+/** A folder's index.ts exists only where package.json publishes it; inside, files import each other by name. */
+function barrelFaults(paths: readonly string[], published: readonly string[]): string[] {
+  return paths
+    .filter((path) => posix.basename(path) === "index.ts" && !published.includes(path))
+    .map((path) => `${path} is a barrel that package.json does not publish`);
+}
+
+/** The command line is one file's business: everything else gets values and throws errors. */
+function processFaults({ path, text }: SourceFile): string[] {
+  if (path === "cli/main.ts") return [];
+  return [...text.matchAll(/\bprocess\.(argv|exit|exitCode)\b/g)].map(
+    ([use]) => `${path} uses ${use}, which belongs to cli/main.ts`,
+  );
+}
+
+const src = new URL("../src/", import.meta.url);
+const files: SourceFile[] = readdirSync(src, { recursive: true, encoding: "utf8" })
+  .map((path) => path.replaceAll("\\", "/"))
+  .filter((path) => /\.tsx?$/.test(path) && !/\.test\.tsx?$/.test(path))
+  .map((path) => ({ path, text: readFileSync(new URL(path, src), "utf8") }));
+
+const published = Object.values(packageJson.exports).map(({ default: file }) =>
+  file.replace(/^\.\/dist\/(.*)\.js$/, "$1.ts"),
+);
+
+describe("the source tree", () => {
+  test("has files to look at", () => {
+    expect(files.length).toBeGreaterThan(20);
+  });
+
+  test("imports only downwards", () => {
+    expect(files.flatMap(layerFaults)).toEqual([]);
+  });
+
+  test("has no barrel that is not published", () => {
+    expect(
+      barrelFaults(
+        files.map(({ path }) => path),
+        published,
+      ),
+    ).toEqual([]);
+  });
+
+  test("reads argv and sets exit codes in one file", () => {
+    expect(files.flatMap(processFaults)).toEqual([]);
+  });
+});
+
+describe("a planted fault is found", () => {
+  test.each([
+    ["an upward import", "reward/f1.ts", 'import { train } from "../rl/trainer.ts";', "reward may not import rl"],
+    ["an upward type", "rl/trainer.ts", 'import type { Options } from "../cli/main.ts";', "rl may not import cli"],
+    [
+      "a dynamic import",
+      "protocol/parse.ts",
+      'const x = await import("../search/corpus.ts");',
+      "protocol may not import search",
+    ],
+    ["a re-export", "engine/extra.ts", 'export * from "../protocol/tape.ts";', "engine may not import protocol"],
+    ["a worker", "reward/judge.ts", 'new URL("../engine/worker", import.meta.url)', "reward may not import engine"],
+    ["an entry point", "data/world/a.ts", 'import { x } from "../../index.ts";', "data may not import an entry point"],
+    ["a concrete searcher", "rollout/episode.ts", 'import { open } from "../search/bm25/open.ts";', "only run chooses"],
+    [
+      "a concrete engine",
+      "rl/trainer.ts",
+      'import { OnnxEngine } from "../engine/onnx/engine.ts";',
+      "only run chooses",
+    ],
+    ["another layer's package", "rl/trainer.ts", 'import * as ort from "onnxruntime-node";', "which only runtime may"],
+    ["an unknown folder", "misc/a.ts", "", "the layer table does not have"],
+  ])("%s", (_, path, text, fault) => {
+    expect(layerFaults({ path, text }).join("\n")).toContain(fault);
+  });
+
+  test("but an import that goes down, or stands in a comment or a string, is none", () => {
+    const text = `// import { x } from "../cli/main.ts";
+      const words = 'import { y } from "../cli/main.ts"';
+      import { fsyncDirectory } from "../base/files.ts";
+      import { randomOf } from "node:crypto";
+      import { z } from "../protocol/tape.ts";
+      const recipes = new URL("../../recipes/", import.meta.url);`;
+    expect(layerFaults({ path: "reward/f1.ts", text })).toEqual([]);
+  });
+
+  test("a barrel and a stray exit", () => {
+    expect(barrelFaults(["index.ts", "rl/index.ts"], ["index.ts"])).toEqual([
+      "rl/index.ts is a barrel that package.json does not publish",
+    ]);
+    expect(processFaults({ path: "rl/trainer.ts", text: "process.exit(1)" })).toEqual([
+      "rl/trainer.ts uses process.exit, which belongs to cli/main.ts",
+    ]);
+  });
+});
