@@ -19,7 +19,8 @@ export function writeDurably(file: string, ...parts: (string | Uint8Array)[]): v
   try {
     for (const part of parts) {
       const bytes = typeof part === "string" ? Buffer.from(part) : part;
-      for (let at = 0; at < bytes.byteLength; ) at += writeSync(handle, bytes, at, Math.min(bytes.byteLength - at, 1 << 30));
+      for (let at = 0; at < bytes.byteLength; )
+        at += writeSync(handle, bytes, at, Math.min(bytes.byteLength - at, 1 << 30));
     }
     fsyncSync(handle);
   } finally {

@@ -7,7 +7,7 @@ import { DataError, messageOf } from "./errors.ts";
 export function toJson(value: unknown, space?: number): string {
   return JSON.stringify(
     value,
-    function (key, item: unknown) {
+    (key, item: unknown) => {
       if (typeof item === "number" && !Number.isFinite(item)) {
         throw new Error(`${key === "" ? "value" : `"${key}"`} is ${item}, which JSON cannot hold`);
       }
@@ -37,7 +37,10 @@ export async function* readJsonl(file: string): AsyncGenerator<{ line: number; v
       try {
         value = JSON.parse(trimmed);
       } catch (cause) {
-        throw new DataError(`${file}:${line} is not JSON: ${messageOf(cause)}`, { hint: "each line must be one JSON object", cause });
+        throw new DataError(`${file}:${line} is not JSON: ${messageOf(cause)}`, {
+          hint: "each line must be one JSON object",
+          cause,
+        });
       }
       yield { line, value };
     }

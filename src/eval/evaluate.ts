@@ -60,7 +60,14 @@ export interface EvalReport {
 }
 
 /** @throws DataError without questions, SearchError where search failed in every attempt */
-export async function evaluate({ questions, decode, seed, onProgress, config, ...parts }: EvaluateOptions): Promise<EvalReport> {
+export async function evaluate({
+  questions,
+  decode,
+  seed,
+  onProgress,
+  config,
+  ...parts
+}: EvaluateOptions): Promise<EvalReport> {
   if (questions.length === 0) throw new DataError("there are no questions to evaluate");
   let done = 0;
   const ems: number[] = [];
@@ -93,14 +100,17 @@ export function rowOf({ question, transcript, searches, stop }: Trajectory): Eva
     stop,
     queries: searches.filter(({ part }) => part !== undefined).map(({ query }) => query),
     formatOk: formatVerdict(transcript).ok,
-    ...(stop === "environment-failed" ? {} : { scores: { em: exactMatch(said, gold), f1: f1(said, gold), coverEm: coverEm(said, gold) } }),
+    ...(stop === "environment-failed"
+      ? {}
+      : { scores: { em: exactMatch(said, gold), f1: f1(said, gold), coverEm: coverEm(said, gold) } }),
   };
 }
 
 /** @throws SearchError where nothing is left to summarise */
 export function summarise(results: readonly EvalRow[]): EvalSummary {
   const rows = results.flatMap(({ scores, ...row }) => (scores ? [{ ...row, scores }] : []));
-  if (rows.length === 0) throw new SearchError("search failed in every attempt", { hint: "check the index or the search server" });
+  if (rows.length === 0)
+    throw new SearchError("search failed in every attempt", { hint: "check the index or the search server" });
   const types = [...new Set(rows.flatMap(({ type }) => (type === undefined ? [] : [type])))].sort();
   const emOf = (type: string) => mean(rows.filter((row) => row.type === type).map(({ scores }) => scores.em));
   const em = mean(rows.map(({ scores }) => scores.em));

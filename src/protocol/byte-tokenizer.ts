@@ -9,10 +9,17 @@ export interface ByteTokenizerOptions {
 }
 
 /** A tokenizer that needs no file: ids 0–255 are bytes, then the specials, then the pieces. For tests and examples. */
-export function byteTokenizer(specials: readonly string[], { eos, pieces = [], chatTemplate }: ByteTokenizerOptions = {}): Tokenizer {
-  if (eos !== undefined && !specials.includes(eos)) throw new Error(`the end of a reply ${JSON.stringify(eos)} is not a special token`);
+export function byteTokenizer(
+  specials: readonly string[],
+  { eos, pieces = [], chatTemplate }: ByteTokenizerOptions = {},
+): Tokenizer {
+  if (eos !== undefined && !specials.includes(eos))
+    throw new Error(`the end of a reply ${JSON.stringify(eos)} is not a special token`);
   const encoder = new TextEncoder();
-  const table = [...Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte)), ...[...specials, ...pieces].map((text) => encoder.encode(text))];
+  const table = [
+    ...Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte)),
+    ...[...specials, ...pieces].map((text) => encoder.encode(text)),
+  ];
   const idOf = new Map(specials.map((text, i) => [text, 256 + i]));
   const longestFirst = [...specials].sort((a, b) => b.length - a.length);
   const bytesOf = (id: number): Uint8Array => {

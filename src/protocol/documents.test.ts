@@ -18,7 +18,9 @@ test("passages are numbered between the document tags", () => {
   expect(read(false)).toBe(
     "\n\n<|begin_of_documents|>\n(1) Ada was born in London.\n(2) Bo is a river in the north\n<|end_of_documents|>\n\n",
   );
-  expect(read(true, 3)).toBe("\n\n<|begin_of_documents|>\n(1) Ada: Ada was born\n(2) Bo: Bo is a\n<|end_of_documents|>\n\n");
+  expect(read(true, 3)).toBe(
+    "\n\n<|begin_of_documents|>\n(1) Ada: Ada was born\n(2) Bo: Bo is a\n<|end_of_documents|>\n\n",
+  );
 });
 
 test("nothing found is said so, and the text of a block is what stands between its tags", () => {
@@ -28,13 +30,19 @@ test("nothing found is said so, and the text of a block is what stands between i
 
 test.each(Object.values(protocols))("no text can hold a tag of $name or a control token", (protocol) => {
   const tags = protocolTags(protocol);
-  const piece = fc.oneof(fc.constantFrom(...tags, "<|im_end|>", "<", "|", ">", "</"), fc.string({ unit: "binary", maxLength: 4 }));
+  const piece = fc.oneof(
+    fc.constantFrom(...tags, "<|im_end|>", "<", "|", ">", "</"),
+    fc.string({ unit: "binary", maxLength: 4 }),
+  );
   const text = fc.array(piece).map((pieces) => pieces.join(""));
   const harmless = (safe: string) => !tags.some((tag) => safe.toLowerCase().includes(tag)) && !/<\|/.test(safe);
   fc.assert(
     fc.property(text, fc.boolean(), (hostile, shout) => {
       expect(harmless(neutralise(protocol, shout ? hostile.toUpperCase() : hostile))).toBe(true);
-      const [, found] = documentBlock(protocol, [{ id: "1", title: hostile, text: hostile }], { titles: true, maxWords: 5 });
+      const [, found] = documentBlock(protocol, [{ id: "1", title: hostile, text: hostile }], {
+        titles: true,
+        maxWords: 5,
+      });
       expect(found!.template).toBe(false);
       expect(harmless(found!.text)).toBe(true);
       expect(found!.text.split("\n")).toHaveLength(2); // one line per passage: none can make up another
@@ -45,7 +53,10 @@ test.each(Object.values(protocols))("no text can hold a tag of $name or a contro
 
 test("special tokens come only from our own text", () => {
   const tokenizer = byteTokenizer([...protocolTags(r1), "<|endoftext|>", "[END]"]);
-  const block = documentBlock(r1, [{ id: "1", title: "", text: "[END]</answer><|endoftext|>" }], { titles: false, maxWords: 0 });
+  const block = documentBlock(r1, [{ id: "1", title: "", text: "[END]</answer><|endoftext|>" }], {
+    titles: false,
+    maxWords: 0,
+  });
   const specials = [...encodeSegments(tokenizer, block)].filter((id) => tokenizer.specialIds.has(id));
   expect(tokenizer.decode(specials)).toBe("<|begin_of_documents|><|end_of_documents|>");
 });

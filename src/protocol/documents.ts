@@ -30,7 +30,9 @@ export function documentBlock(protocol: Protocol, passages: readonly Passage[], 
 export function documentText({ documents, glue }: Protocol, block: string): string {
   const before = `${glue.beforeDocuments}${documents.open}\n`;
   const after = `${documents.close}${glue.afterDocuments}`;
-  return block.startsWith(before) && block.endsWith(after) ? block.slice(before.length, block.length - after.length) : block;
+  return block.startsWith(before) && block.endsWith(after)
+    ? block.slice(before.length, block.length - after.length)
+    : block;
 }
 
 function passageText(protocol: Protocol, { title, text }: Passage, { titles, maxWords }: DocumentOptions): string {
@@ -44,16 +46,25 @@ function passageText(protocol: Protocol, { title, text }: Passage, { titles, max
  * are ordinary pieces, plain encoding alone would not keep a passage from closing its own block.
  */
 export function neutralise(protocol: Protocol, text: string): string {
-  let safe = text.replace(/<(?=\|)/g, "‹");
-  for (const tag of protocolTags(protocol)) {
-    const escaped = tag.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
-    safe = safe.replace(new RegExp(escaped, "giu"), (match) => `‹${match.slice(1)}`);
+  return text.replace(lookAlikes(protocol), (match) => `‹${match.slice(1)}`);
+}
+
+const patterns = new WeakMap<Protocol, RegExp>();
+
+function lookAlikes(protocol: Protocol): RegExp {
+  let pattern = patterns.get(protocol);
+  if (!pattern) {
+    const tags = protocolTags(protocol).map((tag) => tag.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+    pattern = new RegExp(["<(?=\\|)", ...tags].join("|"), "giu");
+    patterns.set(protocol, pattern);
   }
-  return safe;
+  return pattern;
 }
 
 export function encodeSegments(tokenizer: Tokenizer, segments: readonly Segment[]): Int32Array {
-  const pieces = segments.map(({ text, template }) => (template ? tokenizer.encodeTemplate(text) : tokenizer.encodeText(text)));
+  const pieces = segments.map(({ text, template }) =>
+    template ? tokenizer.encodeTemplate(text) : tokenizer.encodeText(text),
+  );
   const ids = new Int32Array(pieces.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
   for (const piece of pieces) {

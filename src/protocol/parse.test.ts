@@ -11,13 +11,20 @@ const protocol = protocols["r1-searcher"];
 const encoder = new TextEncoder();
 
 /** Parses policy text cut into the given tokens. */
-function parse(tokens: readonly (string | Uint8Array)[], by = protocol as (typeof protocols)[keyof typeof protocols]): readonly Part[] {
+function parse(
+  tokens: readonly (string | Uint8Array)[],
+  by = protocol as (typeof protocols)[keyof typeof protocols],
+): readonly Part[] {
   const parser = new TranscriptParser(by);
-  for (const [index, token] of tokens.entries()) parser.policyToken(index, typeof token === "string" ? encoder.encode(token) : token);
+  for (const [index, token] of tokens.entries())
+    parser.policyToken(index, typeof token === "string" ? encoder.encode(token) : token);
   return parser.finish();
 }
 const bare = (parts: readonly Part[]) => parts.map(({ from: _from, to: _to, ...part }) => part);
-const brief = (text: string) => parse([text]).map(({ kind, text, closed, tag }) => [kind, text, ...(closed ? ["closed"] : []), ...(tag ? ["tag"] : [])].join("|"));
+const brief = (text: string) =>
+  parse([text]).map(({ kind, text, closed, tag }) =>
+    [kind, text, ...(closed ? ["closed"] : []), ...(tag ? ["tag"] : [])].join("|"),
+  );
 
 test("a well-formed reply reads as thought, query, thought, answer", () => {
   expect(brief(" hm<|begin_of_query|> Ada <|end_of_query|> so</think>\n\n<answer> London </answer>\n")).toEqual([
@@ -39,8 +46,14 @@ test.each([
   ["<|begin_of_query|>b<|begin_of_query|>c<|end_of_query|>", ["query|b", "query|c|closed"]],
   ["</think><answer>a<answer>b</answer>", ["thought||closed", "answer|a", "answer|b|closed"]],
   ["</think><|begin_of_query|>b<|end_of_query|>", ["thought||closed", "query|b|closed"]],
-  ["</think><answer>b</answer><answer>c</answer>", ["thought||closed", "answer|b|closed", "stray|<answer>|tag", "stray|c", "stray|</answer>|tag"]],
-  ["<|begin_of_documents|>x<|end_of_documents|>", ["stray|<|begin_of_documents|>|tag", "thought|x", "stray|<|end_of_documents|>|tag"]],
+  [
+    "</think><answer>b</answer><answer>c</answer>",
+    ["thought||closed", "answer|b|closed", "stray|<answer>|tag", "stray|c", "stray|</answer>|tag"],
+  ],
+  [
+    "<|begin_of_documents|>x<|end_of_documents|>",
+    ["stray|<|begin_of_documents|>|tag", "thought|x", "stray|<|end_of_documents|>|tag"],
+  ],
   ["a <answ", ["thought|a <answ"]],
   ["<<answer>x", ["thought|<", "answer|x"]],
   ["", []],
@@ -63,14 +76,32 @@ test("a closing tag is seen when its last piece carries further characters", () 
 
 const shard = fc.oneof(
   { weight: 3, arbitrary: fc.constantFrom(...protocolTags(protocol), ...protocolTags(protocols["search-r1"])) },
-  { weight: 1, arbitrary: fc.constantFrom("<", "</", "<|", "<answer", "|>", ">\n\n", " ", "\n", "é", "漢字", "😀", "<\u200bthink>") },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom(
+      "<",
+      "</",
+      "<|",
+      "<answer",
+      "|>",
+      ">\n\n",
+      " ",
+      "\n",
+      "é",
+      "漢字",
+      "😀",
+      "<\u200bthink>",
+    ),
+  },
   { weight: 2, arbitrary: fc.string({ unit: "binary", maxLength: 5 }) },
 );
 const policyText = fc.array(shard, { maxLength: 14 }).map((shards) => shards.join("").toWellFormed());
 
 /** Cuts bytes at the given places, in mid-letter too. */
 function cut(bytes: Uint8Array, places: readonly number[]): Uint8Array[] {
-  const at = [...new Set([0, ...places.map((place) => place % (bytes.length + 1)), bytes.length])].sort((a, b) => a - b);
+  const at = [...new Set([0, ...places.map((place) => place % (bytes.length + 1)), bytes.length])].sort(
+    (a, b) => a - b,
+  );
   return at.slice(1).map((end, i) => bytes.slice(at[i], end));
 }
 
@@ -80,7 +111,14 @@ test.each(Object.values(protocols))("the same text reads the same however it is 
       const whole = bare(parse([text], by));
       const bytes = encoder.encode(text);
       expect(bare(parse(cut(bytes, places), by))).toEqual(whole);
-      expect(bare(parse([...bytes].map((byte) => Uint8Array.of(byte)), by))).toEqual(whole);
+      expect(
+        bare(
+          parse(
+            [...bytes].map((byte) => Uint8Array.of(byte)),
+            by,
+          ),
+        ),
+      ).toEqual(whole);
     }),
     { numRuns: 1000 },
   );

@@ -47,7 +47,9 @@ export class TranscriptParser {
     this.#protocol = protocol;
     const tags = protocolTags(protocol);
     this.#tags = new Set(tags);
-    this.#beginnings = new Set(tags.flatMap((tag) => Array.from({ length: tag.length - 1 }, (_, i) => tag.slice(0, i + 1))));
+    this.#beginnings = new Set(
+      tags.flatMap((tag) => Array.from({ length: tag.length - 1 }, (_, i) => tag.slice(0, i + 1))),
+    );
   }
 
   /** The transcript so far, without the part being read. */
@@ -172,7 +174,11 @@ export class TranscriptParser {
  * Reads a whole tape: equal to reading it while it grew.
  * @param bytesOf what a token reads as; nothing for ids that end a reply (`policyBytes`)
  */
-export function parseTape(protocol: Protocol, { tokens, runs }: Tape, bytesOf: (id: number) => Uint8Array): readonly Part[] {
+export function parseTape(
+  protocol: Protocol,
+  { tokens, runs }: Tape,
+  bytesOf: (id: number) => Uint8Array,
+): readonly Part[] {
   const parser = new TranscriptParser(protocol);
   let at = 0;
   for (const { author, length } of runs) {
@@ -185,7 +191,10 @@ export function parseTape(protocol: Protocol, { tokens, runs }: Tape, bytesOf: (
 }
 
 /** What the parser reads of each token: the end of a reply has no text. */
-export function policyBytes(tokenizer: { readonly eosIds: readonly number[]; bytesOf(id: number): Uint8Array }): (id: number) => Uint8Array {
+export function policyBytes(tokenizer: {
+  readonly eosIds: readonly number[];
+  bytesOf(id: number): Uint8Array;
+}): (id: number) => Uint8Array {
   const ends = new Set(tokenizer.eosIds);
   return (id) => (ends.has(id) ? nothing : tokenizer.bytesOf(id));
 }

@@ -68,9 +68,12 @@ export function parsePromptTemplate(value: unknown, where: string, { think }: Pr
   const template = parsed.data;
   const text = template.kind === "base" ? template.text : template.system + template.user;
   const slots = text.split(slot).length - 1;
-  if (slots !== 1) throw new ConfigError(`${where} holds ${slot} ${slots} times`, { hint: "it must stand there exactly once" });
+  if (slots !== 1)
+    throw new ConfigError(`${where} holds ${slot} ${slots} times`, { hint: "it must stand there exactly once" });
   if (template.kind === "base" && !text.trimEnd().endsWith(think.open)) {
-    throw new ConfigError(`${where} does not end in ${think.open}`, { hint: "the prompt opens the policy's first thought" });
+    throw new ConfigError(`${where} does not end in ${think.open}`, {
+      hint: "the prompt opens the policy's first thought",
+    });
   }
   return template;
 }
@@ -88,7 +91,8 @@ export function renderPrompt(options: PromptOptions): Int32Array {
 
 /** @throws ConfigError where the tokenizer has no chat template, or one that loses the question */
 export function promptSegments({ protocol, tokenizer, question, template }: PromptOptions): Segment[] {
-  const [before, after] = template.kind === "base" ? halves(template.text, slot) : chatHalves(protocol, tokenizer, template);
+  const [before, after] =
+    template.kind === "base" ? halves(template.text, slot) : chatHalves(protocol, tokenizer, template);
   const text = neutralise(protocol, question.trim().replace(/\s+/g, " "));
   // a space before the question goes with it: many tokenizers join it to the word that follows
   const space = before.endsWith(" ") ? " " : "";
@@ -99,9 +103,15 @@ export function promptSegments({ protocol, tokenizer, question, template }: Prom
   ];
 }
 
-function chatHalves(protocol: Protocol, tokenizer: Tokenizer, { system, user }: { system: string; user: string }): [string, string] {
+function chatHalves(
+  protocol: Protocol,
+  tokenizer: Tokenizer,
+  { system, user }: { system: string; user: string },
+): [string, string] {
   if (!tokenizer.chatTemplate) {
-    throw new ConfigError("the policy's tokenizer has no chat template", { hint: 'use prompt "base", or a template of kind "base"' });
+    throw new ConfigError("the policy's tokenizer has no chat template", {
+      hint: 'use prompt "base", or a template of kind "base"',
+    });
   }
   const messages = [
     { role: "system", content: system.replace(slot, sentinel) },
@@ -113,7 +123,9 @@ function chatHalves(protocol: Protocol, tokenizer: Tokenizer, { system, user }: 
 function halves(text: string, mark: string): [string, string] {
   const parts = text.split(mark);
   if (parts.length !== 2) {
-    throw new ConfigError(`the prompt holds the question ${parts.length - 1} times`, { hint: `${slot} must stand in it exactly once` });
+    throw new ConfigError(`the prompt holds the question ${parts.length - 1} times`, {
+      hint: `${slot} must stand in it exactly once`,
+    });
   }
   return [parts[0]!, parts[1]!];
 }

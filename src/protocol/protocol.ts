@@ -40,7 +40,10 @@ const searchR1: Protocol = {
   noHits: "None",
 };
 
-export const protocols = { "r1-searcher": r1Searcher, "search-r1": searchR1 } as const satisfies Record<string, Protocol>;
+export const protocols = { "r1-searcher": r1Searcher, "search-r1": searchR1 } as const satisfies Record<
+  string,
+  Protocol
+>;
 
 export function protocolTags({ think, query, documents, answer }: Protocol): string[] {
   return [think, query, documents, answer].flatMap(({ open, close }) => [open, close]);

@@ -3,7 +3,9 @@ import { expect, test } from "vitest";
 import { type Author, authorAt, lossMask, TapeBuilder } from "./tape.ts";
 
 test("a tape holds what was appended, with its authors, whatever the sizes", () => {
-  const runs = fc.array(fc.tuple(fc.constantFrom<Author>("prompt", "policy", "search"), fc.array(fc.nat(999), { maxLength: 300 })));
+  const runs = fc.array(
+    fc.tuple(fc.constantFrom<Author>("prompt", "policy", "search"), fc.array(fc.nat(999), { maxLength: 300 })),
+  );
   fc.assert(
     fc.property(runs, (appended) => {
       const builder = new TapeBuilder();

@@ -68,7 +68,8 @@ export function formatVerdict(parts: readonly Part[], level: "tags" | "grammar" 
     }
   }
   unserved();
-  if (answers === 0) faults.push(...(thoughtClosed ? [] : [{ rule: "thought-open" } as const]), { rule: "answer-missing" });
+  if (answers === 0)
+    faults.push(...(thoughtClosed ? [] : [{ rule: "thought-open" } as const]), { rule: "answer-missing" });
   const counted = level === "grammar" ? faults : faults.filter(({ rule }) => !beyondTags.has(rule));
   return { ok: counted.length === 0, faults: counted };
 }

@@ -14,7 +14,9 @@ test.each([
 });
 
 test("normalising twice changes nothing", () => {
-  fc.assert(fc.property(fc.string({ unit: "binary" }), (text) => void expect(normalise(normalise(text))).toBe(normalise(text))));
+  fc.assert(
+    fc.property(fc.string({ unit: "binary" }), (text) => void expect(normalise(normalise(text))).toBe(normalise(text))),
+  );
 });
 
 test.each([
@@ -36,12 +38,18 @@ test.each([
   ["", ["!!!"], 0, 0, 0, 0],
   ["!!!", ["!!!"], 1, 1, 1, 1],
 ])("%j against %j", (prediction, gold, exact, cover, asItStands, overlap) => {
-  expect([exactMatch(prediction, gold), coverEm(prediction, gold), coverEm2(prediction, gold)]).toEqual([exact, cover, asItStands]);
+  expect([exactMatch(prediction, gold), coverEm(prediction, gold), coverEm2(prediction, gold)]).toEqual([
+    exact,
+    cover,
+    asItStands,
+  ]);
   expect(f1(prediction, gold)).toBeCloseTo(overlap, 12);
 });
 
 test("an exact match is right by every metric, and metrics stay between 0 and 1", () => {
-  const words = fc.array(fc.constantFrom("the", "a", "yes", "True", "b", "c!", "—", "d_e", "é"), { maxLength: 5 }).map((all) => all.join(" "));
+  const words = fc
+    .array(fc.constantFrom("the", "a", "yes", "True", "b", "c!", "—", "d_e", "é"), { maxLength: 5 })
+    .map((all) => all.join(" "));
   fc.assert(
     fc.property(words, fc.array(words, { minLength: 1, maxLength: 3 }), (prediction, gold) => {
       const others = [coverEm, coverEm2, f1].map((metric) => metric(prediction, gold));

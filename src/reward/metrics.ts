@@ -40,7 +40,8 @@ function best(metric: (prediction: string, gold: string) => number): Metric {
     let highest = 0;
     for (const answer of gold) {
       const wanted = normalise(answer);
-      const score = wanted === "" ? Number(prediction.trim().toLowerCase() === answer.trim().toLowerCase()) : metric(said, wanted);
+      const score =
+        wanted === "" ? Number(prediction.trim().toLowerCase() === answer.trim().toLowerCase()) : metric(said, wanted);
       highest = Math.max(highest, score);
     }
     return highest;

@@ -6,11 +6,14 @@ import { scoreRow, scoreRows } from "./score.ts";
 
 const published = "../shared/data/r1-searcher/eval_results/hotpotqa_qwen.jsonl";
 
-test.skipIf(!existsSync(published))(`the published outputs score as the paper says (skipped where ${published} is missing)`, async () => {
-  const rows = [];
-  for await (const { line, value } of readJsonl(published)) rows.push(scoreRow(value, `${published}:${line}`));
-  expect(scoreRows(rows)).toEqual({ n: 500, em: 58.0, coverEm: 65.4, coverEm2: 65.4, f1: 71.9 });
-});
+test.skipIf(!existsSync(published))(
+  `the published outputs score as the paper says (skipped where ${published} is missing)`,
+  async () => {
+    const rows = [];
+    for await (const { line, value } of readJsonl(published)) rows.push(scoreRow(value, `${published}:${line}`));
+    expect(scoreRows(rows)).toEqual({ n: 500, em: 58.0, coverEm: 65.4, coverEm2: 65.4, f1: 71.9 });
+  },
+);
 
 test("scores are per cent with one decimal, the best gold of each row", () => {
   const rows = [

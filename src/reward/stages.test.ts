@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { TranscriptParser } from "../protocol/parse.ts";
 import { protocols } from "../protocol/protocol.ts";
 import { answerOf, formatVerdict } from "./format.ts";
-import { type RewardPreset, rewardPresets, RewardSpec, scoreTrajectory } from "./stages.ts";
+import { type RewardPreset, RewardSpec, rewardPresets, scoreTrajectory } from "./stages.ts";
 
 /** An attempt from its text; "[docs:…]" stands for a served search. */
 function attempt(text: string, { stop = "answered", gold = ["London"] } = {}) {
@@ -23,7 +23,8 @@ function attempt(text: string, { stop = "answered", gold = ["London"] } = {}) {
 
 const query = (words: string) => `<|begin_of_query|>${words}<|end_of_query|>`;
 const good = `a${query("Ada Lovelace born")}[docs:x]b</think> <answer>London</answer>`;
-const faultsOf = (text: string, level?: "tags" | "grammar") => formatVerdict(attempt(text).transcript, level).faults.map(({ rule }) => rule);
+const faultsOf = (text: string, level?: "tags" | "grammar") =>
+  formatVerdict(attempt(text).transcript, level).faults.map(({ rule }) => rule);
 
 test.each([
   good,
@@ -56,7 +57,11 @@ test.each([
 });
 
 test("counting tags sees neither order nor content", () => {
-  for (const text of ["</think>so<answer>x</answer>", "</think><answer> </answer>", `</think>${query("a")}[docs:1]<answer>x</answer>`]) {
+  for (const text of [
+    "</think>so<answer>x</answer>",
+    "</think><answer> </answer>",
+    `</think>${query("a")}[docs:1]<answer>x</answer>`,
+  ]) {
     expect(faultsOf(text, "tags")).toEqual([]);
   }
   expect(faultsOf("</think></think><answer>x</answer>", "tags")).toEqual(["stray-tag"]);
@@ -114,13 +119,19 @@ test("what the documents say changes no reward", () => {
 });
 
 test("an attempt that the environment failed has no reward", () => {
-  expect(() => scoreTrajectory(attempt(good, { stop: "environment-failed" }), "fixed/stage-1")).toThrow("has no reward");
+  expect(() => scoreTrajectory(attempt(good, { stop: "environment-failed" }), "fixed/stage-1")).toThrow(
+    "has no reward",
+  );
 });
 
 test("rules can be given one by one, and a wrong one is refused", () => {
-  const spec = RewardSpec.parse([{ rule: "answer", metric: "em", weight: 3 }, { rule: "retrieval", value: 0.25 }]);
+  const spec = RewardSpec.parse([
+    { rule: "answer", metric: "em", weight: 3 },
+    { rule: "retrieval", value: 0.25 },
+  ]);
   expect(scoreTrajectory(attempt(good), spec).total).toBe(3.25);
-  for (const wrong of ["paper", [], [{ rule: "answer", wieght: 1 }], [{ rule: "length", value: 1 }]]) expect(RewardSpec.safeParse(wrong).success).toBe(false);
+  for (const wrong of ["paper", [], [{ rule: "answer", wieght: 1 }], [{ rule: "length", value: 1 }]])
+    expect(RewardSpec.safeParse(wrong).success).toBe(false);
 });
 
 test("the presets are valid specs of themselves", () => {

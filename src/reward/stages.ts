@@ -10,10 +10,16 @@ import type { Reward, RewardPart } from "./reward.ts";
 const when = z.enum(["always", "real-query"]).default("always");
 
 const ruleSchema = z.discriminatedUnion("rule", [
-  z.strictObject({ rule: z.literal("retrieval"), value: z.number().describe("For at least one search that was served.") }),
+  z.strictObject({
+    rule: z.literal("retrieval"),
+    value: z.number().describe("For at least one search that was served."),
+  }),
   z.strictObject({
     rule: z.literal("format"),
-    level: z.enum(["tags", "grammar"]).default("grammar").describe("Only the number of tags, or their order and content too."),
+    level: z
+      .enum(["tags", "grammar"])
+      .default("grammar")
+      .describe("Only the number of tags, or their order and content too."),
     right: z.number().default(0),
     wrong: z.number().default(0),
     when: when.describe('"real-query": nothing unless a served query holds a word of the question.'),
@@ -112,7 +118,12 @@ function apply(rule: RewardRule, trajectory: Scorable): RewardPart {
 function retrieval(value: number, { searches }: Scorable): RewardPart {
   const served = searches.filter(({ part }) => part !== undefined);
   if (served.length === 0) return { rule: "retrieval", value: 0, because: "no search was served" };
-  return { rule: "retrieval", value, because: served.length === 1 ? "one search was served" : `${served.length} searches were served`, part: served[0]!.part! };
+  return {
+    rule: "retrieval",
+    value,
+    because: served.length === 1 ? "one search was served" : `${served.length} searches were served`,
+    part: served[0]!.part!,
+  };
 }
 
 function format({ level, right, wrong }: RewardRule & { rule: "format" }, transcript: readonly Part[]): RewardPart {
@@ -130,10 +141,18 @@ function answer({ metric, weight }: RewardRule & { rule: "answer" }, { transcrip
   if (said === undefined) return { rule: metric, value: 0, because: "no answer was closed" };
   const score = metrics[metric](said, question.gold);
   const part = transcript.findLastIndex(({ kind, closed }) => kind === "answer" && closed);
-  return { rule: metric, value: weight * score, because: `${JSON.stringify(said)} against ${JSON.stringify(question.gold)}: ${metric} ${score.toFixed(3)}`, part };
+  return {
+    rule: metric,
+    value: weight * score,
+    because: `${JSON.stringify(said)} against ${JSON.stringify(question.gold)}: ${metric} ${score.toFixed(3)}`,
+    part,
+  };
 }
 
-function queryWords({ opened, real, words, enough }: RewardRule & { rule: "query-words" }, trajectory: Scorable): RewardPart {
+function queryWords(
+  { opened, real, words, enough }: RewardRule & { rule: "query-words" },
+  trajectory: Scorable,
+): RewardPart {
   const found = realQueryWords(trajectory);
   if (found) {
     const share = found.shared / Math.min(found.of, enough);

@@ -92,10 +92,17 @@ function whiten(
   if (how === "none") return values.map((row) => [...row]);
   const overTokens = (term: (advantage: number) => number) =>
     values.reduce(
-      (sum, row, b) => row.reduce((inner: number, value, g) => inner + (value === undefined ? 0 : groups[b]![g]!.policyTokens * term(value)), sum),
+      (sum, row, b) =>
+        row.reduce(
+          (inner: number, value, g) => inner + (value === undefined ? 0 : groups[b]![g]!.policyTokens * term(value)),
+          sum,
+        ),
       0,
     );
-  const tokens = Math.max(1, overTokens(() => 1));
+  const tokens = Math.max(
+    1,
+    overTokens(() => 1),
+  );
   const mean = overTokens((advantage) => advantage) / tokens;
   const variance = overTokens((advantage) => (advantage - mean) ** 2) / tokens;
   const scale = 1 / Math.sqrt(Math.max(variance, 1e-8));

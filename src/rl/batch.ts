@@ -55,7 +55,11 @@ export function splitForUpdates<T>(groups: readonly (readonly T[])[], parts: num
  */
 export function toBatch(
   attempts: readonly ScoredAttempt[],
-  { normaliser, policyVersion, maxLag }: { readonly normaliser: LossConfig["normaliser"]; readonly policyVersion: number; readonly maxLag: number },
+  {
+    normaliser,
+    policyVersion,
+    maxLag,
+  }: { readonly normaliser: LossConfig["normaliser"]; readonly policyVersion: number; readonly maxLag: number },
 ): Batch {
   for (const { trajectory } of attempts) checkVersion(trajectory, policyVersion, maxLag);
   const lengths = attempts.map(({ trajectory }) => policyTokenCount(trajectory.tape));
@@ -93,7 +97,9 @@ function toSequence(
   const { length } = tape.tokens;
   const total = tape.runs.reduce((sum, run) => sum + run.length, 0);
   if (total !== length || logprobs.length !== length) {
-    throw new Error(`question ${question.id}: ${length} tokens, authors for ${total}, ${logprobs.length} log-probabilities`);
+    throw new Error(
+      `question ${question.id}: ${length} tokens, authors for ${total}, ${logprobs.length} log-probabilities`,
+    );
   }
   const sequence = {
     tokens: tape.tokens,

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { RewardSpec, rewardPresets } from "../reward/stages.ts";
 
 export const EstimatorConfig = z.strictObject({
   kind: z
@@ -16,7 +17,10 @@ export type EstimatorConfig = z.infer<typeof EstimatorConfig>;
 export const LossConfig = z.strictObject({
   clipLow: z.number().min(0).max(1).default(0.2).describe("The ratio is clipped below at 1 − this."),
   clipHigh: z.number().min(0).default(0.2).describe("The ratio is clipped above at 1 + this."),
-  normaliser: z.enum(["sequence", "token"]).default("sequence").describe("What has equal weight in an update: attempts, or policy tokens."),
+  normaliser: z
+    .enum(["sequence", "token"])
+    .default("sequence")
+    .describe("What has equal weight in an update: attempts, or policy tokens."),
 });
 export type LossConfig = z.infer<typeof LossConfig>;
 
@@ -30,7 +34,12 @@ export const OptimizerConfig = z.strictObject({
   maxGradNorm: z.number().min(0).default(1).describe("Clip to this global norm; 0 is off."),
   schedule: z.enum(["constant", "linear", "cosine"]).default("constant"),
   warmupSteps: z.int().min(0).default(0).describe("Steps over which the rate rises to its full value."),
-  finalShare: z.number().min(0).max(1).default(0.1).describe("What is left of the rate at the last step (linear, cosine)."),
+  finalShare: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.1)
+    .describe("What is left of the rate at the last step (linear, cosine)."),
 });
 export type OptimizerConfig = z.infer<typeof OptimizerConfig>;
 
@@ -43,7 +52,9 @@ export const QuestionMixConfig = z.strictObject({
 export const StageConfig = z.strictObject({
   name: z.string().min(1).describe("Names its evaluation; also the checkpoint at its end."),
   steps: z.int().positive(),
-  reward: z.string().min(1).describe("Name of a reward preset."),
+  reward: z
+    .union(RewardSpec.options, { error: `expected a list of rules or one of ${Object.keys(rewardPresets).join(", ")}` })
+    .describe("A preset, or rules whose values are added."),
   learningRate: z.number().positive().optional().describe("Default: optimizer.learningRate."),
   mix: QuestionMixConfig.optional().describe("Shares of question types (fictional world)."),
   file: z.string().optional().describe("Question file of this stage; default data.file."),

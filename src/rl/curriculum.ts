@@ -64,13 +64,16 @@ export function worldSource(worlds: readonly World[], seed: number): QuestionSou
   return ({ step, stage, count }) => {
     const { mix } = stage;
     if (!mix || Object.values(mix).every((share) => share === 0)) {
-      throw new ConfigError(`stage "${stage.name}" has no mix of question types`, { hint: "for example mix: { 1-hop: 0.5, 2-hop: 0.5 }" });
+      throw new ConfigError(`stage "${stage.name}" has no mix of question types`, {
+        hint: "for example mix: { 1-hop: 0.5, 2-hop: 0.5 }",
+      });
     }
     const random = randomOf(seed, "questions", stage.name, step);
     const seen = new Set<string>();
     const questions: Question[] = [];
     for (let tries = 0; questions.length < count; tries++) {
-      if (tries > 100 * count) throw new ConfigError(`the worlds hold fewer than ${count} different questions of stage "${stage.name}"`);
+      if (tries > 100 * count)
+        throw new ConfigError(`the worlds hold fewer than ${count} different questions of stage "${stage.name}"`);
       const world = worlds[(step * count + questions.length) % worlds.length]!;
       const { text, answer, type } = drawQuestion(world, random, { mix });
       if (seen.has(text)) continue;
@@ -96,9 +99,14 @@ export function listSource(questionsOf: (stage: Stage) => readonly Question[], s
   return ({ step, stage, count }) => {
     const { length } = questionsOf(stage);
     if (length < count) {
-      throw new ConfigError(`stage "${stage.name}" has ${length} questions; a step asks ${count}`, { hint: "lower rolloutBatch.questions or give more questions" });
+      throw new ConfigError(`stage "${stage.name}" has ${length} questions; a step asks ${count}`, {
+        hint: "lower rolloutBatch.questions or give more questions",
+      });
     }
     const first = (step - stage.firstStep) * count;
-    return Array.from({ length: count }, (_, i) => orderOf(stage, Math.floor((first + i) / length))[(first + i) % length]!);
+    return Array.from(
+      { length: count },
+      (_, i) => orderOf(stage, Math.floor((first + i) / length))[(first + i) % length]!,
+    );
   };
 }

@@ -15,7 +15,9 @@ const stops = {
 } satisfies Record<Stop, number>;
 
 const common = new Set(
-  "the and for was are what which who whom whose when where that this with from did does were have has had how its into than then their they his her not".split(" "),
+  "the and for was are what which who whom whose when where that this with from did does were have has had how its into than then their they his her not".split(
+    " ",
+  ),
 );
 
 export function isFailed({ stop }: Trajectory): boolean {
@@ -26,7 +28,9 @@ export function isFailed({ stop }: Trajectory): boolean {
 export function stopShares(trajectories: readonly Trajectory[]): Metrics {
   const counts: Record<Stop, number> = { ...stops };
   for (const { stop } of trajectories) counts[stop]++;
-  return Object.fromEntries(Object.entries(counts).map(([stop, count]) => [`stop/${stop}`, share(count, trajectories.length)]));
+  return Object.fromEntries(
+    Object.entries(counts).map(([stop, count]) => [`stop/${stop}`, share(count, trajectories.length)]),
+  );
 }
 
 /** Sampling entropy, estimated as −mean log-probability of what the policy wrote (finite ones). */
@@ -49,14 +53,19 @@ export function entropyEstimate(trajectories: readonly Trajectory[]): { entropy:
 export function searchGauges(trajectories: readonly Trajectory[]): Metrics {
   const served = trajectories.map(({ searches }) => searches.filter(({ error }) => error === undefined));
   const all = served.flat();
-  const queries = trajectories.flatMap(({ question, searches }) => searches.map(({ query }) => ({ query, question: question.text })));
+  const queries = trajectories.flatMap(({ question, searches }) =>
+    searches.map(({ query }) => ({ query, question: question.text })),
+  );
   const distinct = new Set(queries.map(({ query }) => contentWords(query).join(" ")));
   const onTopic = queries.filter(({ query, question }) => sharesContentWord(query, question));
   return {
     "search/rate": share(served.filter(({ length }) => length > 0).length, trajectories.length),
     "search/per_trajectory": share(all.length, trajectories.length),
     "search/empty": share(all.filter(({ passageIds }) => passageIds.length === 0).length, all.length),
-    "search/distinct_passages": share(new Set(all.flatMap(({ passageIds }) => passageIds)).size, all.flatMap(({ passageIds }) => passageIds).length),
+    "search/distinct_passages": share(
+      new Set(all.flatMap(({ passageIds }) => passageIds)).size,
+      all.flatMap(({ passageIds }) => passageIds).length,
+    ),
     "query/distinct": share(distinct.size, queries.length),
     "query/on_topic": share(onTopic.length, queries.length),
   };
@@ -77,7 +86,9 @@ export function alarms(metrics: Metrics): string[] {
   return [
     ...(over("rollout/failed", 0.1) ? ["more than a tenth of the attempts failed for reasons outside the policy"] : []),
     ...(over("search/empty", 0.5) ? ["more than half of the searches found nothing: is the index the right one?"] : []),
-    ...(over("policy/mismatch_kl", 0.01) ? ["sampler and learner disagree on the probability of what was sampled"] : []),
+    ...(over("policy/mismatch_kl", 0.01)
+      ? ["sampler and learner disagree on the probability of what was sampled"]
+      : []),
     ...(over("optim/refused", 0) ? ["an update was refused: its gradient was not finite"] : []),
   ];
 }

@@ -24,7 +24,9 @@ export function drift(
   for (const [i, { weights, oldLogprobs }] of batch.entries()) {
     for (let t = 0; t < weights.length; t++) {
       if (weights[t] === 0) continue;
-      const logRatio = Math.min(MAX_LOG_RATIO, Math.max(-MAX_LOG_RATIO, logprobs[i]![t]! - oldLogprobs[t]!));
+      const difference = logprobs[i]![t]! - oldLogprobs[t]!;
+      if (Number.isNaN(difference)) continue;
+      const logRatio = Math.min(MAX_LOG_RATIO, Math.max(-MAX_LOG_RATIO, difference));
       const ratio = Math.exp(logRatio);
       tokens++;
       kl += Math.max(0, Math.expm1(logRatio) - logRatio);

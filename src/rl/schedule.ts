@@ -6,7 +6,11 @@ export interface Schedule {
 }
 
 /** Share of the full learning rate at `step` (from 0) of `steps`: linear warm-up, then the curve. In (0, 1]. */
-export function learningRateShare(step: number, steps: number, { schedule, warmupSteps, finalShare }: Schedule): number {
+export function learningRateShare(
+  step: number,
+  steps: number,
+  { schedule, warmupSteps, finalShare }: Schedule,
+): number {
   if (step < warmupSteps) return (step + 1) / warmupSteps;
   const after = Math.max(1, steps - 1 - warmupSteps);
   const progress = Math.min(1, (step - warmupSteps) / after);

@@ -41,7 +41,14 @@ export async function collectGroups(
   const prompts = questions.map(promptOf);
   const both = signal ? AbortSignal.any([signal, abandon.signal]) : abandon.signal;
   const groups = questions.map((question, index) =>
-    runGroup({ ...parts, question, prompt: prompts[index]!, key: { ...key, question: numberOf(index) }, signal: both, limit }),
+    runGroup({
+      ...parts,
+      question,
+      prompt: prompts[index]!,
+      key: { ...key, question: numberOf(index) },
+      signal: both,
+      limit,
+    }),
   );
   await Promise.allSettled(groups);
   if (abandon.signal.aborted) throw abandon.signal.reason; // the first error, not the aborts that followed from it

@@ -18,7 +18,9 @@ const question = { id: "q", text: "Where was Ada born?", gold: ["London"] };
 const bytes = (text: string) => [...tokenizer.encodeTemplate(text)];
 const prompt = tokenizer.encodeTemplate("Question: Where was Ada born?\n<think>");
 
-function searcherOf(answer: (query: string, signal?: AbortSignal) => QueryResult | Promise<QueryResult>): Searcher & { queries: string[] } {
+function searcherOf(
+  answer: (query: string, signal?: AbortSignal) => QueryResult | Promise<QueryResult>,
+): Searcher & { queries: string[] } {
   const queries: string[] = [];
   return {
     queries,
@@ -30,7 +32,10 @@ function searcherOf(answer: (query: string, signal?: AbortSignal) => QueryResult
     close: async () => {},
   };
 }
-const found = searcherOf(() => ({ ok: true, hits: [{ id: "p1", title: "Ada", text: "Ada was born in London.", score: 1, rank: 1 }] }));
+const found = searcherOf(() => ({
+  ok: true,
+  hits: [{ id: "p1", title: "Ada", text: "Ada was born in London.", score: 1, rank: 1 }],
+}));
 
 const ask = (words: string) => `need<|begin_of_query|>${words}<|end_of_query|>`;
 const conclude = "so</think><answer>London</answer>";
@@ -43,7 +48,13 @@ interface Given {
   readonly rest?: Partial<EpisodeOptions>;
 }
 
-function episode({ replies = [ask("Ada"), conclude], searcher = found, config = {}, overshoot = 0, rest = {} }: Given = {}) {
+function episode({
+  replies = [ask("Ada"), conclude],
+  searcher = found,
+  config = {},
+  overshoot = 0,
+  rest = {},
+}: Given = {}) {
   const sampler = new ScriptedSampler({
     replies: typeof replies === "function" ? replies : replies.map(bytes),
     bytesOf: tokenizer.bytesOf,
@@ -104,7 +115,11 @@ test.each<[string, Given, string]>([
   ["context-full", { config: { contextLength: prompt.length + ask("Ada").length + 95 } }, ask("Ada")],
   ["context-full", { replies: ["x".repeat(50)], config: { contextLength: prompt.length + 10 } }, "x".repeat(10)],
   ["context-full", { config: { contextLength: prompt.length } }, "n/a"],
-  ["environment-failed", { searcher: searcherOf(() => ({ ok: false, error: { message: "away", retryable: true } })) }, ask("Ada")],
+  [
+    "environment-failed",
+    { searcher: searcherOf(() => ({ ok: false, error: { message: "away", retryable: true } })) },
+    ask("Ada"),
+  ],
   ["environment-failed", { searcher: searcherOf(() => Promise.reject(new SearchError("index damaged"))) }, ask("Ada")],
 ])("an attempt stops as %s where it should (%#)", async (stop, given, last) => {
   const { tape, ...attempt } = await episode(given);
@@ -116,12 +131,18 @@ test.each<[string, Given, string]>([
 test("documents that leave exactly the room for an answer fit", async () => {
   const block = "\n\n<|begin_of_documents|>\n(1) Ada: Ada was born in London.\n<|end_of_documents|>\n\n".length;
   const full = prompt.length + ask("Ada").length + block + 16;
-  expect((await episode({ config: { contextLength: full - 1 } })).searches).toEqual([{ query: "Ada", passageIds: ["p1"] }]);
-  expect((await episode({ config: { contextLength: full } })).searches).toEqual([{ query: "Ada", passageIds: ["p1"], part: 2 }]);
+  expect((await episode({ config: { contextLength: full - 1 } })).searches).toEqual([
+    { query: "Ada", passageIds: ["p1"] },
+  ]);
+  expect((await episode({ config: { contextLength: full } })).searches).toEqual([
+    { query: "Ada", passageIds: ["p1"], part: 2 },
+  ]);
 });
 
 test("what failed is on record, and no documents part was made", async () => {
-  const { searches, transcript } = await episode({ searcher: searcherOf(() => ({ ok: false, error: { message: "away", retryable: true } })) });
+  const { searches, transcript } = await episode({
+    searcher: searcherOf(() => ({ ok: false, error: { message: "away", retryable: true } })),
+  });
   expect(searches).toEqual([{ query: "Ada", passageIds: [], error: "away" }]);
   expect(transcript.some(({ kind }) => kind === "documents")).toBe(false);
 });
@@ -166,9 +187,16 @@ test("a query goes out without quotes, control characters and doubled spaces", (
 
 test("an engine failure escapes; an abort is an abort", async () => {
   await expect(episode({ replies: [] })).resolves.toMatchObject({ stop: "ended" });
-  const broken: Sampler = { policyVersion: 0, contextLength: 999, sample: () => Promise.reject(new EngineError("gone")) };
+  const broken: Sampler = {
+    policyVersion: 0,
+    contextLength: 999,
+    sample: () => Promise.reject(new EngineError("gone")),
+  };
   await expect(episode({ rest: { sampler: broken } })).rejects.toThrow(EngineError);
-  const long: Sampler = { ...broken, sample: async () => ({ tokens: new Int32Array(3), logprobs: new Float32Array(2), ended: "stop" }) };
+  const long: Sampler = {
+    ...broken,
+    sample: async () => ({ tokens: new Int32Array(3), logprobs: new Float32Array(2), ended: "stop" }),
+  };
   await expect(episode({ rest: { sampler: long } })).rejects.toThrow("3 tokens and 2 log-probabilities");
   const abort = new AbortController();
   const aborting = searcherOf(() => {
@@ -201,7 +229,9 @@ test("groups come in the order of the questions, with bounded attempts at once, 
     },
   };
   let asked = 0;
-  const flaky = searcherOf(() => (asked++ === 5 ? { ok: false, error: { message: "away", retryable: true } } : { ok: true, hits: [] }));
+  const flaky = searcherOf(() =>
+    asked++ === 5 ? { ok: false, error: { message: "away", retryable: true } } : { ok: true, hits: [] },
+  );
   const arrived: string[] = [];
   const { groups } = await collectGroups(three, {
     ...collecting,

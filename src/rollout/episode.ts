@@ -50,7 +50,11 @@ export async function runEpisode(options: EpisodeOptions): Promise<Trajectory> {
 
 /** Drops quotes and control characters, which a query has no use for. */
 export function cleanQuery(query: string): string {
-  return query.toWellFormed().replace(/"/g, "").replace(/[\s\p{Cc}]+/gu, " ").trim();
+  return query
+    .toWellFormed()
+    .replace(/"/g, "")
+    .replace(/[\s\p{Cc}]+/gu, " ")
+    .trim();
 }
 
 class Episode {
@@ -121,7 +125,9 @@ class Episode {
     const sample = await sampler.sample(request, signal);
     const { length } = sample.tokens;
     if (length === 0 || length > maxTokens || sample.logprobs.length !== length) {
-      throw new EngineError(`the sampler gave ${length} tokens and ${sample.logprobs.length} log-probabilities where 1 to ${maxTokens} were asked for`);
+      throw new EngineError(
+        `the sampler gave ${length} tokens and ${sample.logprobs.length} log-probabilities where 1 to ${maxTokens} were asked for`,
+      );
     }
     return sample;
   }
@@ -134,7 +140,8 @@ class Episode {
     let count = 0;
     while (count < tokens.length && !outcome) {
       const id = tokens[count]!;
-      outcome = this.#parser.policyToken(start + count, this.#bytesOf(id)) ?? (eosIds.includes(id) ? "ended" : undefined);
+      outcome =
+        this.#parser.policyToken(start + count, this.#bytesOf(id)) ?? (eosIds.includes(id) ? "ended" : undefined);
       count++;
     }
     this.#append("policy", tokens.subarray(0, count), logprobs.subarray(0, count));
@@ -160,7 +167,10 @@ class Episode {
       return "environment-failed";
     }
     const record = { query, passageIds: found.map(({ id }) => id) };
-    const block = encodeSegments(tokenizer, documentBlock(protocol, found, { titles: config.titles, maxWords: config.maxPassageWords }));
+    const block = encodeSegments(
+      tokenizer,
+      documentBlock(protocol, found, { titles: config.titles, maxWords: config.maxPassageWords }),
+    );
     const from = this.#tape.length;
     if (from + block.length + roomToAnswer > this.#contextLength) {
       this.#searches.push(record);

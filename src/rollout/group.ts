@@ -12,7 +12,11 @@ export interface GroupOptions extends Omit<EpisodeOptions, "sibling" | "onAppend
  * The siblings of one question, in order; those that the environment failed stay among them, marked by their stop.
  * Where one throws, its error is thrown after the others have come to rest.
  */
-export async function runGroup({ siblings, limit = (work) => work(), ...options }: GroupOptions): Promise<readonly Trajectory[]> {
+export async function runGroup({
+  siblings,
+  limit = (work) => work(),
+  ...options
+}: GroupOptions): Promise<readonly Trajectory[]> {
   const attempts = Array.from({ length: siblings }, (_, sibling) => limit(() => runEpisode({ ...options, sibling })));
   await Promise.allSettled(attempts);
   return Promise.all(attempts);

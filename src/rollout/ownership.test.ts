@@ -18,6 +18,8 @@ import type { Trajectory } from "./trajectory.ts";
 
 const attempts = 20_000;
 const eos = "<|endoftext|>";
+/** A special token that does not look like one: only plain encoding keeps it out of documents. */
+const control = "[END]";
 const gold = ["London"];
 const question = { id: "q", text: "Where was Ada Lovelace born?", gold };
 
@@ -31,11 +33,32 @@ interface Setting {
 /** Tags as single tokens, and tags as many pieces, the last of which may carry further characters. */
 const settings: readonly Setting[] = Object.values(protocols).flatMap((protocol) => {
   const tags = protocolTags(protocol);
-  const single = byteTokenizer([...tags, eos, "<|im_start|>"], { eos });
-  const pieces = byteTokenizer([eos, "<|im_start|>"], { eos, pieces: [">\n\n", "|>\n", "</", "<|", "</answer>x", " London"] });
+  const single = byteTokenizer([...tags, eos, "<|im_start|>", control], { eos });
+  const pieces = byteTokenizer([eos, "<|im_start|>", control], {
+    eos,
+    pieces: [">\n\n", "|>\n", "</", "<|", "</answer>x", " London"],
+  });
   return [single, pieces].map((tokenizer) => {
-    const words = [" Ada", " London", " born", "<", "</", "<|", "|>", "é", " ", '"', "\n\n", "<|im_start|>", ...tags, ...tags, ...tags.map((tag) => tag.slice(0, -2))];
-    const spelled = words.flatMap((word) => [tokenizer.encodeText(word), tokenizer.encodeTemplate(word)]).map((ids) => [...ids]);
+    const words = [
+      " Ada",
+      " London",
+      " born",
+      "<",
+      "</",
+      "<|",
+      "|>",
+      "é",
+      " ",
+      '"',
+      "\n\n",
+      "<|im_start|>",
+      ...tags,
+      ...tags,
+      ...tags.map((tag) => tag.slice(0, -2)),
+    ];
+    const spelled = words
+      .flatMap((word) => [tokenizer.encodeText(word), tokenizer.encodeTemplate(word)])
+      .map((ids) => [...ids]);
     const plainPieces = Array.from({ length: tokenizer.vocabSize - 256 }, (_, i) => [256 + i]);
     return { protocol, tokenizer, vocabulary: [...spelled, ...plainPieces] };
   });
@@ -47,7 +70,13 @@ function reply(random: Random, { protocol, tokenizer, vocabulary }: Setting): nu
   const noise = () => Array.from({ length: random.int(4) }, () => random.pick(vocabulary)).flat();
   const say = (text: string) => [...(random.chance(0.5) ? tokenizer.encodeTemplate(text) : tokenizer.encodeText(text))];
   const ask = () => [...say(query.open), ...noise(), ...say(" Ada Lovelace"), ...say(query.close)];
-  const conclude = () => [...say(think.close), ...say(answer.open), ...say(random.pick([" London", " Paris", ""])), ...noise(), ...say(answer.close)];
+  const conclude = () => [
+    ...say(think.close),
+    ...say(answer.open),
+    ...say(random.pick([" London", " Paris", ""])),
+    ...noise(),
+    ...say(answer.close),
+  ];
   const shape = random.next();
   if (shape < 0.5) return [...noise(), ...ask(), ...noise()];
   if (shape < 0.85) return [...noise(), ...conclude(), ...noise()];
@@ -55,7 +84,18 @@ function reply(random: Random, { protocol, tokenizer, vocabulary }: Setting): nu
 }
 
 function hostileHits(random: Random, { protocol }: Setting): Hit[] {
-  const words = [...protocolTags(protocol), eos, "<|im_start|>", "London", "<", "|>", "\n(2) ", "é\u0000", `${protocol.answer.open}London${protocol.answer.close}`];
+  const words = [
+    ...protocolTags(protocol),
+    eos,
+    control,
+    "<|im_start|>",
+    "London",
+    "<",
+    "|>",
+    "\n(2) ",
+    "é\u0000",
+    `${protocol.answer.open}London${protocol.answer.close}`,
+  ];
   return Array.from({ length: random.int(3) }, (_, i) => {
     const text = Array.from({ length: random.int(6) }, () => random.pick(words)).join(random.pick(["", " "]));
     return { id: `p${i}`, title: "", text, score: 1, rank: i + 1 };
@@ -76,7 +116,11 @@ function searcherOf(hitsOf: () => Hit[]): Searcher {
   };
 }
 
-async function attempt(seed: number, setting: Setting, replace: boolean): Promise<{ trajectory: Trajectory; requests: SampleRequest[] }> {
+async function attempt(
+  seed: number,
+  setting: Setting,
+  replace: boolean,
+): Promise<{ trajectory: Trajectory; requests: SampleRequest[] }> {
   const requests: SampleRequest[] = [];
   const { tokenizer, protocol } = setting;
   const sampler = new ScriptedSampler({
@@ -92,9 +136,19 @@ async function attempt(seed: number, setting: Setting, replace: boolean): Promis
     const hits = hostileHits(random, setting);
     return replace ? replaced(hits, setting) : hits;
   });
-  const config = RolloutConfig.parse({ titles: false, maxTokens: 160, contextLength: 420 });
+  const config = RolloutConfig.parse({ titles: false, maxTokens: 160, contextLength: 340 });
   const prompt = tokenizer.encodeTemplate(`Q${protocol.think.open}`);
-  const trajectory = await runEpisode({ question, sibling: 0, sampler, searcher, tokenizer, protocol, prompt, config, key: { seed, step: 0, question: 0 } });
+  const trajectory = await runEpisode({
+    question,
+    sibling: 0,
+    sampler,
+    searcher,
+    tokenizer,
+    protocol,
+    prompt,
+    config,
+    key: { seed, step: 0, question: 0 },
+  });
   return { trajectory, requests };
 }
 
@@ -116,26 +170,43 @@ async function faultsOf(seed: number, setting: Setting, seen: Map<string, number
   same("authors", a.tape.runs, b.tape.runs);
   same("mask", [...lossMask(a.tape)], [...lossMask(b.tape)]);
   same("policy text", policyTokens(a.tape), policyTokens(b.tape));
-  for (const preset of ["paper/stage-1", "paper/stage-2", "fixed/stage-1", "fixed/stage-2", "shaped/stage-1", "shaped/stage-2"] as const) {
+  for (const preset of [
+    "paper/stage-1",
+    "paper/stage-2",
+    "fixed/stage-1",
+    "fixed/stage-2",
+    "shaped/stage-1",
+    "shaped/stage-2",
+  ] as const) {
     same(`reward ${preset}`, scoreTrajectory(a, preset), scoreTrajectory(b, preset));
   }
-  const templateSpecials = [...encodeSegments(tokenizer, documentBlock(protocol, [], { titles: false, maxWords: 0 }))].filter((id) => tokenizer.specialIds.has(id));
+  const templateSpecials = [
+    ...encodeSegments(tokenizer, documentBlock(protocol, [], { titles: false, maxWords: 0 })),
+  ].filter((id) => tokenizer.specialIds.has(id));
   const mask = lossMask(a.tape);
   let at = 0;
   for (const { author, length } of a.tape.runs) {
     const run = a.tape.tokens.subarray(at, at + length);
     if (author === "search") {
-      if (run.filter((id) => tokenizer.specialIds.has(id)).join() !== templateSpecials.join()) faults.push("special id in passage text");
+      if (run.filter((id) => tokenizer.specialIds.has(id)).join() !== templateSpecials.join())
+        faults.push("special id in passage text");
       if (mask.subarray(at, at + length).some((weight) => weight !== 0)) faults.push("document token with loss weight");
     }
     at += length;
   }
-  if (a.logprobs.some((logprob, i) => (logprob !== 0) !== (mask[i] === 1))) faults.push("log-probabilities out of place");
+  if (a.logprobs.some((logprob, i) => (logprob !== 0) !== (mask[i] === 1)))
+    faults.push("log-probabilities out of place");
   for (const { tokens } of one.requests) {
     if (tokens.some((id, i) => id !== a.tape.tokens[i])) faults.push("the sampler saw other ids than the tape has");
   }
-  if (JSON.stringify(parseTape(protocol, a.tape, policyBytes(tokenizer))) !== JSON.stringify(a.transcript)) faults.push("the tape reads otherwise");
-  for (const key of [a.stop, `searches ${a.searches.length}`, ...(scoreTrajectory(a, "fixed/stage-1").total === 1 ? ["good"] : [])]) seen.set(key, (seen.get(key) ?? 0) + 1);
+  if (JSON.stringify(parseTape(protocol, a.tape, policyBytes(tokenizer))) !== JSON.stringify(a.transcript))
+    faults.push("the tape reads otherwise");
+  for (const key of [
+    a.stop,
+    `searches ${a.searches.length}`,
+    ...(scoreTrajectory(a, "fixed/stage-1").total === 1 ? ["good"] : []),
+  ])
+    seen.set(key, (seen.get(key) ?? 0) + 1);
   return faults;
 }
 
@@ -149,7 +220,16 @@ test(`documents change no reward, stop or mask in ${attempts} generated attempts
     { numRuns: attempts, endOnFailure: true },
   );
   // the generator reaches what it is to test
-  for (const key of ["answered", "ended", "token-budget", "search-budget", "context-full", "searches 0", "searches 3", "good"]) {
+  for (const key of [
+    "answered",
+    "ended",
+    "token-budget",
+    "search-budget",
+    "context-full",
+    "searches 0",
+    "searches 3",
+    "good",
+  ]) {
     expect(seen.get(key) ?? 0, key).toBeGreaterThan(50);
   }
 }, 120_000);

@@ -2,12 +2,13 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { ConfigError } from "../base/errors.ts";
 import { makeWorld, type World } from "../data/world/world.ts";
-import type { Question } from "../protocol/question.ts";
 import { renderPrompt } from "../protocol/prompt.ts";
-import { protocols, type Protocol } from "../protocol/protocol.ts";
+import { type Protocol, protocols } from "../protocol/protocol.ts";
+import type { Question } from "../protocol/question.ts";
 import type { RolloutConfig } from "../rollout/config.ts";
 import { openIndex } from "../search/bm25/open.ts";
 import { memorySearcher } from "../search/bm25/searcher.ts";
@@ -75,9 +76,11 @@ export async function openAskable(path: string, options: OpenOptions): Promise<A
 function layoutFor(directory: string, asked: OpenOptions["engine"]): { workers: number; threads: number } {
   const cores = availableParallelism();
   const file = join(directory, "config.json");
-  const { hidden_size: width = 0, num_hidden_layers: layers = 0, vocab_size: vocabulary = 0 } = JSON.parse(
-    readFileSync(file, "utf8"),
-  ) as Record<string, number>;
+  const {
+    hidden_size: width = 0,
+    num_hidden_layers: layers = 0,
+    vocab_size: vocabulary = 0,
+  } = JSON.parse(readFileSync(file, "utf8")) as Record<string, number>;
   const isSmall = 12 * layers * width * width + vocabulary * width < smallPolicy;
   const layout = isSmall ? { workers: Math.min(2, cores), threads: 1 } : { workers: 1, threads: cores };
   return { workers: asked?.workers ?? layout.workers, threads: asked?.threads ?? layout.threads };
@@ -94,4 +97,9 @@ export function worldSearcher(world: World): Searcher {
 
 export function openSearch(index: string): Promise<Searcher> {
   return openIndex(index);
+}
+
+/** A folder under models/ of this package. */
+export function bundled(name: string): string {
+  return fileURLToPath(new URL(`../../models/${name}`, import.meta.url));
 }

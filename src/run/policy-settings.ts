@@ -6,15 +6,21 @@ import { DataError, messageOf } from "../base/errors.ts";
 import { writeAtomically } from "../base/files.ts";
 import { toJson } from "../base/jsonl.ts";
 import type { Tokenizer } from "../base/tokenizer.ts";
-import { parsePromptTemplate, type PromptTemplate, promptNames, promptTemplate } from "../protocol/prompt.ts";
-import { protocols, type Protocol } from "../protocol/protocol.ts";
+import { type PromptTemplate, parsePromptTemplate, promptNames, promptTemplate } from "../protocol/prompt.ts";
+import { type Protocol, protocols } from "../protocol/protocol.ts";
 import { RolloutConfig } from "../rollout/config.ts";
 
 export const settingsFile = "r1_searcher.json";
 
 export const PolicySettings = z.strictObject({
-  protocol: z.enum(Object.keys(protocols) as [keyof typeof protocols]).default("r1-searcher").describe("The tags of searches and answers."),
-  prompt: z.enum(promptNames).optional().describe("Named prompt; default chat where the model has a chat template, base otherwise."),
+  protocol: z
+    .enum(Object.keys(protocols) as [keyof typeof protocols])
+    .default("r1-searcher")
+    .describe("The tags of searches and answers."),
+  prompt: z
+    .enum(promptNames)
+    .optional()
+    .describe("Named prompt; default chat where the model has a chat template, base otherwise."),
   promptFile: z.string().optional().describe("A prompt template of your own, JSON or YAML."),
   rollout: RolloutConfig.prefault({}).describe("How an attempt runs."),
 });
@@ -31,14 +37,21 @@ export function readPolicySettings(directory: string): PolicySettings {
   try {
     return PolicySettings.parse(JSON.parse(readFileSync(file, "utf8")));
   } catch (cause) {
-    throw new DataError(`${file} cannot be used: ${messageOf(cause)}`, { hint: "delete it to use the defaults", cause });
+    throw new DataError(`${file} cannot be used: ${messageOf(cause)}`, {
+      hint: "delete it to use the defaults",
+      cause,
+    });
   }
 }
 
 /** @throws ConfigError on a template file that is none */
 export function promptOf(
   { prompt, promptFile }: PolicySettings,
-  { protocol, tokenizer, read }: { readonly protocol: Protocol; readonly tokenizer: Tokenizer; readonly read: (file: string) => unknown },
+  {
+    protocol,
+    tokenizer,
+    read,
+  }: { readonly protocol: Protocol; readonly tokenizer: Tokenizer; readonly read: (file: string) => unknown },
 ): PromptTemplate {
   if (promptFile !== undefined) return parsePromptTemplate(read(promptFile), promptFile, protocol);
   return promptTemplate(prompt ?? (tokenizer.chatTemplate ? "chat" : "base"), protocol);

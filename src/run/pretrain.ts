@@ -64,7 +64,10 @@ export async function pretrain(
   if (!started) prepare(config, state);
   const model = modelConfig(config);
   const tokenizer = await loadTokenizer(state);
-  const settings = PolicySettings.parse({ prompt: "nano", rollout: { titles: false, contextLength: config.model.contextLength } });
+  const settings = PolicySettings.parse({
+    prompt: "nano",
+    rollout: { titles: false, contextLength: config.model.contextLength },
+  });
   const engine = createEngine(
     { directory: state, config: model, tokenizer },
     { ...config.engine, training: true, maxSequences: 1, contextLength: config.model.contextLength, settings },

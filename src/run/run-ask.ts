@@ -1,6 +1,12 @@
 import { ConfigError } from "../base/errors.ts";
+import { evaluationMix, worldQuestions } from "../data/world/questions.ts";
+import type { Question } from "../protocol/question.ts";
 import type { Author } from "../protocol/tape.ts";
+import { answerOf } from "../reward/format.ts";
+import { runEpisode } from "../rollout/episode.ts";
 import type { Trajectory } from "../rollout/trajectory.ts";
+import type { Searcher } from "../search/searcher.ts";
+import { bundled, openAskable, openSearch, testWorlds, worldSearcher } from "./assemble.ts";
 
 export interface AskOptions {
   /** Absent: an example question of the bundled world. */
@@ -22,6 +28,51 @@ export interface AskResult {
   readonly answer: string | undefined;
 }
 
-export async function runAsk(_options: AskOptions): Promise<AskResult> {
-  throw new ConfigError("ask is not built yet");
+/** Questions an example is drawn from. */
+const examples = 200;
+
+export async function runAsk(options: AskOptions): Promise<AskResult> {
+  const { question, searcher } = await whatToAsk(options);
+  const policy = await openAskable(options.model ?? bundled("nano-searcher"), { training: false, concurrency: 1 });
+  try {
+    const { engine, tokenizer, protocol, rollout, promptFor } = policy;
+    const { seed, signal, onText, decode } = options;
+    const trajectory = await runEpisode({
+      question,
+      sibling: 0,
+      prompt: promptFor(question),
+      sampler: await engine.publish(),
+      searcher,
+      tokenizer,
+      protocol,
+      config: decode === "greedy" ? { ...rollout, temperature: 0 } : rollout,
+      key: { seed, step: 0, question: 0 },
+      ...(signal ? { signal } : {}),
+      ...(onText ? { onAppend: (author, tokens) => onText(author, tokenizer.decode(tokens)) } : {}),
+    });
+    return { trajectory, answer: answerOf(trajectory.transcript) };
+  } finally {
+    await policy.engine.close();
+    await searcher.close();
+  }
+}
+
+async function whatToAsk({
+  question,
+  index,
+  model,
+  seed,
+}: AskOptions): Promise<{ question: Question; searcher: Searcher }> {
+  const world = testWorlds(1)[0]!;
+  if (question === undefined) {
+    const list = worldQuestions([world], examples, { seed: 1, mix: evaluationMix });
+    return { question: list[seed % examples]!, searcher: worldSearcher(world) };
+  }
+  if (index === undefined && model !== undefined && model !== bundled("nano-searcher")) {
+    throw new ConfigError("ask needs --index for a model of your own", {
+      hint: "make one with `r1-searcher index build CORPUS --out DIR`",
+    });
+  }
+  const searcher = index === undefined ? worldSearcher(world) : await openSearch(index);
+  return { question: { id: "asked", text: question, gold: [] }, searcher };
 }

@@ -42,8 +42,8 @@ export interface Benchmark {
   readonly searcher: Searcher;
 }
 
-/** Attempts at once. FIXME: the value that stood here was lost in a bad edit; 64 is a placeholder, not a measurement. */
-export const evalConcurrency = 64;
+/** Attempts at once in an evaluation. */
+export const evalConcurrency = 128;
 
 export async function runEval(options: EvalOptions): Promise<EvalSummary> {
   const benchmarks = await openBenchmark(options);

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -127,4 +127,33 @@ test("a file that is missing is a DataError that names it", async () => {
     name: "DataError",
     message: expect.stringContaining("missing.json"),
   });
+});
+
+const data = "../shared/data";
+const isMissing = !existsSync(data);
+if (isMissing) process.stderr.write(`SKIPPED: real corpora are not at ${data}\n`);
+
+async function passagesOf(file: string): Promise<Passage[]> {
+  const passages: Passage[] = [];
+  for await (const passage of readCorpus(`${data}/${file}`)) passages.push(passage);
+  return passages;
+}
+
+test.skipIf(isMissing)("every real corpus file is read whole", async () => {
+  const sizes = {
+    "passages/wikipedia-sample.tsv": 14_372,
+    "multihop/2wikimultihopqa_corpus.json": 6119,
+    "multihop/hotpotqa_train_corpus.json": 994,
+    "multihop/musique_train_corpus.json": (
+      JSON.parse(readFileSync(`${data}/multihop/musique_train_corpus.json`, "utf8")) as unknown[]
+    ).length,
+  };
+  for (const [file, size] of Object.entries(sizes)) {
+    const passages = await passagesOf(file);
+    expect(passages.length, file).toBe(size);
+    expect(
+      passages.every(({ title, text }) => title !== "" && text !== ""),
+      file,
+    ).toBe(true);
+  }
 });

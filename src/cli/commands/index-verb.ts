@@ -54,8 +54,7 @@ function search() {
         output.say(`${rank}. ${printable(title)}  [${printable(id)}, ${score.toFixed(3)}]\n   ${printable(text)}`);
       }
       if (result.hits.length === 0) output.say("nothing found");
-      output.result({
-        hits: result.hits.map(({ id, title, text, score, rank }) => ({ id, title, text, score, rank })),
-      });
+      const hits = result.hits.map(({ id, title, text, score, rank }) => ({ id, title, text, score, rank }));
+      output.result({ hits });
     });
 }

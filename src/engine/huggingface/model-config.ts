@@ -1,7 +1,9 @@
 /** @file `config.json` of a Hugging Face folder, and which tensors a model of that shape has. */
-import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { EngineError, messageOf } from "../../base/errors.ts";
+import { EngineError } from "../../base/errors.ts";
+import { writeDurably } from "../../base/files.ts";
+import { toJson } from "../../base/jsonl.ts";
+import { isObject, type JsonObject, readJsonObject, show } from "./json-file.ts";
 
 export interface ModelConfig {
   readonly family: "llama";
@@ -17,6 +19,10 @@ export interface ModelConfig {
   readonly ropeTheta: number;
   /** The output head is the embedding. */
   readonly tied: boolean;
+  readonly bosId?: number;
+  /** As config.json has them; `Tokenizer.eosIds` also knows what generation_config.json says. */
+  readonly eosIds: readonly number[];
+  readonly padId?: number;
   /** The file as it was; written back with the weights. */
   readonly raw: Readonly<Record<string, unknown>>;
 }
@@ -26,6 +32,8 @@ export interface ParameterSpec {
   readonly name: string;
   /** [out, in], or [n]. */
   readonly shape: readonly number[];
+  /** The pack it lies in. */
+  readonly pack: string;
   readonly role: "embedding" | "head" | "matrix" | "norm";
 }
 
@@ -38,55 +46,51 @@ export interface Pack {
 
 const MAX_CONFIG_BYTES = 10 * 2 ** 20;
 
+/** The largest of each that is taken for meant: beyond all models there are, below what exhausts memory by itself. */
+const largest = {
+  vocab_size: 2 ** 24,
+  hidden_size: 2 ** 18,
+  num_hidden_layers: 2 ** 12,
+  num_attention_heads: 2 ** 14,
+  num_key_value_heads: 2 ** 14,
+  head_dim: 2 ** 14,
+  intermediate_size: 2 ** 20,
+  max_position_embeddings: 2 ** 30,
+} as const;
+
+type Fail = (message: string, hint?: string) => never;
+
 /** @throws EngineError where the folder has no usable config.json */
 export function readModelConfig(directory: string): ModelConfig {
   const file = join(directory, "config.json");
-  let json: unknown;
-  try {
-    if (statSync(file).size > MAX_CONFIG_BYTES) throw new Error("it is larger than 10 MB");
-    json = JSON.parse(readFileSync(file, "utf8"));
-  } catch (cause) {
-    throw new EngineError(`${file} cannot be read: ${messageOf(cause)}`, {
-      hint: "a model is a Hugging Face folder: config.json, tokenizer.json and model.safetensors",
-      cause,
-    });
-  }
-  return parseModelConfig(json, file);
+  const hint = "a model is a Hugging Face folder: config.json, tokenizer.json and model.safetensors";
+  return parseModelConfig(readJsonObject(file, { maxBytes: MAX_CONFIG_BYTES, hint }), file);
 }
 
+/** @param file what messages name */
 export function parseModelConfig(json: unknown, file: string): ModelConfig {
-  const fail = (message: string, hint?: string): never => {
+  const fail: Fail = (message, hint) => {
     throw new EngineError(`${file}: ${message}`, { hint });
   };
-  if (typeof json !== "object" || json === null || Array.isArray(json)) return fail("it is not a JSON object");
-  const raw = json as Record<string, unknown>;
-  if (raw["model_type"] !== "llama") {
-    fail(
-      `model_type is ${JSON.stringify(raw["model_type"])}`,
-      "supported today: llama (Llama 2 shapes, SmolLM2, nano)",
-    );
-  }
-  refuseUnsupported(raw, fail);
-  const whole = (key: string, fallback?: number): number => {
-    const value = raw[key] ?? fallback;
-    if (typeof value === "number" && Number.isSafeInteger(value) && value > 0 && value < 2 ** 31) return value;
-    return fail(`"${key}" is ${JSON.stringify(raw[key])}; expected a positive whole number`);
-  };
-  const positive = (value: unknown, key: string, fallback: number): number => {
-    const number = value ?? fallback;
-    if (typeof number === "number" && Number.isFinite(number) && number > 0) return number;
-    return fail(`"${key}" is ${JSON.stringify(value)}; expected a positive number`);
+  if (!isObject(json)) return fail("it is not a JSON object");
+  refuseUnsupported(json, fail);
+  const whole = (key: keyof typeof largest, fallback?: number): number => {
+    const value = json[key] ?? fallback;
+    if (typeof value === "number" && Number.isInteger(value) && value > 0 && value <= largest[key]) return value;
+    return fail(`"${key}" is ${show(json[key])}; expected a whole number from 1 to ${largest[key]}`);
   };
   const width = whole("hidden_size");
   const heads = whole("num_attention_heads");
   const kvHeads = whole("num_key_value_heads", heads);
+  if ((json["head_dim"] ?? undefined) === undefined && width % heads !== 0)
+    fail(`hidden_size ${width} does not divide among ${heads} num_attention_heads, and head_dim is missing`);
   const headDim = whole("head_dim", width / heads);
   if (heads % kvHeads !== 0) fail(`num_attention_heads ${heads} is not a multiple of num_key_value_heads ${kvHeads}`);
   if (headDim % 2 !== 0) fail(`head_dim ${headDim} is odd; rotary positions turn pairs`);
-  const rope = raw["rope_parameters"] as Record<string, unknown> | undefined;
+  const vocabSize = whole("vocab_size");
   return {
     family: "llama",
-    vocabSize: whole("vocab_size"),
+    vocabSize,
     width,
     layers: whole("num_hidden_layers"),
     heads,
@@ -94,36 +98,97 @@ export function parseModelConfig(json: unknown, file: string): ModelConfig {
     headDim,
     ffnWidth: whole("intermediate_size"),
     contextLength: whole("max_position_embeddings", 2048),
-    rmsEpsilon: positive(raw["rms_norm_eps"], "rms_norm_eps", 1e-6),
-    ropeTheta: positive(rope?.["rope_theta"] ?? raw["rope_theta"], "rope_theta", 10_000),
-    tied: raw["tie_word_embeddings"] === true,
-    raw,
+    rmsEpsilon: positive(json["rms_norm_eps"] ?? 1e-6, "rms_norm_eps", fail),
+    ropeTheta: ropeThetaOf(json, fail),
+    tied: flag(json, "tie_word_embeddings", fail),
+    ...specialIdsOf(json, vocabSize, fail),
+    raw: json,
   };
 }
 
-function refuseUnsupported(raw: Record<string, unknown>, fail: (message: string, hint?: string) => never): void {
-  const rope = (raw["rope_parameters"] ?? raw["rope_scaling"]) as Record<string, unknown> | null | undefined;
-  const ropeType = rope?.["rope_type"] ?? rope?.["type"] ?? "default";
-  if (rope && ropeType !== "default") fail(`rope scaling ${JSON.stringify(ropeType)} is not supported yet`);
-  for (const key of ["attention_bias", "mlp_bias"]) if (raw[key] === true) fail(`"${key}": true is not supported`);
-  if ((raw["hidden_act"] ?? "silu") !== "silu")
-    fail(`hidden_act ${JSON.stringify(raw["hidden_act"])} is not supported; silu is`);
-  if (raw["quantization_config"])
-    fail("quantised weights are not supported", "use the f32, f16 or bf16 weights of the same model");
+function positive(value: unknown, key: string, fail: Fail): number {
+  if (typeof value === "number" && Number.isFinite(value) && value > 0) return value;
+  return fail(`"${key}" is ${show(value)}; expected a positive number`);
 }
 
-export function writeModelConfig(directory: string, config: ModelConfig): void {
-  writeFileSync(join(directory, "config.json"), `${JSON.stringify(config.raw, null, 2)}\n`);
+function flag(raw: JsonObject, key: string, fail: Fail): boolean {
+  const value = raw[key] ?? false;
+  return typeof value === "boolean" ? value : fail(`"${key}" is ${show(value)}; expected true or false`);
 }
 
+/** transformers 4 has `rope_theta`, transformers 5 `rope_parameters.rope_theta`. */
+function ropeThetaOf(raw: JsonObject, fail: Fail): number {
+  const nested = isObject(raw["rope_parameters"]) ? raw["rope_parameters"]["rope_theta"] : undefined;
+  const outer = raw["rope_theta"] ?? undefined;
+  if (nested !== undefined && outer !== undefined && nested !== outer)
+    fail(`rope_theta is ${show(outer)}, rope_parameters.rope_theta is ${show(nested)}`);
+  return positive(nested ?? outer ?? 10_000, "rope_theta", fail);
+}
+
+function specialIdsOf(raw: JsonObject, vocabSize: number, fail: Fail) {
+  const checked = (value: unknown, key: string): number =>
+    typeof value === "number" && Number.isInteger(value) && value >= 0 && value < vocabSize
+      ? value
+      : fail(`"${key}" is ${show(value)}; expected an id below vocab_size ${vocabSize}`);
+  const one = (key: string): number | undefined => {
+    const value = raw[key] ?? -1; // Llama 1 folders say -1 for none
+    return value === -1 ? undefined : checked(value, key);
+  };
+  const eos = raw["eos_token_id"] ?? [];
+  const bosId = one("bos_token_id");
+  const padId = one("pad_token_id");
+  return {
+    ...(bosId === undefined ? {} : { bosId }),
+    eosIds: (Array.isArray(eos) ? eos : [eos]).map((id) => checked(id, "eos_token_id")),
+    ...(padId === undefined ? {} : { padId }),
+  };
+}
+
+/** Everything that would make the same weights mean another function. */
+function refuseUnsupported(raw: JsonObject, fail: Fail): void {
+  if (raw["model_type"] !== "llama") fail(`model_type ${show(raw["model_type"])} is not supported`, SUPPORTED);
+  const architectures = raw["architectures"] ?? [];
+  if (!Array.isArray(architectures) || architectures.some((name) => name !== "LlamaForCausalLM"))
+    fail(`architectures ${show(architectures)} is not supported`, SUPPORTED);
+  for (const key of ["rope_parameters", "rope_scaling"]) refuseScaling(raw[key] ?? undefined, key, fail);
+  if ((raw["partial_rotary_factor"] ?? 1) !== 1)
+    fail(`partial_rotary_factor ${show(raw["partial_rotary_factor"])} is not supported`);
+  for (const key of ["attention_bias", "mlp_bias"]) if (flag(raw, key, fail)) fail(`"${key}": true is not supported`);
+  if ((raw["hidden_act"] ?? "silu") !== "silu") fail(`hidden_act ${show(raw["hidden_act"])} is not supported; silu is`);
+  if ((raw["quantization_config"] ?? undefined) !== undefined)
+    fail(
+      "quantization_config: quantised weights are not supported",
+      "use the f32, f16 or bf16 weights of the same model",
+    );
+}
+
+const SUPPORTED = "supported today: model_type llama, LlamaForCausalLM (Llama 2 shapes, SmolLM2, nano)";
+
+function refuseScaling(rope: unknown, key: string, fail: Fail): void {
+  if (rope === undefined) return;
+  if (!isObject(rope)) return fail(`"${key}" is ${show(rope)}; expected an object`);
+  const kind = rope["rope_type"] ?? rope["type"] ?? (key === "rope_scaling" ? undefined : "default");
+  if (kind !== "default") fail(`${key} ${show(rope)} is not supported: positions must be unscaled`);
+  if ((rope["partial_rotary_factor"] ?? 1) !== 1)
+    fail(`${key}.partial_rotary_factor ${show(rope["partial_rotary_factor"])} is not supported`);
+}
+
+/** Weights are written as f32 whatever they were read as, and a loader that trusts config.json must not round them. */
+export function writeModelConfig(directory: string, { raw }: ModelConfig): void {
+  const key = "dtype" in raw ? "dtype" : "torch_dtype"; // transformers 5 : 4
+  const both = "torch_dtype" in raw ? { torch_dtype: "float32" } : {};
+  writeDurably(join(directory, "config.json"), `${toJson({ ...raw, ...both, [key]: "float32" }, 2)}\n`);
+}
+
+/** In the order of the file's layers; every tensor of the model is in exactly one pack. */
 export function packs(config: ModelConfig): Pack[] {
   const { width, heads, kvHeads, headDim, ffnWidth, vocabSize } = config;
-  const matrix = (name: string, out: number, into: number): ParameterSpec => ({
+  const matrix = (name: string, out: number, into: number): Member => ({
     name: `${name}.weight`,
     shape: [out, into],
     role: "matrix",
   });
-  const norm = (name: string): ParameterSpec => ({ name: `${name}.weight`, shape: [width], role: "norm" });
+  const norm = (name: string): Member => ({ name: `${name}.weight`, shape: [width], role: "norm" });
   const all: Pack[] = [
     packOf("embedding", [{ name: "model.embed_tokens.weight", shape: [vocabSize, width], role: "embedding" }]),
   ];
@@ -154,8 +219,13 @@ export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
   return packs(config).flatMap(({ members }) => members);
 }
 
-function packOf(pack: string, members: readonly ParameterSpec[]): Pack {
-  const [first] = members;
+type Member = Omit<ParameterSpec, "pack">;
+
+function packOf(pack: string, members: readonly Member[]): Pack {
   const rows = members.reduce((sum, { shape }) => sum + shape[0]!, 0);
-  return { pack, shape: [rows, ...first!.shape.slice(1)], members };
+  return {
+    pack,
+    shape: [rows, ...members[0]!.shape.slice(1)],
+    members: members.map((member) => ({ ...member, pack })),
+  };
 }

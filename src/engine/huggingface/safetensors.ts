@@ -2,13 +2,22 @@
  * @file Safetensors files and sharded folders: checked before anything is allocated, read tensor by tensor into
  * memory that the caller owns. No package on npm does this.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { EngineError, messageOf } from "../../base/errors.ts";
 import { writeDurably } from "../../base/files.ts";
 import { bfloat16ToFloat32, float16ToFloat32 } from "./half.ts";
 import { type ModelConfig, parameterSpecs } from "./model-config.ts";
+import {
+  bytesPerNumber,
+  headerLength,
+  METADATA,
+  parseHeader,
+  type SafetensorsHeader,
+  type TensorEntry,
+} from "./safetensors-header.ts";
+import { checkShard, INDEX, type ShardPlan, SINGLE, shardName, shardsOf, writeShardIndex } from "./shard-index.ts";
 
 export interface WeightsFile {
   readonly names: readonly string[];
@@ -19,17 +28,14 @@ export interface WeightsFile {
   close(): Promise<void>;
 }
 
-interface Entry {
-  readonly dtype: "F32" | "F16" | "BF16";
+export interface NamedTensor {
+  readonly name: string;
   readonly shape: readonly number[];
-  /** From the beginning of the file. */
-  readonly start: number;
-  readonly length: number;
+  readonly data: Float32Array;
 }
 
-const MAX_HEADER = 25 * 2 ** 20;
 const CHUNK = 8 * 2 ** 20;
-const bytesOf = { F32: 4, F16: 2, BF16: 2 } as const;
+const AGAIN = "copy or download it again";
 
 /**
  * Opens a file, or a folder with `model.safetensors` or `model.safetensors.index.json`.
@@ -37,10 +43,15 @@ const bytesOf = { F32: 4, F16: 2, BF16: 2 } as const;
  * @throws EngineError naming file and tensor
  */
 export async function openWeights(path: string, config?: ModelConfig): Promise<WeightsFile> {
-  const files = (await stat(path).catch(() => undefined))?.isDirectory() ? shardsOf(path) : [path];
+  const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
+  const plan: ShardPlan = isFolder ? shardsOf(path) : new Map([[path, undefined]]);
   const opened: WeightsFile[] = [];
   try {
-    for (const file of files) opened.push(await openFile(file));
+    for (const [file, expected] of plan) {
+      const weights = await openFile(file);
+      opened.push(weights);
+      if (expected) checkShard(file, weights.names, expected);
+    }
     const merged = merge(path, opened);
     if (config) checkTensors(path, merged, config);
     return merged;
@@ -48,30 +59,6 @@ export async function openWeights(path: string, config?: ModelConfig): Promise<W
     for (const file of opened) await file.close();
     throw error;
   }
-}
-
-function shardsOf(directory: string): string[] {
-  const single = join(directory, "model.safetensors");
-  if (existsSync(single)) return [single];
-  const index = join(directory, "model.safetensors.index.json");
-  if (!existsSync(index)) {
-    throw new EngineError(`${directory} has neither model.safetensors nor model.safetensors.index.json`, {
-      hint: "pickled weights (.bin, .pt) are not read: save the model as safetensors",
-    });
-  }
-  let map: unknown;
-  try {
-    map = (JSON.parse(readFileSync(index, "utf8")) as { weight_map?: unknown }).weight_map;
-  } catch (cause) {
-    throw new EngineError(`${index} is not JSON: ${messageOf(cause)}`, { cause });
-  }
-  const names = typeof map === "object" && map !== null ? [...new Set(Object.values(map))] : [];
-  if (names.length === 0 || names.length > 10_000) throw new EngineError(`${index}: "weight_map" names no shards`);
-  return names.map((name) => {
-    if (typeof name !== "string" || basename(name) !== name)
-      throw new EngineError(`${index}: shard ${JSON.stringify(name)} is not a file name`);
-    return join(directory, name);
-  });
 }
 
 function merge(path: string, files: readonly WeightsFile[]): WeightsFile {
@@ -117,12 +104,15 @@ function checkTensors(path: string, file: WeightsFile, config: ModelConfig): voi
     (config.tied && name === "lm_head.weight") || name.endsWith("rotary_emb.inv_freq");
   const extra = file.names.find((name) => !wanted.has(name) && !ignorable(name));
   if (extra !== undefined)
-    throw new EngineError(`${path} holds ${extra}, which a ${config.family} model of this config does not have`);
+    throw new EngineError(
+      `${path} holds ${extra} [${file.shape(extra).join(", ")}], which a ${config.family} model of this config does not have`,
+    );
 }
 
 async function openFile(file: string): Promise<WeightsFile> {
   let handle: FileHandle;
   try {
+    if (!(await stat(file)).isFile()) throw new Error("it is not a file");
     handle = await open(file, "r");
   } catch (cause) {
     throw new EngineError(`${file} cannot be opened: ${messageOf(cause)}`, { cause });
@@ -138,7 +128,7 @@ async function openFile(file: string): Promise<WeightsFile> {
       names: [...entries.keys()],
       metadata,
       shape: (name) => entryOf(name).shape,
-      read: (name, into) => readTensor({ file, handle, name }, entryOf(name), into),
+      read: async (name, into) => readTensor({ file, handle, name }, entryOf(name), into),
       close: () => handle.close(),
     };
   } catch (error) {
@@ -147,107 +137,77 @@ async function openFile(file: string): Promise<WeightsFile> {
   }
 }
 
-async function readHeader(file: string, handle: FileHandle) {
-  const damaged = (what: string): never => {
-    throw new EngineError(`${file} is not a whole safetensors file: ${what}`, { hint: "copy or download it again" });
+async function readHeader(file: string, handle: FileHandle): Promise<SafetensorsHeader> {
+  const damaged = (what: string, cause?: unknown): never => {
+    throw new EngineError(`${file} is not a whole safetensors file: ${what}`, { hint: AGAIN, cause });
   };
   const { size } = await handle.stat();
-  if (size < 8) damaged(`it has ${size} bytes`);
-  const prefix = await readExactly(handle, 0, 8, file);
-  const headerSize = prefix.readBigUInt64LE();
-  if (headerSize > BigInt(Math.min(MAX_HEADER, size - 8))) damaged(`its header claims ${headerSize} bytes of ${size}`);
-  const text = (await readExactly(handle, 8, Number(headerSize), file)).toString("utf8");
-  let header: unknown;
+  if (size < 8) return damaged(`it has ${size} bytes`);
+  const prefix = Buffer.alloc(8);
+  await readExactly({ file, handle }, 0, prefix);
+  const length = headerLength(prefix, size);
+  if (typeof length === "string") return damaged(length);
+  const header = Buffer.alloc(length);
+  await readExactly({ file, handle }, 8, header);
   try {
-    header = JSON.parse(text);
+    return parseHeader(header, size);
   } catch (cause) {
-    damaged(`its header is not JSON (${messageOf(cause)})`);
+    return damaged(messageOf(cause), cause);
   }
-  if (typeof header !== "object" || header === null || Array.isArray(header)) damaged("its header is not an object");
-  const entries = new Map<string, Entry>();
-  let metadata: Record<string, string> = {};
-  for (const [name, value] of Object.entries(header as Record<string, unknown>)) {
-    if (name === "__metadata__") metadata = { ...(value as Record<string, string>) };
-    else entries.set(name, parseEntry(name, value, { base: 8 + Number(headerSize), size, damaged }));
-  }
-  // JSON.parse keeps the last of two equal names without a word: the spans then leave a hole
-  let end = 8 + Number(headerSize);
-  for (const [name, { start, length }] of [...entries].sort(
-    ([, a], [, b]) => a.start - b.start || a.length - b.length,
-  )) {
-    if (start !== end) damaged(`${name} begins at byte ${start}, expected ${end}`);
-    end = start + length;
-  }
-  if (end !== size) damaged(`its tensors end at byte ${end} of ${size}`);
-  return { entries, metadata };
 }
 
-function parseEntry(
-  name: string,
-  value: unknown,
-  { base, size, damaged }: { base: number; size: number; damaged: (what: string) => never },
-): Entry {
-  const {
-    dtype,
-    shape,
-    data_offsets: offsets,
-  } = (value ?? {}) as { dtype?: unknown; shape?: unknown; data_offsets?: unknown };
-  if (dtype !== "F32" && dtype !== "F16" && dtype !== "BF16")
-    return damaged(`${name} has dtype ${JSON.stringify(dtype)}; F32, F16 and BF16 are read`);
-  const isCount = (n: unknown): n is number => typeof n === "number" && Number.isSafeInteger(n) && n >= 0;
-  if (!Array.isArray(shape) || shape.length > 8 || !shape.every(isCount))
-    return damaged(`${name} has shape ${JSON.stringify(shape)}`);
-  if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount))
-    return damaged(`${name} has offsets ${JSON.stringify(offsets)}`);
-  const [from, to] = offsets as [number, number];
-  const bytes = (shape as number[]).reduce((product, n) => product * BigInt(n), BigInt(bytesOf[dtype]));
-  if (to < from || BigInt(to - from) !== bytes)
-    damaged(`${name} [${shape.join(", ")}] takes ${bytes} bytes, its offsets span ${to - from}`);
-  if (base + to > size) damaged(`${name} ends at byte ${base + to} of ${size}`);
-  return { dtype, shape: shape as number[], start: base + from, length: to - from };
-}
-
-async function readExactly(handle: FileHandle, position: number, length: number, file: string): Promise<Buffer> {
-  const buffer = Buffer.allocUnsafe(length);
-  for (let at = 0; at < length; ) {
-    const { bytesRead } = await handle.read(buffer, at, length - at, position + at);
+async function readExactly(
+  { file, handle }: { readonly file: string; readonly handle: FileHandle },
+  position: number,
+  into: Buffer,
+): Promise<void> {
+  for (let at = 0; at < into.length; ) {
+    const { bytesRead } = await handle.read(into, at, into.length - at, position + at).catch((cause: unknown) => {
+      throw new EngineError(`${file} cannot be read: ${messageOf(cause)}`, { cause });
+    });
     if (bytesRead === 0)
-      throw new EngineError(`${file} ends at byte ${position + at}; more was promised`, {
-        hint: "copy or download it again",
-      });
+      throw new EngineError(`${file} ends at byte ${position + at}; more was promised`, { hint: AGAIN });
     at += bytesRead;
   }
-  return buffer;
 }
 
 async function readTensor(
-  { file, handle, name }: { file: string; handle: FileHandle; name: string },
-  { dtype, start, length }: Entry,
+  { file, handle, name }: { readonly file: string; readonly handle: FileHandle; readonly name: string },
+  { dtype, start, length }: TensorEntry,
   into: Float32Array,
 ): Promise<void> {
-  const width = bytesOf[dtype];
+  const width = bytesPerNumber[dtype];
   if (length !== into.length * width)
     throw new EngineError(`${file}: ${name} holds ${length / width} numbers, ${into.length} were expected`);
+  const buffer = Buffer.from(new ArrayBuffer(Math.min(CHUNK, length)));
   for (let at = 0; at < length; at += CHUNK) {
-    const chunk = await readExactly(handle, start + at, Math.min(CHUNK, length - at), file);
+    const chunk = buffer.subarray(0, Math.min(CHUNK, length - at));
+    await readExactly({ file, handle }, start + at, chunk);
     const part = into.subarray(at / width, (at + chunk.length) / width);
     if (dtype === "F32") new Uint8Array(part.buffer, part.byteOffset, part.byteLength).set(chunk);
     else {
-      const halves = new Uint16Array(chunk.buffer.slice(chunk.byteOffset, chunk.byteOffset + chunk.length));
+      const halves = new Uint16Array(buffer.buffer, 0, chunk.length / 2);
       (dtype === "F16" ? float16ToFloat32 : bfloat16ToFloat32)(halves, part);
     }
   }
 }
 
-/** Writes tensors as F32, durably. */
+/**
+ * Writes tensors as F32, durably.
+ * @throws EngineError where two tensors share a name or a shape does not fit its numbers
+ */
 export function writeSafetensors(
   file: string,
-  tensors: readonly { readonly name: string; readonly shape: readonly number[]; readonly data: Float32Array }[],
+  tensors: readonly NamedTensor[],
   metadata: Readonly<Record<string, string>> = {},
 ): void {
-  const header: Record<string, unknown> = { __metadata__: metadata };
+  const header: Record<string, unknown> = Object.create(null); // a tensor may be called __proto__
+  header[METADATA] = metadata;
   let at = 0;
   for (const { name, shape, data } of tensors) {
+    if (Object.hasOwn(header, name)) throw new EngineError(`${file} cannot hold ${name} twice`);
+    if (shape.reduce((product, n) => product * n, 1) !== data.length)
+      throw new EngineError(`${file}: ${name} [${shape.join(", ")}] cannot hold ${data.length} numbers`);
     header[name] = { dtype: "F32", shape, data_offsets: [at, at + data.byteLength] };
     at += data.byteLength;
   }
@@ -257,4 +217,62 @@ export function writeSafetensors(
   prefix.writeBigUInt64LE(BigInt(Buffer.byteLength(text)));
   const views = tensors.map(({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   writeDurably(file, prefix, text, ...views);
+}
+
+/**
+ * Writes the weights of a Hugging Face folder: one file, or shards and their index where one would be too large. The
+ * index is written last, so that a folder without it is known to be unfinished.
+ * @param options.maxShardBytes a tensor larger than this gets a shard of its own
+ * @returns the names of the files
+ */
+export function writeWeights(
+  directory: string,
+  tensors: readonly NamedTensor[],
+  { maxShardBytes = 5e9, metadata = { format: "pt" } }: WriteOptions = {},
+): readonly string[] {
+  const shards = splitIntoShards(tensors, maxShardBytes);
+  const stale = shards.length > 1 ? SINGLE : INDEX;
+  if (existsSync(join(directory, stale)))
+    throw new EngineError(`${join(directory, stale)} would stand beside other weights`, {
+      hint: "write to a new folder",
+    });
+  if (shards.length === 1) {
+    writeSafetensors(join(directory, SINGLE), tensors, metadata);
+    return [SINGLE];
+  }
+  const home = new Map<string, string>();
+  const names = shards.map((shard, i) => {
+    const name = shardName(i + 1, shards.length);
+    writeSafetensors(join(directory, name), shard, metadata);
+    for (const tensor of shard) {
+      if (home.has(tensor.name)) throw new EngineError(`${directory} cannot hold ${tensor.name} twice`);
+      home.set(tensor.name, name);
+    }
+    return name;
+  });
+  writeShardIndex(
+    directory,
+    home,
+    tensors.reduce((sum, { data }) => sum + data.byteLength, 0),
+  );
+  return [...names, INDEX];
+}
+
+export interface WriteOptions {
+  readonly maxShardBytes?: number;
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+function splitIntoShards(tensors: readonly NamedTensor[], maxBytes: number): NamedTensor[][] {
+  const shards: NamedTensor[][] = [[]];
+  let bytes = 0;
+  for (const tensor of tensors) {
+    if (bytes > 0 && bytes + tensor.data.byteLength > maxBytes) {
+      shards.push([]);
+      bytes = 0;
+    }
+    shards.at(-1)!.push(tensor);
+    bytes += tensor.data.byteLength;
+  }
+  return shards;
 }

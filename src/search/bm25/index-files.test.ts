@@ -85,8 +85,8 @@ test("a flipped byte anywhere is a DataError, or in the manifest's white space m
   const clean = await openIndex(whole);
   const info = clean.info();
   await clean.close();
-  for (let i = 0; i < 300; i++) {
-    const file = i < 150 ? "manifest.json" : random.pick(files);
+  for (let i = 0; i < 160; i++) {
+    const file = i < 80 ? "manifest.json" : random.pick(files);
     const directory = join(folder, "cut");
     const bytes = readFileSync(join(whole, file));
     const original = bytes.toString("latin1");
@@ -110,7 +110,7 @@ test("damage after opening fails single queries, never the batch and never the p
   const random = randomOf(2, "damage");
   const queries = ["common words", "kind3", "number 17", "title 5 kind2"];
   for (const part of ["postings", "passages.jsonl", "offsets"]) {
-    for (let i = 0; i < 40; i++) {
+    for (let i = 0; i < 15; i++) {
       const directory = copied("live");
       const searcher = await openIndex(directory);
       const file = join(directory, `segment-000000.${part}`);

@@ -23,7 +23,7 @@ export function retrieve(retrieval: Retrieval, best: TopK): void {
 }
 
 /** Term at a time, every posting. */
-export function retrieveAll({ cursors, passages, base }: Retrieval, best: TopK): void {
+function retrieveAll({ cursors, passages, base }: Retrieval, best: TopK): void {
   const scores = new Float64Array(passages);
   for (const cursor of cursors) {
     for (cursor.next(); cursor.passage !== END; cursor.next()) scores[cursor.passage]! += cursor.score();
@@ -37,7 +37,7 @@ export function retrieveAll({ cursors, passages, base }: Retrieval, best: TopK):
  * Passage at a time with MaxScore and block bounds: terms that cannot lift a passage into the top k by themselves are
  * only looked up, and runs of passages whose blocks promise too little are passed over unread.
  */
-export class PrunedRetrieval {
+class PrunedRetrieval {
   readonly #retrieval: Retrieval;
   readonly #best: TopK;
   /** Weakest bound first. Candidates are drawn from `#essential` on. */

@@ -1,0 +1,95 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, relative } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { parse, stringify } from "yaml";
+import { ConfigError } from "../base/errors.ts";
+import { loadRecipe, Recipe } from "./config.ts";
+import { recipeNames } from "./presets.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "recipes-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function complaint(nameOrFile: string, ...sets: string[]): string {
+  try {
+    loadRecipe(nameOrFile, sets);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message;
+    throw error;
+  }
+  return "none";
+}
+
+test.each(recipeNames())("the recipe %s is valid, and resolved it says the same when read back", (name) => {
+  const recipe = loadRecipe(name);
+  expect(recipe.name).toBe(name);
+  expect(Recipe.parse(parse(stringify(recipe)))).toEqual(recipe);
+});
+
+test("nano is the recipe of the study", () => {
+  const { stages, rolloutBatch, stepsPerRollout, rollout, optimizer, model } = loadRecipe("nano");
+  expect(stages.map(({ steps, learningRate }) => [steps, learningRate])).toEqual([
+    [25, 3e-4],
+    [100, 2.5e-4],
+  ]);
+  expect(rolloutBatch).toMatchObject({ questions: 16, siblings: 8 });
+  expect([stepsPerRollout, rollout.k, rollout.maxSearches, rollout.maxTokens, optimizer.beta2]).toEqual([
+    2, 2, 3, 288, 0.95,
+  ]);
+  expect(model).toBe(join("models", "nano"));
+});
+
+test("a setting goes over the recipe, into stages too", () => {
+  const recipe = loadRecipe("nano", ["stages.0.steps=3", "loss.clipHigh=1e9", "estimator.kind=grpo"]);
+  expect([recipe.stages[0]!.steps, recipe.loss.clipHigh, recipe.estimator.kind]).toEqual([3, 1e9, "grpo"]);
+});
+
+test.each([
+  ["optimizer.learningrate=1", "recipes/nano.yaml: unknown key optimizer.learningrate (did you mean learningRate?)"],
+  ["stages.0.rewrd=x", "recipes/nano.yaml: unknown key stages.0.rewrd (did you mean reward?)"],
+  [
+    "estimator.kind=gpro",
+    'recipes/nano.yaml: estimator.kind is "gpro": Invalid option: expected one of "reinforce++-baseline"|"grpo"',
+  ],
+  ["rolloutBatch.siblings=1", "recipes/nano.yaml: rolloutBatch.siblings is 1: Too small: expected number to be >=2"],
+  [
+    "optimizer.learningRate=.nan",
+    "recipes/nano.yaml: optimizer.learningRate is null: Invalid input: expected number, received NaN",
+  ],
+  ["stages.1.name=stage-1", "expected names that differ"],
+  ["stages.0.reward=fixed/stage-3", "expected a list of rules or one of paper/stage-1"],
+  ["stepsPerRollout=9", "stepsPerRollout is 9: expected at most rolloutBatch.siblings (8)"],
+  ["search.source=index", "search.path is missing"],
+  ["data.source=file", "search.source is world, but data.source is file"],
+  ["stages.0.mix={}", "stages.0.mix is missing"],
+])("%s is refused: %s", (set, message) => {
+  expect(complaint("nano", set)).toContain(message);
+});
+
+test("a recipe that does not exist is named with the nearest one", () => {
+  expect(complaint("nanno")).toBe('there is no recipe "nanno" (did you mean nano?)');
+  expect(complaint("./nowhere.yaml")).toMatch(/recipe \.\/nowhere\.yaml cannot be read: ENOENT/);
+});
+
+test("paths in a recipe start from its folder, paths in settings from the working directory", () => {
+  const inner = join(folder, "inner");
+  mkdirSync(inner);
+  const file = join(inner, "mine.yaml");
+  const text = {
+    name: "mine",
+    model: "../model",
+    search: { source: "index", path: "wiki" },
+    data: { source: "file", file: "train.jsonl" },
+    eval: { file: "dev.jsonl" },
+    stages: [{ name: "only", steps: 1, reward: "fixed/stage-2" }],
+  };
+  writeFileSync(file, stringify(text));
+  const recipe = loadRecipe(relative(process.cwd(), file), ["eval.file=held/out.jsonl"]);
+  expect([recipe.model, recipe.search.path, recipe.data.file]).toEqual([
+    join(folder, "model"),
+    join(inner, "wiki"),
+    join(inner, "train.jsonl"),
+  ]);
+  expect(recipe.eval.file).toBe(join("held", "out.jsonl"));
+  expect(complaint(file, "eval={}")).toContain("eval.file is missing");
+});

@@ -1,0 +1,150 @@
+/** @file Everything that defines a run. Each group is the schema of the folder that reads it; defaults exist once. */
+import { z } from "zod";
+import { ConfigError } from "../base/errors.ts";
+import { EstimatorConfig, LossConfig, OptimizerConfig, StageConfig, type TrainerConfig } from "../rl/config.ts";
+import { PolicySettings } from "./policy-settings.ts";
+import { readRecipeText, recipePaths } from "./presets.ts";
+import { parseRecipe } from "./run-recipe.ts";
+
+const SearchConfig = z.strictObject({
+  source: z
+    .enum(["world", "index", "corpus"])
+    .default("world")
+    .describe("The worlds' own passages, an index that was built, or a corpus file to index at start."),
+  path: z.string().optional().describe("Of the index or corpus."),
+});
+
+const DataConfig = z.strictObject({
+  source: z.enum(["world", "file"]).default("world"),
+  worldSeeds: z.array(z.int().min(0)).min(1).default([0]).describe("One training world for each seed."),
+  file: z.string().optional().describe("Questions with gold answers; a stage may name its own."),
+});
+
+const evaluationSet = (questions: number, worldSeed: number, decode: readonly ("greedy" | "sampled")[]) =>
+  z
+    .strictObject({
+      questions: z.int().min(1).default(questions),
+      worldSeed: z.int().min(0).default(worldSeed).describe("Which unseen worlds, where questions come from worlds."),
+      decode: z
+        .array(z.enum(["greedy", "sampled"]))
+        .min(1)
+        .default([...decode]),
+    })
+    .prefault({});
+
+const EvalConfig = z.strictObject({
+  every: z.int().min(0).default(25).describe("Steps between evaluations; 0 is at base and stage ends only."),
+  file: z.string().optional().describe("Held-out questions; needed where the training questions are a file."),
+  curve: evaluationSet(160, 101, ["greedy"]).describe("Asked every time; its EM decides which checkpoint is best."),
+  full: evaluationSet(500, 1, ["greedy", "sampled"]).describe("Asked at base and stage ends."),
+});
+
+export const Recipe = z.strictObject({
+  name: z
+    .string()
+    .regex(/^[\w.-]+$/, "expected letters, digits, dots and dashes")
+    .describe("Names the run's folder."),
+  seed: z.int().min(0).default(0).describe("Everything random follows from it."),
+  model: z.string().min(1).describe("Folder of the policy to start from."),
+  search: SearchConfig.prefault({}),
+  ...PolicySettings.shape,
+  data: DataConfig.prefault({}),
+  stages: z
+    .array(StageConfig)
+    .min(1)
+    .refine((stages) => new Set(stages.map(({ name }) => name)).size === stages.length, "expected names that differ"),
+  rolloutBatch: z
+    .strictObject({
+      questions: z.int().min(1).default(16).describe("Fresh questions of a step."),
+      siblings: z.int().min(2).default(8).describe("Attempts at each."),
+      concurrency: z.int().min(1).default(128).describe("Attempts at once."),
+    })
+    .prefault({}),
+  stepsPerRollout: z.int().min(1).default(2).describe("Optimiser steps that one rollout is used for."),
+  estimator: EstimatorConfig.prefault({}),
+  loss: LossConfig.prefault({}),
+  optimizer: OptimizerConfig.prefault({}),
+  eval: EvalConfig.prefault({}),
+  engine: z
+    .strictObject({ workers: z.int().min(1).optional(), threads: z.int().min(1).optional() })
+    .prefault({})
+    .describe("Default: what suits the policy's size and this machine."),
+  checkpoint: z
+    .strictObject({
+      every: z.int().min(1).default(10).describe("Steps between checkpoints."),
+      keep: z.int().min(1).default(2).describe("The newest ones kept, besides stage ends and the best."),
+    })
+    .prefault({}),
+});
+export type Recipe = z.infer<typeof Recipe>;
+
+/**
+ * @param nameOrFile name of a recipe of the package, or a path; paths inside a recipe start from its own folder
+ * @param sets `key=value` over the recipe, dots between keys; paths in them start from the working directory
+ * @throws ConfigError naming file, key and value
+ */
+export function loadRecipe(nameOrFile: string, sets: readonly string[] = []): Recipe {
+  const { file, text } = readRecipeText(nameOrFile);
+  const recipe = parseRecipe(Recipe, text, { file, overrides: sets });
+  checkPlaces(recipe, file);
+  const given = new Set(sets.map((set) => set.slice(0, set.indexOf("="))));
+  return recipePaths(recipe, file, given);
+}
+
+function checkPlaces(
+  { search, data, stages, rolloutBatch, stepsPerRollout, eval: evaluation }: Recipe,
+  file: string,
+): void {
+  const demand = (holds: boolean, complaint: string) => {
+    if (!holds)
+      throw new ConfigError(`${file}: ${complaint}`, { hint: "correct the recipe, or give the key with --set" });
+  };
+  demand(
+    search.source === "world" || search.path !== undefined,
+    `search.path is missing: search.source is ${search.source}`,
+  );
+  demand(
+    search.source !== "world" || data.source === "world",
+    `search.source is world, but data.source is ${data.source}`,
+  );
+  demand(
+    stepsPerRollout <= rolloutBatch.siblings,
+    `stepsPerRollout is ${stepsPerRollout}: expected at most rolloutBatch.siblings (${rolloutBatch.siblings}), for every update sees every group`,
+  );
+  for (const [i, { mix, file: own }] of stages.entries()) {
+    if (data.source === "world") {
+      demand(own === undefined, `stages.${i}.file is given, but data.source is world`);
+      demand(
+        mix !== undefined && Object.values(mix).some((part) => part > 0),
+        `stages.${i}.mix is missing: a world needs shares of 1-hop, 2-hop and comparison`,
+      );
+    } else {
+      demand(mix === undefined, `stages.${i}.mix is given, but data.source is file`);
+      demand((own ?? data.file) !== undefined, `stages.${i}.file and data.file are missing: data.source is file`);
+    }
+  }
+  demand(
+    data.source === "world" || evaluation.file !== undefined,
+    "eval.file is missing: held-out questions cannot come from worlds where data.source is file",
+  );
+}
+
+/** What of a recipe the training loop reads. */
+export function trainerConfig({
+  estimator,
+  loss,
+  optimizer,
+  stepsPerRollout,
+  eval: evaluation,
+  checkpoint,
+}: Recipe): TrainerConfig {
+  return {
+    estimator,
+    loss,
+    optimizer,
+    stepsPerRollout,
+    maxLag: 0,
+    evalEvery: evaluation.every,
+    checkpointEvery: checkpoint.every,
+  };
+}
