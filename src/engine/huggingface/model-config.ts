@@ -166,7 +166,7 @@ const SUPPORTED = "supported today: model_type llama, LlamaForCausalLM (Llama 2 
 
 function refuseScaling(rope: unknown, key: string, fail: Fail): void {
   if (rope === undefined) return;
-  if (!isObject(rope)) return fail(`"${key}" is ${show(rope)}; expected an object`);
+  if (!isObject(rope)) throw fail(`"${key}" is ${show(rope)}; expected an object`);
   const kind = rope["rope_type"] ?? rope["type"] ?? (key === "rope_scaling" ? undefined : "default");
   if (kind !== "default") fail(`${key} ${show(rope)} is not supported: positions must be unscaled`);
   if ((rope["partial_rotary_factor"] ?? 1) !== 1)
