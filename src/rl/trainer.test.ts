@@ -69,7 +69,7 @@ test("the end of the warm-up and the stage's own rate reach the optimiser", asyn
   const learner = new TinyLearner();
   const { keeper, records } = memoryKeeper(learner);
   await train(tinyParts(learner, { keeper }));
-  expect(records.slice(0, 4).map(({ metrics }) => metrics["optim/lr"])).toEqual([0.25, 0.5, 0.5, 0.5]);
+  expect(records.slice(0, 4).map(({ metrics }) => metrics["optim/lr"])).toEqual([0.02, 0.04, 0.04, 0.04]);
 });
 
 test("a failed attempt is counted, has no reward and is not learnt from", async () => {
@@ -174,8 +174,11 @@ test("a signal saves and leaves: before a weight changed the step is abandoned, 
     const { keeper, saves, records } = memoryKeeper(learner);
     const controller = new AbortController();
     const parts = tinyParts(learner, { keeper, signal: controller.signal });
-    const stop = (now: boolean) => now && controller.abort();
-    learner.broken = () => (stop(when === "update" && learner.updates === 6), false);
+    const stop = (now: boolean) => {
+      if (now) controller.abort();
+      return false;
+    };
+    learner.broken = () => stop(when === "update" && learner.updates === 6);
     const interrupted = train({
       ...parts,
       rollOut: async (questions, request) => {

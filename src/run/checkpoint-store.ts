@@ -25,6 +25,8 @@ const Manifest = z.strictObject({
   format: z.literal(FORMAT),
   /** The next step to run. */
   step: z.int().min(0),
+  /** Steps whose checkpoints stay whatever their age. */
+  pinned: z.array(z.int()),
   files: z.array(z.strictObject({ name: z.string(), size: z.int().min(0), sha256: z.string() })),
 });
 
@@ -98,7 +100,7 @@ export class CheckpointStore {
       this.#files.makeDirectory(temporary);
       await write(temporary);
       this.#files.write(join(temporary, "cursor.json"), `${toJson(cursor, 2)}\n`);
-      await this.#seal(temporary, step);
+      await this.#seal(temporary, step, pinned);
       this.#publish(temporary, name);
     } catch (cause) {
       this.#removeQuietly(temporary);
@@ -108,7 +110,7 @@ export class CheckpointStore {
         cause,
       });
     }
-    this.#retire(new Set(pinned));
+    this.#retire(step, pinned);
   }
 
   /**
@@ -121,7 +123,10 @@ export class CheckpointStore {
     for (const step of steps.toReversed()) {
       const directory = join(this.#directory, checkpointName(step));
       const checked = await verify(directory, step);
-      if ("cursor" in checked) return { directory, step, cursor: checked.cursor };
+      if ("cursor" in checked) {
+        this.#retire(step, checked.pinned); // a crash may have come between a save and this
+        return { directory, step, cursor: checked.cursor };
+      }
       faults.push(`checkpoint ${directory} is damaged (${checked.fault})`);
       this.#warn(`${faults.at(-1)}; trying the one before it`);
     }
@@ -147,7 +152,7 @@ export class CheckpointStore {
     }
   }
 
-  async #seal(temporary: string, step: number): Promise<void> {
+  async #seal(temporary: string, step: number, pinned: readonly number[]): Promise<void> {
     const names = filesUnder(temporary);
     const files = [];
     for (const name of names) {
@@ -156,7 +161,7 @@ export class CheckpointStore {
       files.push({ name, size: statSync(path).size, sha256: await this.#files.hash(path) });
     }
     for (const inner of directoriesUnder(temporary)) this.#files.flushDirectory(join(temporary, inner));
-    this.#files.write(join(temporary, "manifest.json"), `${toJson({ format: FORMAT, step, files }, 2)}\n`);
+    this.#files.write(join(temporary, "manifest.json"), `${toJson({ format: FORMAT, step, pinned, files }, 2)}\n`);
     this.#files.flushDirectory(temporary);
   }
 
@@ -174,9 +179,11 @@ export class CheckpointStore {
     this.#files.flushDirectory(this.#directory);
   }
 
-  #retire(pinned: ReadonlySet<number>): void {
-    for (const step of this.steps().slice(0, -this.#keep)) {
-      if (!pinned.has(step)) this.#removeQuietly(join(this.#directory, checkpointName(step)));
+  /** Counts from `newest`: what lies behind it is damaged and must not crowd out what is whole. */
+  #retire(newest: number, pinned: readonly number[]): void {
+    const older = this.steps().filter((step) => step <= newest);
+    for (const step of older.slice(0, -this.#keep)) {
+      if (!pinned.includes(step)) this.#removeQuietly(join(this.#directory, checkpointName(step)));
     }
   }
 
@@ -189,7 +196,10 @@ export class CheckpointStore {
   }
 }
 
-async function verify(directory: string, step: number): Promise<{ cursor: unknown } | { fault: string }> {
+async function verify(
+  directory: string,
+  step: number,
+): Promise<{ cursor: unknown; pinned: readonly number[] } | { fault: string }> {
   try {
     const manifest = Manifest.parse(JSON.parse(readFileSync(join(directory, "manifest.json"), "utf8")));
     if (manifest.step !== step) return { fault: `its manifest is of step ${manifest.step}` };
@@ -201,7 +211,7 @@ async function verify(directory: string, step: number): Promise<{ cursor: unknow
       if (statSync(path).size !== size) return { fault: `${name} has ${statSync(path).size} bytes instead of ${size}` };
       if ((await sha256File(path)) !== sha256) return { fault: `${name} has other content than was saved` };
     }
-    return { cursor: JSON.parse(readFileSync(join(directory, "cursor.json"), "utf8")) };
+    return { cursor: JSON.parse(readFileSync(join(directory, "cursor.json"), "utf8")), pinned: manifest.pinned };
   } catch (cause) {
     return { fault: messageOf(cause).replace(/\s+/g, " ") };
   }

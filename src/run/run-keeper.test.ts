@@ -28,7 +28,10 @@ async function runOnce(directory: string, dieAt = Number.POSITIVE_INFINITY, brok
   };
   const guard =
     <A extends unknown[], R>(work: (...args: A) => R) =>
-    (...args: A): R => (touch(), work(...args));
+    (...args: A): R => {
+      touch();
+      return work(...args);
+    };
   const { makeDirectory, write, flush, hash, rename, flushDirectory, remove } = checkpointFiles;
   const files = {
     makeDirectory: guard(makeDirectory),

@@ -1,7 +1,8 @@
 /** @file Learns a byte-level BPE and writes it as Hugging Face files. For small models made here; no npm package does it. */
-import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { byteLetters } from "./tokenizer.ts";
+import { EngineError } from "../../base/errors.ts";
+import { writeDurably } from "../../base/files.ts";
+import { byteLetters } from "./byte-pieces.ts";
 
 /** GPT-2's pre-tokenizer, as `ByteLevel` with `use_regex` applies it. */
 const words = /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+/gu;
@@ -14,13 +15,16 @@ interface Word {
 /**
  * @param texts plain text; special tokens must not occur in it
  * @param vocabSize in all: 256 bytes, the merges and the special tokens
- * @returns the content of tokenizer.json; equal counts are decided by spelling, so that equal texts give equal files
+ * @returns the content of tokenizer.json; equal counts are decided by spelling, so that equal texts give equal files.
+ *   Texts with little in them give fewer pieces than asked for
+ * @throws EngineError where the bytes and the special tokens alone are more than `vocabSize`, or two of these are equal
  */
 export function trainBpe(options: {
   readonly texts: Iterable<string>;
   readonly vocabSize: number;
   readonly specials: readonly string[];
 }): object {
+  checkVocabulary(options);
   const merges: [string, string][] = [];
   const list = countWords(options.texts);
   const pieces = [...byteLetters];
@@ -32,6 +36,23 @@ export function trainBpe(options: {
     for (const word of list) word.pieces = merged(word.pieces, best);
   }
   return tokenizerJson(pieces, merges, options.specials);
+}
+
+function checkVocabulary({
+  vocabSize,
+  specials,
+}: {
+  readonly vocabSize: number;
+  readonly specials: readonly string[];
+}): void {
+  const least = byteLetters.length + specials.length;
+  if (!Number.isSafeInteger(vocabSize) || vocabSize < least)
+    throw new EngineError(`a vocabulary of ${vocabSize} cannot hold 256 bytes and ${specials.length} special tokens`, {
+      hint: `ask for ${least} or more`,
+    });
+  const unfit = specials.find((special, i) => special.length < 2 || specials.indexOf(special) !== i);
+  if (unfit !== undefined)
+    throw new EngineError(`the special token ${JSON.stringify(unfit)} is given twice or is no longer than a letter`);
 }
 
 function countWords(texts: Iterable<string>): Word[] {
@@ -109,25 +130,40 @@ function tokenizerJson(
   };
 }
 
-/** Writes the files that make a folder loadable by transformers and by us. */
+export interface TokenizerRoles {
+  /** The special token that ends a reply. */
+  readonly eos: string;
+  /** The special token that fills batches; that of `eos` where not given. */
+  readonly pad?: string;
+  readonly contextLength: number;
+}
+
+/**
+ * Writes the files that make a folder loadable by transformers, vLLM and us, each durably.
+ * @throws EngineError where `eos` or `pad` is not a special token of the tokenizer
+ */
 export function writeTokenizer(
   directory: string,
   json: object,
-  { eos, contextLength }: { readonly eos: string; readonly contextLength: number },
+  { eos, pad = eos, contextLength }: TokenizerRoles,
 ): void {
   const { added_tokens: added } = json as { added_tokens: { id: number; content: string }[] };
-  const id = added.find(({ content }) => content === eos)?.id;
-  if (id === undefined) throw new Error(`${eos} is not among the special tokens`);
+  const idOf = (token: string): number => {
+    const id = added.find(({ content }) => content === token)?.id;
+    if (id === undefined) throw new EngineError(`${JSON.stringify(token)} is not among the special tokens`);
+    return id;
+  };
+  const ids = { eos_token_id: idOf(eos), pad_token_id: idOf(pad) };
+  const tokens = { eos_token: eos, pad_token: pad };
   const write = (name: string, value: object) =>
-    writeFileSync(join(directory, name), `${JSON.stringify(value, null, 1)}\n`);
+    writeDurably(join(directory, name), `${JSON.stringify(value, null, 1)}\n`);
   write("tokenizer.json", json);
   write("tokenizer_config.json", {
     tokenizer_class: "PreTrainedTokenizerFast",
     model_max_length: contextLength,
     clean_up_tokenization_spaces: false,
-    eos_token: eos,
-    pad_token: eos,
+    ...tokens,
   });
-  write("special_tokens_map.json", { eos_token: eos, pad_token: eos });
-  write("generation_config.json", { eos_token_id: id, pad_token_id: id });
+  write("special_tokens_map.json", tokens);
+  write("generation_config.json", ids);
 }

@@ -1,75 +1,23 @@
 /** @file A Hugging Face `tokenizer.json` behind the project's `Tokenizer` interface. */
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { Template } from "@huggingface/jinja";
 import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import { EngineError, messageOf } from "../../base/errors.ts";
 import type { Tokenizer } from "../../base/tokenizer.ts";
+import { readChatTemplate, specialToken } from "./chat-template.ts";
+import { type JsonObject, readJsonObject, show } from "./json-file.ts";
 import type { ModelConfig } from "./model-config.ts";
+import { type AddedToken, readTokenizerFile, type TokenizerFile } from "./tokenizer-file.ts";
 
-const MAX_TOKENIZER_BYTES = 256 * 2 ** 20;
-const MAX_ID = 2 ** 21;
-
-interface AddedToken {
-  readonly id: number;
-  readonly content: string;
-}
+const MAX_SETTINGS_BYTES = 10 * 2 ** 20;
 
 /** @throws EngineError naming the file where the folder has no usable tokenizer */
 export async function loadTokenizer(directory: string): Promise<Tokenizer> {
   const file = join(directory, "tokenizer.json");
-  const json = readJson(file) as { added_tokens?: AddedToken[]; model?: { vocab?: Record<string, number> } };
-  const settings = existsSync(join(directory, "tokenizer_config.json"))
-    ? (readJson(join(directory, "tokenizer_config.json")) as Record<string, unknown>)
-    : {};
-  const added = json.added_tokens ?? [];
-  const vocab = json.model?.vocab;
-  if (typeof vocab !== "object" || vocab === null || !Array.isArray(added)) {
-    throw new EngineError(`${file} has no model.vocab`, { hint: "a byte-level BPE tokenizer.json is expected" });
-  }
-  const pieces = piecesOf(file, vocab, added);
-  let whole: HuggingFaceTokenizer;
-  let plain: HuggingFaceTokenizer;
-  try {
-    whole = new HuggingFaceTokenizer(json, settings);
-    // without added tokens nothing in a text can become one: special tokens in it are spelled out
-    plain = new HuggingFaceTokenizer({ ...json, added_tokens: [], post_processor: null }, {});
-  } catch (cause) {
-    throw new EngineError(`${file} cannot be used: ${messageOf(cause)}`, { cause });
-  }
-  return build({
-    file,
-    pieces,
-    added,
-    whole,
-    plain,
-    eosIds: eosIdsOf(directory, settings, added),
-    template: templateOf(directory, settings),
-  });
-}
-
-interface Parts {
-  readonly file: string;
-  readonly pieces: readonly (Uint8Array | undefined)[];
-  readonly added: readonly AddedToken[];
-  readonly whole: HuggingFaceTokenizer;
-  readonly plain: HuggingFaceTokenizer;
-  readonly eosIds: readonly number[];
-  readonly template: Template | undefined;
-}
-
-function build({ file, pieces, added, whole, plain, eosIds, template }: Parts): Tokenizer {
-  const specialIds = new Set(added.map(({ id }) => id));
-  const encodeText = (untrusted: string): Int32Array => {
-    const text = untrusted.toWellFormed(); // a lone surrogate has no bytes
-    if (text === "") return new Int32Array();
-    const ids = Int32Array.from(plain.encode(text, { add_special_tokens: false }).ids);
-    if (ids.some((id) => specialIds.has(id))) {
-      // merges lead to the special token's own piece: letters alone cannot
-      return Int32Array.from([...text].flatMap((letter) => plain.encode(letter, { add_special_tokens: false }).ids));
-    }
-    return ids;
-  };
+  const checked = readTokenizerFile(file);
+  const settings = settingsOf(directory, "tokenizer_config.json");
+  const { added, pieces } = checked;
+  const encoders = encodersOf(file, checked);
   const bytesOf = (id: number): Uint8Array => {
     const bytes = pieces[id];
     if (!bytes) throw new EngineError(`${file} has no token ${id}`);
@@ -77,89 +25,13 @@ function build({ file, pieces, added, whole, plain, eosIds, template }: Parts): 
   };
   return {
     vocabSize: pieces.length,
-    eosIds,
-    specialIds,
-    encodeText,
-    encodeTemplate: (text) =>
-      text === "" ? new Int32Array() : Int32Array.from(whole.encode(text, { add_special_tokens: false }).ids),
+    eosIds: eosIdsOf(directory, settings, checked),
+    specialIds: new Set(added.map(({ id }) => id)),
+    ...encoders,
     bytesOf,
     decode: (ids) => Buffer.concat(Array.from(ids, bytesOf)).toString("utf8"),
-    chatTemplate: template
-      ? (messages) =>
-          template.render({
-            messages: messages.map(({ role, content }) => ({ role, content })),
-            add_generation_prompt: true,
-            bos_token: "",
-            eos_token: "",
-          })
-      : undefined,
+    chatTemplate: readChatTemplate(directory, settings),
   };
-}
-
-function readJson(file: string): unknown {
-  try {
-    if (statSync(file).size > MAX_TOKENIZER_BYTES) throw new Error("it is larger than 256 MB");
-    const value: unknown = JSON.parse(readFileSync(file, "utf8"));
-    if (typeof value !== "object" || value === null) throw new Error("it is not a JSON object");
-    return value;
-  } catch (cause) {
-    throw new EngineError(`${file} cannot be read: ${messageOf(cause)}`, { cause });
-  }
-}
-
-/** The bytes of every token, by id. */
-function piecesOf(
-  file: string,
-  vocab: Record<string, number>,
-  added: readonly AddedToken[],
-): (Uint8Array | undefined)[] {
-  const pieces: (Uint8Array | undefined)[] = [];
-  const put = (id: number, bytes: Uint8Array, what: string) => {
-    if (!Number.isSafeInteger(id) || id < 0 || id > MAX_ID)
-      throw new EngineError(`${file}: ${JSON.stringify(what)} has id ${id}`);
-    pieces[id] = bytes;
-  };
-  for (const [piece, id] of Object.entries(vocab)) put(id, byteLevel(piece), piece);
-  const encoder = new TextEncoder();
-  for (const { id, content } of added) put(id, encoder.encode(content), content);
-  return pieces;
-}
-
-/** GPT-2's alphabet: printable bytes stand for themselves, the others for letters from U+0100 on. */
-export const byteLetters: readonly string[] = (() => {
-  const printable = (byte: number) => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
-  let next = 256;
-  return Array.from({ length: 256 }, (_, byte) => String.fromCodePoint(printable(byte) ? byte : next++));
-})();
-
-const byteOfLetter = new Map(byteLetters.map((letter, byte) => [letter, byte]));
-
-function byteLevel(piece: string): Uint8Array {
-  const letters = [...piece];
-  const bytes = letters.map((letter) => byteOfLetter.get(letter));
-  // a piece outside the alphabet is an added token that the vocabulary lists as well
-  return bytes.includes(undefined) ? new TextEncoder().encode(piece) : Uint8Array.from(bytes as number[]);
-}
-
-function eosIdsOf(directory: string, settings: Record<string, unknown>, added: readonly AddedToken[]): number[] {
-  const ids = new Set<number>();
-  for (const name of ["generation_config.json", "config.json"]) {
-    const file = join(directory, name);
-    if (!existsSync(file)) continue;
-    const value = (readJson(file) as Record<string, unknown>)["eos_token_id"];
-    for (const id of Array.isArray(value) ? value : [value]) if (Number.isSafeInteger(id)) ids.add(id as number);
-  }
-  const name = settings["eos_token"];
-  const content = typeof name === "string" ? name : (name as AddedToken | undefined)?.content;
-  const token = added.find((candidate) => candidate.content === content);
-  if (token) ids.add(token.id);
-  return [...ids];
-}
-
-function templateOf(directory: string, settings: Record<string, unknown>): Template | undefined {
-  const file = join(directory, "chat_template.jinja");
-  const source = existsSync(file) ? readFileSync(file, "utf8") : settings["chat_template"];
-  return typeof source === "string" ? new Template(source) : undefined;
 }
 
 /** @throws EngineError where the tokenizer has ids that the model has no row for */
@@ -169,4 +41,88 @@ export function checkTokenizer(tokenizer: Tokenizer, config: ModelConfig, direct
     `${join(directory, "tokenizer.json")} has ids up to ${tokenizer.vocabSize - 1}, beyond the model's vocabulary of ${config.vocabSize}`,
     { hint: "the tokenizer belongs to another model" },
   );
+}
+
+type Encode = (text: string) => number[];
+
+function encodersOf(
+  file: string,
+  { json, model, added }: TokenizerFile,
+): Pick<Tokenizer, "encodeText" | "encodeTemplate"> {
+  const encoderOf = (content: object): Encode => {
+    try {
+      // the settings are left out: the reference implementation does not read them either
+      const tokenizer = new HuggingFaceTokenizer(content, {});
+      return (text) => (text === "" ? [] : tokenizer.encode(text, { add_special_tokens: false }).ids);
+    } catch (cause) {
+      throw new EngineError(`${file} cannot be used: ${messageOf(cause)}`, { cause });
+    }
+  };
+  const whole = encoderOf(json);
+  // Without added tokens a special token in a text is spelled out. Without unk_token, which is one of them, a byte that
+  // the vocabulary lacks (SmolLM2: some control characters) is left out, as the reference does where none is named.
+  const plain = encoderOf({ ...json, added_tokens: [], post_processor: null, model: { ...model, unk_token: null } });
+  const encodeText = spellingOut(plain, added, file);
+  // a lone surrogate has no bytes: it becomes U+FFFD
+  return {
+    encodeText: (text) => Int32Array.from(encodeText(text.toWellFormed())),
+    encodeTemplate: (text) => Int32Array.from(whole(text.toWellFormed())),
+  };
+}
+
+/** Merges may still lead to an added token that the vocabulary lists too; then its spelling is encoded in parts. */
+function spellingOut(plain: Encode, added: readonly AddedToken[], file: string): Encode {
+  const special = new Set(added.map(({ id }) => id));
+  const isClean = (ids: readonly number[]) => !ids.some((id) => special.has(id));
+  return (text) => {
+    const ids = plain(text);
+    if (isClean(ids)) return ids;
+    return cutSpellings(text, added).flatMap((part) => {
+      const partIds = plain(part);
+      if (isClean(partIds)) return partIds;
+      const letters = [...part].flatMap(plain); // a normaliser made the spelling: letters alone cannot
+      if (isClean(letters)) return letters;
+      throw new EngineError(`${file} encodes ${show(part)} as a special token only`, {
+        hint: "text from outside may not hold special tokens; remove the token from added_tokens",
+      });
+    });
+  };
+}
+
+/** Cuts a text after the first letter of every spelling of an added token, so that no part holds one. */
+function cutSpellings(text: string, added: readonly AddedToken[]): string[] {
+  const cuts = new Set<number>();
+  for (const { content } of added) {
+    const first = String.fromCodePoint(content.codePointAt(0)!).length;
+    for (let at = text.indexOf(content); at >= 0; at = text.indexOf(content, at + first)) cuts.add(at + first);
+  }
+  const bounds = [0, ...[...cuts].sort((a, b) => a - b), text.length];
+  return bounds.slice(1).map((to, i) => text.slice(bounds[i], to));
+}
+
+/** A file that a folder may lack. */
+function settingsOf(directory: string, name: string): JsonObject {
+  const file = join(directory, name);
+  return existsSync(file) ? readJsonObject(file, { maxBytes: MAX_SETTINGS_BYTES }) : {};
+}
+
+/** generation_config.json first: where a chat model ends its turn otherwise than its base did, that file knows. */
+function eosIdsOf(directory: string, settings: JsonObject, { ids, pieces }: TokenizerFile): number[] {
+  const found = new Set<number>();
+  for (const name of ["generation_config.json", "config.json"]) {
+    const value = settingsOf(directory, name)["eos_token_id"] ?? [];
+    for (const id of Array.isArray(value) ? (value as unknown[]) : [value]) {
+      if (typeof id !== "number" || !pieces[id])
+        throw new EngineError(`${join(directory, name)}: eos_token_id ${show(id)} is no id of tokenizer.json`);
+      found.add(id);
+    }
+  }
+  const eos = specialToken(settings["eos_token"]);
+  const id = eos === undefined ? undefined : ids.get(eos);
+  if (eos !== undefined && id === undefined)
+    throw new EngineError(
+      `${join(directory, "tokenizer_config.json")}: eos_token ${show(eos)} is not in tokenizer.json`,
+    );
+  if (id !== undefined) found.add(id);
+  return [...found];
 }

@@ -28,12 +28,13 @@ const learner = new LearnerCore({
   threads: data.place.threads,
   limits: data.limits,
 });
-let decoder: Decoder | undefined;
+let decoder: Promise<Decoder> | undefined;
 let pumping = false;
 
-async function theDecoder(): Promise<Decoder> {
+/** Made at the first request to sample; training alone needs no cache. */
+function theDecoder(): Promise<Decoder> {
   const { bytes, starts } = data.tokenBytes;
-  decoder ??= await Decoder.create({
+  decoder ??= Decoder.create({
     config: data.config,
     weights: replica.weights,
     bytesOf: (id) => bytes.subarray(starts[id]!, starts[id + 1]!),
@@ -64,8 +65,8 @@ async function sample(request: SampleRequest): Promise<Sample> {
 
 const methods: Record<string, (argument: never) => unknown> = {
   sample,
-  finished: (key: SampleKey) => decoder?.finished(key),
-  release: () => decoder?.release(),
+  finished: async (key: SampleKey) => (await decoder)?.finished(key),
+  release: async () => (await decoder)?.release(),
   forwardBackward: ({ batch, loss }: { batch: TrainingSequence[]; loss: LossSpec }) =>
     learner.forwardBackward(batch, loss),
   logprobs: (batch: Int32Array[]) => learner.logprobs(batch),

@@ -143,7 +143,7 @@ export function config(overrides: Partial<TrainerConfig> = {}): TrainerConfig {
   return {
     estimator: EstimatorConfig.parse({}),
     loss: LossConfig.parse({}),
-    optimizer: OptimizerConfig.parse({ learningRate: 0.5, warmupSteps: 2 }),
+    optimizer: OptimizerConfig.parse({ learningRate: 0.04, warmupSteps: 2 }),
     stepsPerRollout: 2,
     maxLag: 0,
     evalEvery: 3,

@@ -1,0 +1,65 @@
+/** @file A model's own chat template, ready to render. */
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { Template } from "@huggingface/jinja";
+import { EngineError, messageOf } from "../../base/errors.ts";
+import type { Tokenizer } from "../../base/tokenizer.ts";
+import { isObject, type JsonObject, show } from "./json-file.ts";
+
+const MAX_TEMPLATE_BYTES = 2 ** 20;
+
+/**
+ * From `chat_template.jinja`, else from `chat_template` in tokenizer_config.json.
+ * @param settings the content of tokenizer_config.json
+ * @returns undefined where the model has none
+ * @throws EngineError where the template cannot be parsed; the returned function where it refuses the messages
+ */
+export function readChatTemplate(directory: string, settings: JsonObject): Tokenizer["chatTemplate"] {
+  const found = sourceOf(directory, settings);
+  if (!found) return undefined;
+  const { file, source } = found;
+  const saying = <T>(work: () => T): T => {
+    try {
+      return work();
+    } catch (cause) {
+      throw new EngineError(`${file}: its chat template fails: ${messageOf(cause)}`, { cause });
+    }
+  };
+  const template = saying(() => new Template(source));
+  const specials = ["bos_token", "eos_token", "pad_token", "unk_token"].map((key) => [
+    key,
+    specialToken(settings[key]) ?? "",
+  ]);
+  return (messages) =>
+    saying(() =>
+      template.render({
+        ...Object.fromEntries(specials),
+        messages: messages.map(({ role, content }) => ({ role, content: content ?? "" })), // null would throw
+        add_generation_prompt: true,
+      }),
+    );
+}
+
+/** tokenizer_config.json spells a token as its text or as an object around it. */
+export function specialToken(value: unknown): string | undefined {
+  if (typeof value === "string") return value;
+  return isObject(value) && typeof value["content"] === "string" ? value["content"] : undefined;
+}
+
+function sourceOf(directory: string, settings: JsonObject): { file: string; source: string } | undefined {
+  const own = join(directory, "chat_template.jinja");
+  if (existsSync(own)) {
+    if (statSync(own).size > MAX_TEMPLATE_BYTES)
+      throw new EngineError(`${own} is larger than ${MAX_TEMPLATE_BYTES} bytes`);
+    return { file: own, source: readFileSync(own, "utf8") };
+  }
+  const file = join(directory, "tokenizer_config.json");
+  const value = settings["chat_template"] ?? undefined;
+  // some models have several by name: the default one is for plain conversation
+  const source = Array.isArray(value)
+    ? value.find((one) => isObject(one) && one["name"] === "default")?.template
+    : value;
+  if (source === undefined) return undefined;
+  if (typeof source !== "string") throw new EngineError(`${file}: "chat_template" is ${show(value)}; expected a text`);
+  return { file, source };
+}
