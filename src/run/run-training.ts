@@ -1,6 +1,18 @@
-import { ConfigError } from "../base/errors.ts";
+/** @file A run from its recipe to its last checkpoint: opens everything, trains, and reports to whoever watches. */
+import { join, resolve } from "node:path";
+import { scoreTrajectory } from "../reward/stages.ts";
+import { createCurriculum } from "../rl/curriculum.ts";
+import type { Evaluation, EvaluationRequest, StepRecord, TrainerParts } from "../rl/parts.ts";
+import { train } from "../rl/trainer.ts";
+import { collectGroups } from "../rollout/collect.ts";
 import type { Trajectory } from "../rollout/trajectory.ts";
+import { type AskablePolicy, openAskable } from "./assemble.ts";
+import { loadRecipe, type Recipe, trainerConfig } from "./config.ts";
 import type { EvalSummary } from "./run-eval.ts";
+import { evaluatePolicy } from "./run-eval.ts";
+import { openRun, type RunFolder } from "./run-folder.ts";
+import { runKeeper } from "./run-keeper.ts";
+import { openQuestions, questionSource } from "./training-data.ts";
 
 export interface TrainingOptions {
   /** The name of a recipe or the path of one. */
@@ -57,6 +69,157 @@ export interface TrainingResult {
 }
 
 /** @throws InterruptedError after saving, where the signal was raised */
-export async function runTraining(_options: TrainingOptions): Promise<TrainingResult> {
-  throw new ConfigError("train is not built yet");
+export async function runTraining(options: TrainingOptions): Promise<TrainingResult> {
+  const began = performance.now();
+  const recipe = withSteps(loadRecipe(options.recipe, options.overrides), options.stepsPerStage);
+  const data = await openQuestions(recipe);
+  const folder = openRun(resolve(options.out ?? join("runs", recipe.name)), { recipe, resume: options.resume });
+  try {
+    const policy = await openAskable(recipe.model, {
+      training: true,
+      concurrency: recipe.rolloutBatch.concurrency,
+      settings: {
+        protocol: recipe.protocol,
+        prompt: recipe.prompt,
+        promptFile: recipe.promptFile,
+        rollout: recipe.rollout,
+      },
+      engine: recipe.engine,
+    });
+    try {
+      const run = new TrainingRun({ recipe, data, folder, policy, options });
+      await run.train();
+      return { run: folder.directory, seconds: (performance.now() - began) / 1000, ...run.report() };
+    } finally {
+      await policy.engine.close();
+    }
+  } finally {
+    folder.close();
+    await data.close();
+  }
+}
+
+function withSteps(recipe: Recipe, steps: number | undefined): Recipe {
+  return steps === undefined ? recipe : { ...recipe, stages: recipe.stages.map((stage) => ({ ...stage, steps })) };
+}
+
+interface Parts {
+  readonly recipe: Recipe;
+  readonly data: Awaited<ReturnType<typeof openQuestions>>;
+  readonly folder: RunFolder;
+  readonly policy: AskablePolicy;
+  readonly options: TrainingOptions;
+}
+
+class TrainingRun {
+  readonly #parts: Parts;
+  readonly #began = performance.now();
+  readonly #evals: EvalSummary[] = [];
+  #firstStep = 0;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  async train(): Promise<void> {
+    const { recipe, data, folder, policy, options } = this.#parts;
+    const curriculum = createCurriculum(recipe.stages, {
+      batch: recipe.rolloutBatch.questions,
+      source: questionSource(recipe, data),
+    });
+    const warn = (text: string) => options.onEvent?.({ kind: "message", text });
+    const keeper = runKeeper({ folder, learner: policy.engine, keep: recipe.checkpoint.keep, warn });
+    const { cursor, saved } = await keeper.resume();
+    this.#firstStep = cursor.step;
+    const parts: TrainerParts = {
+      curriculum,
+      learner: policy.engine,
+      config: trainerConfig(recipe),
+      keeper: {
+        ...keeper,
+        record: async (record) => {
+          await keeper.record(record);
+          this.#announce(record, curriculum.steps);
+        },
+      },
+      rollOut: async (questions, { step, firstQuestion, sampler, attempt, signal }) => {
+        const { groups } = await collectGroups(questions, {
+          sampler,
+          searcher: data.searcher,
+          tokenizer: policy.tokenizer,
+          protocol: policy.protocol,
+          config: policy.rollout,
+          promptOf: policy.promptFor,
+          siblings: recipe.rolloutBatch.siblings,
+          concurrency: recipe.rolloutBatch.concurrency,
+          // going back over a stretch needs other draws than those that led to trouble
+          key: { seed: recipe.seed + 1_000_003 * attempt, step },
+          numberOf: (index) => firstQuestion + index,
+          signal,
+        });
+        return groups;
+      },
+      score: (trajectory, stage) => scoreTrajectory(trajectory, stage.reward),
+      evaluate: (request) => this.#evaluate(request),
+      ...(options.signal ? { signal: options.signal } : {}),
+    };
+    await train(parts, cursor, saved);
+  }
+
+  report(): Pick<TrainingResult, "evals" | "history"> {
+    const number = (value: number | string | undefined) => (typeof value === "number" ? value : 0);
+    const history = this.#parts.folder
+      .metrics()
+      .filter(({ stage }) => stage !== undefined)
+      .map((line) => ({
+        step: line.step + 1,
+        stage: line.stage!,
+        reward: number(line["reward/total"]),
+        f1: number(line["reward/f1"]),
+        searchRate: number(line["search/rate"]),
+      }));
+    return { evals: this.#evals, history };
+  }
+
+  #announce({ step, stage, metrics, timing }: StepRecord, steps: number): void {
+    if (stage === undefined) return;
+    const seconds = (performance.now() - this.#began) / 1000;
+    const perStep = seconds / (step + 1 - this.#firstStep);
+    this.#parts.options.onEvent?.({
+      kind: "step",
+      step: step + 1,
+      steps,
+      stage,
+      etaSeconds: perStep * (steps - step - 1),
+      reward: metrics["reward/total"] ?? 0,
+      f1: metrics["reward/f1"] ?? 0,
+      searchRate: metrics["search/rate"] ?? 0,
+      entropy: metrics["policy/entropy"] ?? 0,
+      tokensPerSecond: (metrics["policy/tokens"] ?? 0) / (timing["sample"] ?? 1),
+    });
+  }
+
+  async #evaluate({ checkpoint, scope, signal }: EvaluationRequest): Promise<Evaluation> {
+    const { recipe, data, folder, policy, options } = this.#parts;
+    const { decode } = recipe.eval[scope];
+    let score = 0;
+    const metrics: Record<string, number> = {};
+    for (const how of decode) {
+      const { summary, results } = await evaluatePolicy(policy, data.benchmarks[scope], {
+        decode: how,
+        seed: recipe.seed,
+        signal,
+      });
+      const named = { checkpoint, decode: how, ...summary };
+      folder.saveEvaluation(`${checkpoint}--${scope}-${how}`, named, results);
+      metrics[`eval/${scope}/${how}/em`] = summary.em;
+      metrics[`eval/${scope}/${how}/search_rate`] = summary.searchRate;
+      if (how === decode[0]) score = summary.em;
+      if (scope === "full") {
+        this.#evals.push(named);
+        options.onEvent?.({ kind: "eval", summary: named });
+      }
+    }
+    return { score, metrics };
+  }
 }

@@ -1,0 +1,59 @@
+/** @file What a run asks and where it searches, from its recipe. */
+import { ConfigError } from "../base/errors.ts";
+import { readQuestions } from "../data/benchmarks/read.ts";
+import { makeWorld, type World } from "../data/world/world.ts";
+import type { Question } from "../protocol/question.ts";
+import { listSource, type QuestionSource, worldSource } from "../rl/curriculum.ts";
+import { memorySearcher } from "../search/bm25/searcher.ts";
+import { readCorpus } from "../search/corpus.ts";
+import type { Searcher } from "../search/searcher.ts";
+import { openSearch, worldSearcher } from "./assemble.ts";
+import type { Recipe } from "./config.ts";
+import { type Benchmark, worldBenchmark } from "./run-eval.ts";
+
+export interface TrainingData {
+  readonly searcher: Searcher;
+  readonly worlds: readonly World[];
+  /** By file. */
+  readonly files: ReadonlyMap<string, readonly Question[]>;
+  readonly benchmarks: { readonly curve: readonly Benchmark[]; readonly full: readonly Benchmark[] };
+  close(): Promise<void>;
+}
+
+/** Reads every question and opens the search before any model loads: a bad row is found before step 1. */
+export async function openQuestions(recipe: Recipe): Promise<TrainingData> {
+  const { data, stages, eval: evaluation } = recipe;
+  const worlds =
+    data.source === "world" ? data.worldSeeds.map((seed) => makeWorld({ seed, split: "train", size: "train" })) : [];
+  const paths = data.source === "file" ? [...new Set(stages.map((stage) => stage.file ?? data.file!))] : [];
+  const files = new Map<string, readonly Question[]>();
+  for (const path of paths) files.set(path, await readQuestions(path));
+  const searcher = await openSearcher(recipe, worlds);
+  const heldOut = evaluation.file === undefined ? undefined : await readQuestions(evaluation.file);
+  const benchmark = ({ questions, worldSeed }: Recipe["eval"]["full"]): Benchmark[] =>
+    heldOut ? [{ questions: heldOut.slice(0, questions), searcher }] : worldBenchmark(worldSeed, questions);
+  return {
+    searcher,
+    worlds,
+    files,
+    benchmarks: { curve: benchmark(evaluation.curve), full: benchmark(evaluation.full) },
+    close: () => searcher.close(),
+  };
+}
+
+async function openSearcher({ search }: Recipe, worlds: readonly World[]): Promise<Searcher> {
+  if (search.source === "index") return openSearch(search.path!);
+  if (search.source === "corpus") {
+    const passages = [];
+    for await (const passage of readCorpus(search.path!)) passages.push(passage);
+    return memorySearcher(passages);
+  }
+  // names repeat between worlds, so one index over several would mix their facts
+  if (worlds.length !== 1) throw new ConfigError(`data.worldSeeds names ${worlds.length} worlds; one is supported`);
+  return worldSearcher(worlds[0]!);
+}
+
+export function questionSource(recipe: Recipe, { worlds, files }: TrainingData): QuestionSource {
+  if (recipe.data.source === "world") return worldSource(worlds, recipe.seed);
+  return listSource(({ file }) => files.get(file ?? recipe.data.file!)!, recipe.seed);
+}
