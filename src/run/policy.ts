@@ -41,7 +41,7 @@ export async function openPolicy(directory: string, options: PolicyOptions): Pro
   const tokenizer = await loadTokenizer(directory);
   checkTokenizer(tokenizer, config, directory);
   const engine = createEngine({ directory, config, tokenizer }, options);
-  await engine.load(directory);
+  await engine.loadPolicy(directory);
   return { engine, tokenizer, config, directory };
 }
 

@@ -75,7 +75,7 @@ export async function pretrain(
   try {
     const trainer = new Pretrainer({ config, engine, tokenizer, state });
     await trainer.run(options);
-    await engine.save(directory);
+    await engine.savePolicy(directory);
   } finally {
     await engine.close();
   }

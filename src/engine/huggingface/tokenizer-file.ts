@@ -63,7 +63,7 @@ function checkedId(id: unknown, piece: string, fail: Fail): number {
 }
 
 function checkMerges(merges: unknown, ids: ReadonlyMap<string, number>, fail: Fail): void {
-  if (!Array.isArray(merges)) return fail("it has no model.merges");
+  if (!Array.isArray(merges)) fail("it has no model.merges");
   for (const [i, merge] of merges.entries()) {
     // the library takes the first merge's spelling, a list or a text with one space, for that of all
     const isList = Array.isArray(merge);

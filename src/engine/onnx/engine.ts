@@ -147,31 +147,32 @@ export class OnnxEngine implements Learner {
   }
 
   async save(directory: string): Promise<void> {
-    if (!(await this.#all<boolean>("isFinite")).every(Boolean)) {
-      throw new EngineError("the policy holds weights that are not finite; it is not saved");
-    }
-    const tensors = await this.#workers[0]!.call<NamedTensor[]>("tensors");
-    await this.#options.writePolicy(directory, tensors);
+    await this.savePolicy(directory);
     if (this.#options.training) await this.#all("saveOptimizer", { directory, step: this.#step });
   }
 
+  /** Without the optimiser state: a policy to use, not a run to continue. */
+  async savePolicy(directory: string): Promise<void> {
+    if (!(await this.#all<boolean>("isFinite")).every(Boolean)) {
+      throw new EngineError("the policy holds weights that are not finite; it is not saved");
+    }
+    await this.#options.writePolicy(directory, await this.#workers[0]!.call<NamedTensor[]>("tensors"));
+  }
+
   async load(directory: string): Promise<void> {
-    await this.#all("loadWeights", directory);
+    await this.loadPolicy(directory);
     if (!this.#options.training) return;
     const files = readdirSync(directory)
       .filter((name) => /^optimizer-\d+\.safetensors$/.test(name))
-      .sort();
-    if (files.length === 0) {
-      await this.#all("resetOptimizer");
-      this.#step = 0;
-    } else {
-      this.#step = (
-        await this.#all<number>(
-          "loadOptimizer",
-          files.map((name) => join(directory, name)),
-        )
-      )[0]!;
-    }
+      .sort()
+      .map((name) => join(directory, name));
+    if (files.length > 0) this.#step = (await this.#all<number>("loadOptimizer", files))[0]!;
+  }
+
+  /** The weights alone: what was learnt before starts a run of its own. */
+  async loadPolicy(directory: string): Promise<void> {
+    await this.#all("loadWeights", directory);
+    if (this.#options.training) await this.resetOptimizer();
     await this.#all("clearGradients");
   }
 
