@@ -38,7 +38,7 @@ function original(): Buffer {
 
 /** One to three faults: bits, bytes, cuts, growth, moved ranges, other numbers or words in the header. */
 function mutate(bytes: Buffer, random: Random): Buffer {
-  let out = Buffer.from(bytes);
+  let out: Buffer = Buffer.from(bytes);
   const headerEnd = 8 + Number(bytes.readBigUInt64LE());
   for (let faults = 1 + random.int(3); faults > 0; faults--) {
     const at = random.int(out.length || 1);
@@ -90,7 +90,7 @@ const hostile = (random: Random) =>
   ]);
 
 /** Changes the header and keeps its length field true, so that the change is not refused for its length alone. */
-function withHeader(bytes: Buffer, change: (text: string) => string): Buffer {
+function withHeader(bytes: Buffer, change: (text: string) => string): Buffer<ArrayBuffer> {
   if (bytes.length < 8) return bytes;
   const length = Number(bytes.readBigUInt64LE());
   if (length > bytes.length - 8) return bytes;
