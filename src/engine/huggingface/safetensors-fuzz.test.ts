@@ -90,7 +90,7 @@ const hostile = (random: Random) =>
   ]);
 
 /** Changes the header and keeps its length field true, so that the change is not refused for its length alone. */
-function withHeader(bytes: Buffer, change: (text: string) => string): Buffer<ArrayBuffer> {
+function withHeader(bytes: Buffer, change: (text: string) => string): Buffer {
   if (bytes.length < 8) return bytes;
   const length = Number(bytes.readBigUInt64LE());
   if (length > bytes.length - 8) return bytes;
