@@ -5,12 +5,12 @@ export const PretrainConfig = z.strictObject({
   name: z.string().default("nano").describe("What the policy is called."),
   seed: z.int().default(1).describe("Everything random follows from it."),
   tokens: z.int().positive().default(16_000_000).describe("How many tokens to read in all."),
-  batchTokens: z.int().positive().default(2048).describe("Tokens of one optimiser step."),
+  batchTokens: z.int().positive().default(4096).describe("Tokens of one optimiser step."),
   firstPhase: z
     .number()
     .min(0)
     .max(1)
-    .default(0.25)
+    .default(0.15)
     .describe("Share of the tokens spent on short reading tasks before the full mixture."),
   model: z
     .strictObject({

@@ -62,8 +62,9 @@ test("what is written is read, bit for bit", async () => {
   const shapes = fc.array(fc.array(fc.nat({ max: 4 }), { maxLength: 3 }), { maxLength: 6 });
   const words = fc.infiniteStream(fc.integer());
   const names = ["", "__proto__", "a.weight", "é", "0"];
+  const metadatas = fc.dictionary(fc.oneof(fc.string(), fc.constant("__proto__")), fc.string());
   await fc.assert(
-    fc.asyncProperty(shapes, words, fc.dictionary(fc.string(), fc.string()), async (all, bits, metadata) => {
+    fc.asyncProperty(shapes, words, metadatas, async (all, bits, metadata) => {
       const tensors = all.map((shape, i) => {
         const data = new Float32Array(Int32Array.from({ length: sizeOf(shape) }, () => bits.next().value).buffer);
         return { name: names[i] ?? `t${i}`, shape, data };
@@ -72,7 +73,7 @@ test("what is written is read, bit for bit", async () => {
       writeSafetensors(file, tensors, metadata);
       const opened = await openWeights(file);
       await opened.close();
-      expect({ ...opened.metadata }).toEqual({ ...metadata });
+      expect(Object.entries(opened.metadata).sort()).toEqual(Object.entries(metadata).sort());
       const read = new Map((await readAll(file)).map((tensor) => [tensor.name, tensor]));
       expect(read.size).toBe(tensors.length);
       for (const { name, shape, data } of tensors) {
@@ -122,7 +123,11 @@ test("16-bit floats are converted exactly", () => {
 test.each<[string, () => string, RegExp]>([
   [
     "an empty file",
-    () => (writeFileSync(join(tmpdir(), "r1-empty.safetensors"), ""), join(tmpdir(), "r1-empty.safetensors")),
+    () => {
+      const file = join(folder(), "empty.safetensors");
+      writeFileSync(file, "");
+      return file;
+    },
     /0 bytes/,
   ],
   ["a header longer than the file", () => crafted({}, undefined, 1000n), /claims 1000 bytes/],

@@ -76,7 +76,7 @@ function merge(path: string, files: readonly WeightsFile[]): WeightsFile {
   };
   return {
     names: [...home.keys()],
-    metadata: Object.assign({}, ...files.map(({ metadata }) => metadata)) as Record<string, string>,
+    metadata: Object.fromEntries(files.flatMap(({ metadata }) => Object.entries(metadata))),
     shape: (name) => of(name).shape(name),
     read: async (name, into) => of(name).read(name, into),
     close: async () => {

@@ -1,0 +1,56 @@
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { EngineError } from "../../base/errors.ts";
+import { readChatTemplate } from "./chat-template.ts";
+
+const folder = () => mkdtempSync(join(tmpdir(), "r1-chat-"));
+const source = `{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m.content | trim }}{{ eos_token }}{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}`;
+const settings = { bos_token: "<s>", eos_token: { content: "</s>" }, chat_template: source };
+const messages = [
+  { role: "system", content: "be brief" },
+  { role: "user", content: "who <|x|>?" },
+];
+
+test("messages are rendered with the model's own tokens, ready for a reply", () => {
+  expect(readChatTemplate(folder(), settings)!(messages)).toBe(
+    "<s>[system]be brief</s>[user]who <|x|>?</s>[assistant]",
+  );
+});
+
+test("a token that the model does not have is nothing, and so is content that is null", () => {
+  const render = readChatTemplate(folder(), { chat_template: source })!;
+  expect(render([{ role: "user", content: null as unknown as string }])).toBe("[user][assistant]");
+});
+
+test("chat_template.jinja goes before tokenizer_config.json", () => {
+  const directory = folder();
+  writeFileSync(join(directory, "chat_template.jinja"), "{{ messages[0]['content'] }}!");
+  expect(readChatTemplate(directory, settings)!(messages)).toBe("be brief!");
+});
+
+test("of several templates the default one is taken; a model may have none", () => {
+  const several = [
+    { name: "tool_use", template: "tools" },
+    { name: "default", template: "plain" },
+  ];
+  expect(readChatTemplate(folder(), { chat_template: several })!(messages)).toBe("plain");
+  expect(readChatTemplate(folder(), { chat_template: several.slice(0, 1) })).toBeUndefined();
+  expect(readChatTemplate(folder(), {})).toBeUndefined();
+  expect(readChatTemplate(folder(), { chat_template: null })).toBeUndefined();
+});
+
+test("a template that cannot be parsed, or refuses the messages, is named with its file", () => {
+  const directory = folder();
+  const file = join(directory, "tokenizer_config.json");
+  const failing = (work: () => unknown, message: RegExp) => {
+    expect(work).toThrow(EngineError);
+    expect(work).toThrow(message);
+    expect(work).toThrow(file);
+  };
+  failing(() => readChatTemplate(directory, { chat_template: "{% for x %}" }), /chat template fails/);
+  failing(() => readChatTemplate(directory, { chat_template: 7 }), /"chat_template" is 7/);
+  const strict = readChatTemplate(directory, { chat_template: "{{ raise_exception('no system role') }}" })!;
+  failing(() => strict(messages), /no system role/);
+});
