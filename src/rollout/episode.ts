@@ -30,6 +30,8 @@ export interface EpisodeOptions extends RolloutParts {
   readonly signal?: AbortSignal;
   /** The tape as it grows. */
   readonly onAppend?: (author: Author, tokens: Int32Array) => void;
+  /** Sample at most this many tokens at a time, so that `onAppend` follows the policy's writing; the tape is the same. */
+  readonly chunk?: number;
 }
 
 /** Documents that would leave less room than this for an answer do not fit. */
@@ -94,16 +96,18 @@ class Episode {
   }
 
   async #untilStop(): Promise<Stop> {
-    const { maxTokens, maxTokensPerTurn } = this.#options.config;
-    for (let turn = 0; ; turn++) {
-      this.#options.signal?.throwIfAborted();
-      const left = Math.min(maxTokens - this.#written, maxTokensPerTurn - this.#writtenThisTurn);
+    const { signal, config, chunk = Number.POSITIVE_INFINITY } = this.#options;
+    for (let turn = 0; ; ) {
+      signal?.throwIfAborted();
+      const left = Math.min(config.maxTokens - this.#written, config.maxTokensPerTurn - this.#writtenThisTurn);
       if (left <= 0) return "token-budget";
       const room = this.#contextLength - this.#tape.length;
       if (room <= 0) return "context-full";
-      const taken = this.#take(await this.#sample(turn, Math.min(left, room)));
+      const sample = await this.#sample(turn, Math.min(left, room, chunk));
+      const taken = this.#take(sample);
+      if (taken || sample.ended === "stop") turn++;
       if (taken === "ended") return "ended";
-      if (taken === undefined) continue; // a stop that the grammar does not see, or a budget: the loop knows
+      if (taken === undefined) continue; // a stop that the grammar does not see, a chunk, or a budget: the loop knows
       if (taken.kind === "answer") return "answered";
       const stop = await this.#search(taken.text);
       if (stop) return stop;

@@ -1,5 +1,5 @@
 /** @file From names to objects: the only place that picks a concrete engine or searcher. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -13,6 +13,7 @@ import type { RolloutConfig } from "../rollout/config.ts";
 import { openIndex } from "../search/bm25/open.ts";
 import { memorySearcher } from "../search/bm25/searcher.ts";
 import type { Searcher } from "../search/searcher.ts";
+import { newestCheckpoint } from "./checkpoint-store.ts";
 import { openPolicy, type Policy } from "./policy.ts";
 import { type PolicySettings, promptOf, readPolicySettings } from "./policy-settings.ts";
 
@@ -31,27 +32,25 @@ export interface OpenOptions {
   /** Attempts at once. */
   readonly concurrency: number;
   readonly settings?: PolicySettings;
+  readonly warn?: (message: string) => void;
   readonly engine?: { readonly workers?: number | undefined; readonly threads?: number | undefined };
 }
 
-/** A model folder itself, or the newest checkpoint of a run folder. */
-export function policyFolder(path: string): string {
+/**
+ * A model folder itself, or the newest whole checkpoint of a run folder.
+ * @throws ConfigError where there is neither, CheckpointError where no checkpoint is whole
+ */
+export async function policyFolder(path: string, warn: (message: string) => void): Promise<string> {
   if (existsSync(join(path, "config.json"))) return path;
-  const checkpoints = join(path, "checkpoints");
-  const newest = existsSync(checkpoints)
-    ? readdirSync(checkpoints)
-        .filter((name) => /^step-\d+$/.test(name) && existsSync(join(checkpoints, name, "manifest.json")))
-        .sort()
-        .at(-1)
-    : undefined;
-  if (newest !== undefined) return join(checkpoints, newest);
+  const newest = await newestCheckpoint(join(path, "checkpoints"), warn);
+  if (newest) return newest.directory;
   throw new ConfigError(`${path} holds neither a model nor a run with a checkpoint`, {
     hint: "give a folder with config.json, or a run folder that `r1-searcher train` wrote",
   });
 }
 
 export async function openAskable(path: string, options: OpenOptions): Promise<AskablePolicy> {
-  const directory = policyFolder(path);
+  const directory = await policyFolder(path, options.warn ?? (() => {}));
   const settings = options.settings ?? readPolicySettings(directory);
   const protocol = protocols[settings.protocol];
   const layout = layoutFor(directory, options.engine);

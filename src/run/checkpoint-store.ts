@@ -70,6 +70,7 @@ export interface SaveRequest {
 export interface StoredCheckpoint {
   readonly directory: string;
   readonly step: number;
+  readonly pinned: readonly number[];
   readonly cursor: unknown;
 }
 
@@ -118,30 +119,14 @@ export class CheckpointStore {
    * @throws CheckpointError where there are checkpoints and none is whole: starting anew must be somebody's decision
    */
   async newest(): Promise<StoredCheckpoint | undefined> {
-    const steps = this.steps();
-    const faults: string[] = [];
-    for (const step of steps.toReversed()) {
-      const directory = join(this.#directory, checkpointName(step));
-      const checked = await verify(directory, step);
-      if ("cursor" in checked) {
-        this.#retire(step, checked.pinned); // a crash may have come between a save and this
-        return { directory, step, cursor: checked.cursor };
-      }
-      faults.push(`checkpoint ${directory} is damaged (${checked.fault})`);
-      this.#warn(`${faults.at(-1)}; trying the one before it`);
-    }
-    if (faults.length === 0) return undefined;
-    throw new CheckpointError(`no checkpoint in ${this.#directory} is whole: ${faults.join("; ")}`, {
-      hint: "restore one from a copy, or start a new run in another folder",
-    });
+    const found = await newestCheckpoint(this.#directory, this.#warn);
+    if (found) this.#retire(found.step, found.pinned); // a crash may have come between a save and this
+    return found;
   }
 
   /** Ascending; whole or not. */
   steps(): number[] {
-    return entriesOf(this.#directory)
-      .flatMap((entry) => /^step-(\d{6,})$/.exec(entry)?.[1] ?? [])
-      .map(Number)
-      .sort((a, b) => a - b);
+    return stepsIn(this.#directory);
   }
 
   /** Removes what a crash left half-made. */
@@ -194,6 +179,32 @@ export class CheckpointStore {
       this.#warn(`${path} could not be removed: ${messageOf(cause)}`);
     }
   }
+}
+
+/** As `CheckpointStore.newest`, for whoever only reads: changes nothing, so the run may go on meanwhile. */
+export async function newestCheckpoint(
+  directory: string,
+  warn: (message: string) => void,
+): Promise<StoredCheckpoint | undefined> {
+  const faults: string[] = [];
+  for (const step of stepsIn(directory).toReversed()) {
+    const path = join(directory, checkpointName(step));
+    const checked = await verify(path, step);
+    if ("cursor" in checked) return { directory: path, step, ...checked };
+    faults.push(`checkpoint ${path} is damaged (${checked.fault})`);
+    warn(`${faults.at(-1)}; trying the one before it`);
+  }
+  if (faults.length === 0) return undefined;
+  throw new CheckpointError(`no checkpoint in ${directory} is whole: ${faults.join("; ")}`, {
+    hint: "restore one from a copy, or start a new run in another folder",
+  });
+}
+
+function stepsIn(directory: string): number[] {
+  return entriesOf(directory)
+    .flatMap((entry) => /^step-(\d{6,})$/.exec(entry)?.[1] ?? [])
+    .map(Number)
+    .sort((a, b) => a - b);
 }
 
 async function verify(

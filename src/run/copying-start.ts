@@ -65,7 +65,12 @@ function lookBack({ width, headDim, ropeTheta }: ModelConfig, queries: Float32Ar
 }
 
 /** Writes `rows` [headDim, width], transposed and scaled, as what the first head adds to the stream. */
-function setHeadOutput({ width, headDim, heads }: ModelConfig, output: Float32Array, rows: Float32Array, scale: number) {
+function setHeadOutput(
+  { width, headDim, heads }: ModelConfig,
+  output: Float32Array,
+  rows: Float32Array,
+  scale: number,
+) {
   for (let to = 0; to < width; to++) {
     for (let dim = 0; dim < headDim; dim++) output[to * heads * headDim + dim] = scale * rows[dim * width + to]!;
   }

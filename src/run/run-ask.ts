@@ -1,5 +1,7 @@
 import { ConfigError } from "../base/errors.ts";
+import type { Tokenizer } from "../base/tokenizer.ts";
 import { evaluationMix, worldQuestions } from "../data/world/questions.ts";
+import { policyBytes } from "../protocol/parse.ts";
 import type { Question } from "../protocol/question.ts";
 import type { Author } from "../protocol/tape.ts";
 import { answerOf } from "../reward/format.ts";
@@ -48,13 +50,26 @@ export async function runAsk(options: AskOptions): Promise<AskResult> {
       config: decode === "greedy" ? { ...rollout, temperature: 0 } : rollout,
       key: { seed, step: 0, question: 0 },
       ...(signal ? { signal } : {}),
-      ...(onText ? { onAppend: (author, tokens) => onText(author, tokenizer.decode(tokens)) } : {}),
+      ...(onText ? { onAppend: textWriter(policy.tokenizer, onText), chunk: 1 } : {}),
     });
     return { trajectory, answer: answerOf(trajectory.transcript) };
   } finally {
     await policy.engine.close();
     await searcher.close();
   }
+}
+
+/** A character may be spread over several tokens: its text comes with the last of them. */
+function textWriter(tokenizer: Tokenizer, onText: (author: Author, text: string) => void) {
+  const bytesOf = policyBytes(tokenizer);
+  const decoder = new TextDecoder();
+  return (author: Author, tokens: Int32Array) => {
+    const text =
+      author === "policy"
+        ? Array.from(tokens, (id) => decoder.decode(bytesOf(id), { stream: true })).join("")
+        : decoder.decode() + tokenizer.decode(tokens);
+    if (text !== "") onText(author, text);
+  };
 }
 
 async function whatToAsk({

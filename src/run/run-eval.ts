@@ -3,12 +3,16 @@ import { basename, join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { writeAtomically } from "../base/files.ts";
 import { toJson } from "../base/jsonl.ts";
+import type { Tokenizer } from "../base/tokenizer.ts";
 import { readQuestions } from "../data/benchmarks/read.ts";
 import { evaluationMix, worldQuestions } from "../data/world/questions.ts";
+import type { Sampler } from "../engine/engine.ts";
 import { type EvalRow, evaluate, type EvalSummary as Summary, summarise } from "../eval/evaluate.ts";
 import type { Question } from "../protocol/question.ts";
+import type { Author } from "../protocol/tape.ts";
+import type { Trajectory } from "../rollout/trajectory.ts";
 import type { Searcher } from "../search/searcher.ts";
-import { type AskablePolicy, openAskable, openSearch, policyFolder, testWorlds, worldSearcher } from "./assemble.ts";
+import { type AskablePolicy, openAskable, openSearch, testWorlds, worldSearcher } from "./assemble.ts";
 
 export interface EvalOptions {
   /** A model folder or a run folder; a run means its last checkpoint. */
@@ -36,6 +40,9 @@ export interface EvalSummary extends Summary {
   readonly decode: "greedy" | "sampled";
 }
 
+/** An attempt in words, stretch by stretch. */
+export type ShownAttempt = readonly { readonly author: Author; readonly text: string }[];
+
 /** Questions with the search that answers them. */
 export interface Benchmark {
   readonly questions: readonly Question[];
@@ -49,8 +56,9 @@ export async function runEval(options: EvalOptions): Promise<EvalSummary> {
   const benchmarks = await openBenchmark(options);
   const policy = await openAskable(options.policy, { training: false, concurrency: evalConcurrency });
   try {
-    const { summary, results } = await evaluatePolicy(policy, benchmarks, options);
-    const named = { checkpoint: basename(policyFolder(options.policy)), decode: options.decode, ...summary };
+    const sampler = await policy.engine.publish();
+    const { summary, results } = await evaluatePolicy(policy, benchmarks, { ...options, sampler });
+    const named = { checkpoint: basename(policy.directory), decode: options.decode, ...summary };
     if (options.out !== undefined) keep(options.out, named, results);
     return named;
   } finally {
@@ -77,13 +85,27 @@ export function worldBenchmark(seed: number, count: number): Benchmark[] {
   }));
 }
 
+export interface PolicyEvaluation {
+  readonly summary: Summary;
+  readonly results: readonly EvalRow[];
+  /** In the order of the results. */
+  readonly trajectories: readonly Trajectory[];
+}
+
 export async function evaluatePolicy(
-  { engine, tokenizer, protocol, rollout, promptFor }: AskablePolicy,
+  { tokenizer, protocol, rollout, promptFor }: AskablePolicy,
   benchmarks: readonly Benchmark[],
-  { decode, seed, signal, onProgress }: Pick<EvalOptions, "decode" | "seed" | "signal" | "onProgress">,
-): Promise<{ summary: Summary; results: readonly EvalRow[] }> {
+  {
+    sampler,
+    decode,
+    seed,
+    signal,
+    onProgress,
+  }: Pick<EvalOptions, "decode" | "seed" | "signal" | "onProgress"> & { readonly sampler: Sampler },
+): Promise<PolicyEvaluation> {
   const total = benchmarks.reduce((sum, { questions }) => sum + questions.length, 0);
   const results: EvalRow[] = [];
+  const trajectories: Trajectory[] = [];
   for (const [i, { questions, searcher }] of benchmarks.entries()) {
     const before = { count: results.length, right: results.reduce((sum, { scores }) => sum + (scores?.em ?? 0), 0) };
     const report = await evaluate({
@@ -91,7 +113,7 @@ export async function evaluatePolicy(
       decode,
       // each world draws from keys of its own
       seed: seed + i,
-      sampler: await engine.publish(),
+      sampler,
       searcher,
       tokenizer,
       protocol,
@@ -103,8 +125,17 @@ export async function evaluatePolicy(
         onProgress?.({ done: before.count + done, total, em: (before.right + em * done) / (before.count + done) }),
     });
     results.push(...report.results);
+    trajectories.push(...report.trajectories);
   }
-  return { summary: summarise(results), results };
+  return { summary: summarise(results), results, trajectories };
+}
+
+export function showAttempt({ tape }: Trajectory, tokenizer: Tokenizer): ShownAttempt {
+  let from = 0;
+  return tape.runs.map(({ author, length }) => {
+    from += length;
+    return { author, text: tokenizer.decode(tape.tokens.subarray(from - length, from)) };
+  });
 }
 
 function keep(directory: string, summary: EvalSummary, results: readonly EvalRow[]): void {

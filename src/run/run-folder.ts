@@ -2,14 +2,25 @@
  * @file A run is a folder; everything that watches reads these files. Appends are whole lines, everything else is
  * replaced atomically, and what a crash left behind the newest checkpoint is dropped on resume and made again.
  */
-import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { parse, stringify } from "yaml";
 import { CheckpointError, ConfigError, messageOf } from "../base/errors.ts";
 import { fsyncDirectory, writeAtomically } from "../base/files.ts";
 import { toJson } from "../base/jsonl.ts";
-import type { StepRecord } from "../rl/parts.ts";
+import type { EvaluationRequest, StepRecord } from "../rl/parts.ts";
 import { checkpointName } from "./checkpoint-store.ts";
+import type { EvalSummary, ShownAttempt } from "./run-eval.ts";
 import { lockRun } from "./run-lock.ts";
 import { writeTrajectories } from "./trajectory-file.ts";
 
@@ -26,6 +37,15 @@ export interface StepLine {
   readonly [metric: string]: number | string | undefined;
 }
 
+/** A measurement of the policy after `step` steps. */
+export interface SavedEvaluation {
+  readonly step: number;
+  readonly scope: EvaluationRequest["scope"];
+  readonly summary: EvalSummary;
+  /** One attempt in words. */
+  readonly example: ShownAttempt | undefined;
+}
+
 /** Made by `openRun`, which holds the folder's lock until `close`. */
 export interface RunFolder {
   readonly directory: string;
@@ -36,7 +56,10 @@ export interface RunFolder {
   /** Drops every record of `step` and later ones. */
   rewind(step: number): void;
   metrics(): StepLine[];
-  saveEvaluation(name: string, summary: unknown, results: readonly unknown[]): string;
+  /** Keeps it as evals/`name`, over what is there. */
+  saveEvaluation(name: string, evaluation: SavedEvaluation, results: readonly unknown[]): void;
+  /** All that were saved, by step. */
+  evaluations(): SavedEvaluation[];
   close(): void;
 }
 
@@ -118,6 +141,7 @@ class Folder implements RunFolder {
   readonly #metricsFile: string;
   readonly #timingFile: string;
   readonly #trajectories: string;
+  readonly #evals: string;
   readonly #lock: { release(): void };
 
   constructor(directory: string, resumed: boolean, lock: { release(): void }) {
@@ -127,8 +151,9 @@ class Folder implements RunFolder {
     this.#metricsFile = join(directory, "metrics.jsonl");
     this.#timingFile = join(directory, "timing.jsonl");
     this.#trajectories = join(directory, "trajectories");
+    this.#evals = join(directory, "evals");
     this.#lock = lock;
-    for (const inner of [this.checkpoints, this.#trajectories]) mkdirSync(inner, { recursive: true });
+    for (const inner of [this.checkpoints, this.#trajectories, this.#evals]) mkdirSync(inner, { recursive: true });
   }
 
   record({ step, stage, metrics, timing, attempts }: StepRecord): void {
@@ -148,18 +173,38 @@ class Folder implements RunFolder {
       if (of === undefined || Number(of) >= step) rmSync(join(this.#trajectories, entry), { recursive: true });
     }
     fsyncDirectory(this.#trajectories);
+    for (const { directory, saved } of this.#evaluationFolders()) {
+      if (saved === undefined || saved.step >= step) rmSync(directory, { recursive: true });
+    }
   }
 
   metrics(): StepLine[] {
     return readLines(this.#metricsFile).map(({ value }) => value);
   }
 
-  saveEvaluation(name: string, summary: unknown, results: readonly unknown[]): string {
-    const directory = join(this.directory, "evals", name);
+  saveEvaluation(name: string, evaluation: SavedEvaluation, results: readonly unknown[]): void {
+    const directory = join(this.#evals, name);
     mkdirSync(directory, { recursive: true });
     writeAtomically(join(directory, "results.jsonl"), results.map((row) => `${toJson(row)}\n`).join(""));
-    writeAtomically(join(directory, "summary.json"), `${toJson(summary, 2)}\n`);
-    return directory;
+    writeAtomically(join(directory, "summary.json"), `${toJson(evaluation, 2)}\n`);
+  }
+
+  evaluations(): SavedEvaluation[] {
+    return this.#evaluationFolders()
+      .flatMap(({ saved }) => saved ?? [])
+      .sort((a, b) => a.step - b.step);
+  }
+
+  /** One without a summary was cut short. */
+  #evaluationFolders(): { directory: string; saved: SavedEvaluation | undefined }[] {
+    return readdirSync(this.#evals).map((name) => {
+      const directory = join(this.#evals, name);
+      const file = join(directory, "summary.json");
+      return {
+        directory,
+        saved: existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as SavedEvaluation) : undefined,
+      };
+    });
   }
 
   close(): void {

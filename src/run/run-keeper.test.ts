@@ -56,11 +56,12 @@ async function runOnce(directory: string, dieAt = Number.POSITIVE_INFINITY, brok
   }
 }
 
+/** All that two identical runs have in common: not seconds, nor events, which hold the time of day. */
 function contentOf(directory: string): Record<string, string> {
   const files = readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
   const paths = files
     .map((entry) => join(entry.parentPath, entry.name))
-    .filter((path) => !path.endsWith("timing.jsonl"));
+    .filter((path) => !path.endsWith("timing.jsonl") && !path.includes("tfevents"));
   return Object.fromEntries(
     paths.sort().map((path) => [path.slice(directory.length), readFileSync(path).toString("base64")]),
   );

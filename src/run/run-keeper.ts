@@ -1,9 +1,12 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { z } from "zod";
 import { CheckpointError } from "../base/errors.ts";
 import type { Learner } from "../engine/engine.ts";
 import { type Cursor, firstCursor, type Keeper } from "../rl/parts.ts";
 import { CheckpointStore, type checkpointFiles } from "./checkpoint-store.ts";
 import type { RunFolder } from "./run-folder.ts";
+import { openEventLog } from "./tensorboard.ts";
 
 const CursorSchema = z.strictObject({
   step: z.int().min(0),
@@ -33,11 +36,16 @@ export interface RunKeeper extends Keeper {
 /** Keeps a run in its folder. */
 export function runKeeper({ folder, learner, keep, warn, files }: KeeperOptions): RunKeeper {
   const store = new CheckpointStore({ directory: folder.checkpoints, keep, warn, ...(files ? { files } : {}) });
+  const events = openEventLog({
+    directory: join(folder.directory, "tensorboard"),
+    texts: { recipe: readFileSync(join(folder.directory, "recipe.yaml"), "utf8") },
+  });
   const restore = async (): Promise<Cursor | undefined> => {
     const found = await store.newest();
     const cursor = found ? cursorOf(found) : undefined;
     if (found) await learner.load(found.directory);
     folder.rewind(cursor?.step ?? 0);
+    events.restart(cursor?.step ?? 0);
     return cursor;
   };
   return {
@@ -45,7 +53,10 @@ export function runKeeper({ folder, learner, keep, warn, files }: KeeperOptions)
       const { sample } = record.timing;
       const tokens = record.metrics["policy/tokens"];
       const rate = sample && tokens !== undefined ? { tokens_per_second: tokens / sample } : {};
-      folder.record({ ...record, timing: { ...record.timing, ...rate, rss_bytes: process.memoryUsage.rss() } });
+      const timing = { ...record.timing, ...rate, rss_bytes: process.memoryUsage.rss() };
+      folder.record({ ...record, timing });
+      const timed = Object.entries(timing).map(([name, value]) => [`timing/${name}`, value]);
+      events.record(record.step, { ...record.metrics, ...Object.fromEntries(timed) });
     },
     save: (cursor, pinned) =>
       store.save({ step: cursor.step, cursor, pinned, write: (directory) => learner.save(directory) }),

@@ -5,11 +5,10 @@ import { createCurriculum } from "../rl/curriculum.ts";
 import type { Evaluation, EvaluationRequest, StepRecord, TrainerParts } from "../rl/parts.ts";
 import { train } from "../rl/trainer.ts";
 import { collectGroups } from "../rollout/collect.ts";
-import type { Trajectory } from "../rollout/trajectory.ts";
 import { type AskablePolicy, openAskable } from "./assemble.ts";
 import { loadRecipe, type Recipe, trainerConfig } from "./config.ts";
 import type { EvalSummary } from "./run-eval.ts";
-import { evaluatePolicy } from "./run-eval.ts";
+import { evaluatePolicy, type ShownAttempt, showAttempt } from "./run-eval.ts";
 import { openRun, type RunFolder } from "./run-folder.ts";
 import { runKeeper } from "./run-keeper.ts";
 import { openQuestions, questionSource } from "./training-data.ts";
@@ -51,12 +50,6 @@ export type TrainingEvent =
   | ({ readonly kind: "step" } & StepProgress)
   | { readonly kind: "eval"; readonly summary: EvalSummary };
 
-/** An attempt with what reads its tokens aloud. */
-export interface ShownTrajectory {
-  readonly trajectory: Trajectory;
-  readonly decode: (ids: ArrayLike<number>) => string;
-}
-
 export interface TrainingResult {
   /** The run folder. */
   readonly run: string;
@@ -65,7 +58,7 @@ export interface TrainingResult {
   /** Every step of the run, those before a resume included. */
   readonly history: readonly Pick<StepProgress, "step" | "stage" | "reward" | "f1" | "searchRate">[];
   /** The same question before and after. */
-  readonly example?: { readonly before: ShownTrajectory; readonly after: ShownTrajectory };
+  readonly example?: { readonly before: ShownAttempt; readonly after: ShownAttempt };
 }
 
 /** @throws InterruptedError after saving, where the signal was raised */
@@ -114,7 +107,6 @@ interface Parts {
 class TrainingRun {
   readonly #parts: Parts;
   readonly #began = performance.now();
-  readonly #evals: EvalSummary[] = [];
   #firstStep = 0;
 
   constructor(parts: Parts) {
@@ -166,7 +158,7 @@ class TrainingRun {
     await train(parts, cursor, saved);
   }
 
-  report(): Pick<TrainingResult, "evals" | "history"> {
+  report(): Pick<TrainingResult, "evals" | "history" | "example"> {
     const number = (value: number | string | undefined) => (typeof value === "number" ? value : 0);
     const history = this.#parts.folder
       .metrics()
@@ -178,7 +170,13 @@ class TrainingRun {
         f1: number(line["reward/f1"]),
         searchRate: number(line["search/rate"]),
       }));
-    return { evals: this.#evals, history };
+    const full = this.#parts.folder.evaluations().filter(({ scope }) => scope === "full");
+    const [before, after] = [full[0]?.example, full.at(-1)?.example];
+    return {
+      evals: full.map(({ summary }) => summary),
+      history,
+      ...(before && after && full.length > 1 ? { example: { before, after } } : {}),
+    };
   }
 
   #announce({ step, stage, metrics, timing }: StepRecord, steps: number): void {
@@ -199,26 +197,26 @@ class TrainingRun {
     });
   }
 
-  async #evaluate({ checkpoint, scope, signal }: EvaluationRequest): Promise<Evaluation> {
+  async #evaluate({ step, checkpoint, scope, sampler, signal }: EvaluationRequest): Promise<Evaluation> {
     const { recipe, data, folder, policy, options } = this.#parts;
     const { decode } = recipe.eval[scope];
     let score = 0;
     const metrics: Record<string, number> = {};
     for (const how of decode) {
-      const { summary, results } = await evaluatePolicy(policy, data.benchmarks[scope], {
+      const { summary, results, trajectories } = await evaluatePolicy(policy, data.benchmarks[scope], {
         decode: how,
         seed: recipe.seed,
+        sampler,
         signal,
       });
       const named = { checkpoint, decode: how, ...summary };
-      folder.saveEvaluation(`${checkpoint}--${scope}-${how}`, named, results);
+      const shown = trajectories.find(({ question }) => question.type === "2-hop") ?? trajectories[0];
+      const example = shown && showAttempt(shown, policy.tokenizer);
+      folder.saveEvaluation(`${checkpoint}--${scope}-${how}`, { step, scope, summary: named, example }, results);
       metrics[`eval/${scope}/${how}/em`] = summary.em;
       metrics[`eval/${scope}/${how}/search_rate`] = summary.searchRate;
       if (how === decode[0]) score = summary.em;
-      if (scope === "full") {
-        this.#evals.push(named);
-        options.onEvent?.({ kind: "eval", summary: named });
-      }
+      if (scope === "full") options.onEvent?.({ kind: "eval", summary: named });
     }
     return { score, metrics };
   }

@@ -5,7 +5,7 @@ import { createOutput } from "../output.ts";
 import { curve } from "./curve.ts";
 import { evalTable } from "./eval-table.ts";
 import { createLiveLine, createProgressBar } from "./live-line.ts";
-import { createTranscriptWriter, formatTrajectory } from "./transcript.ts";
+import { createTranscriptWriter, formatAttempt } from "./transcript.ts";
 import { bytes, duration, percent } from "./words.ts";
 
 const step: StepProgress = {
@@ -34,9 +34,6 @@ function summary(checkpoint: string, em: number, byType: Record<string, number>)
     byType,
   };
 }
-
-const lettersOf = (ids: ArrayLike<number>) => String.fromCharCode(...Array.from(ids));
-const tokensOf = (text: string) => Int32Array.from(text, (letter) => letter.charCodeAt(0));
 
 test("a piped run prints one clean line per step", () => {
   const { stdout, output } = pipe();
@@ -85,9 +82,8 @@ test("a transcript names the author of every line", () => {
     ["search", "\n(1) x\ny\n\n"],
     ["policy", "done"],
   ] as const;
-  const runs = texts.map(([author, text]) => ({ author, length: text.length }));
-  const tape = { runs, tokens: tokensOf(texts.map(([, text]) => text).join("")) };
-  expect(formatTrajectory({ tape }, lettersOf, false)).toBe(
+  const attempt = texts.map(([author, text]) => ({ author, text }));
+  expect(formatAttempt(attempt, false)).toBe(
     ["prompt │ Q?", "policy │ I search.", "search │ (1) x", "search │ y", "policy │ done"].join("\n"),
   );
 });

@@ -2,7 +2,7 @@ import type { TrainingResult } from "../../run/run-training.ts";
 import type { Output } from "../output.ts";
 import { curve } from "./curve.ts";
 import { evalTable } from "./eval-table.ts";
-import { formatTrajectory } from "./transcript.ts";
+import { formatAttempt } from "./transcript.ts";
 import { duration } from "./words.ts";
 
 /** What a run taught: the table, the curve, one question before and after, and what to do next. */
@@ -13,7 +13,7 @@ export function reportTraining(output: Output, { run, seconds, evals, history, e
     output.say(`\n${curve("reward by step", rewards, output.stream.columns)}`);
   }
   for (const [when, shown] of Object.entries(example ?? {})) {
-    output.say(`\n${when} training:\n${formatTrajectory(shown.trajectory, shown.decode, output.colour)}`);
+    output.say(`\n${when} training:\n${formatAttempt(shown, output.colour)}`);
   }
   output.say(`\ndone in ${duration(seconds)}; the run lies in ${run}`);
   output.say(`ask it:  npx r1-searcher ask --example --model ${run}`);

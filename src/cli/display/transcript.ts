@@ -1,6 +1,6 @@
 import { createColors } from "picocolors";
 import type { Author } from "../../protocol/tape.ts";
-import type { Trajectory } from "../../rollout/trajectory.ts";
+import type { ShownAttempt } from "../../run/run-eval.ts";
 import { printable } from "../output.ts";
 
 export interface TranscriptWriter {
@@ -38,18 +38,10 @@ export function createTranscriptWriter(print: (text: string) => unknown, colour:
 }
 
 /** A whole attempt, coloured by author. */
-export function formatTrajectory(
-  { tape }: Pick<Trajectory, "tape">,
-  decode: (ids: ArrayLike<number>) => string,
-  colour: boolean,
-): string {
+export function formatAttempt(attempt: ShownAttempt, colour: boolean): string {
   const pieces: string[] = [];
   const writer = createTranscriptWriter((text) => pieces.push(text), colour);
-  let from = 0;
-  for (const { author, length } of tape.runs) {
-    writer.write(author, decode(tape.tokens.subarray(from, from + length)));
-    from += length;
-  }
+  for (const { author, text } of attempt) writer.write(author, text);
   writer.end();
   return pieces.join("").replace(/\n$/, "");
 }
