@@ -1,7 +1,6 @@
 /** @file What this machine can run. Pure rules over facts; `commands/doctor.ts` gathers the facts and prints. */
 import { messageOf } from "../base/errors.ts";
-import { GraphBuilder } from "../engine/onnx/graph/builder.ts";
-import { createSession } from "../runtime/onnx.ts";
+import { probeExpected, runProbe } from "../engine/onnx/probe.ts";
 import { bytes } from "./display/words.ts";
 
 export interface Finding {
@@ -69,24 +68,16 @@ function inspectMemory({ totalMemory, freeMemory }: Machine): Finding {
   };
 }
 
-/** Builds a two-node graph, runs it and compares the numbers: the binary loads, and it computes into our buffers. */
+/** Runs a small graph and compares the numbers: the binary loads, and it computes into our buffers. */
 export async function testEngine(): Promise<Finding> {
   const name = "engine";
   try {
-    const builder = new GraphBuilder();
-    const product = builder.node("MatMul", [builder.input("a", 2), builder.input("b", 2)]);
-    builder.output(builder.node("Add", [product, builder.scalar(1)]), "y", 2);
-    const session = await createSession(builder.bytes(), { threads: 1 });
-    const y = new Float32Array(4);
-    const matrix = (...values: number[]) => ({ data: Float32Array.from(values), shape: [2, 2] });
-    await session.run({ a: matrix(1, 2, 3, 4), b: matrix(5, 6, 7, 8) }, { y: { data: y, shape: [2, 2] } });
-    await session.release();
-    const expected = [20, 23, 44, 51];
-    if (y.some((value, i) => value !== expected[i])) {
+    const computed = await runProbe();
+    if (computed.some((value, i) => value !== probeExpected[i])) {
       return {
         name,
         state: "failed",
-        text: `the engine computed ${[...y].join(", ")} where ${expected.join(", ")} is right`,
+        text: `the engine computed ${computed.join(", ")} where ${probeExpected.join(", ")} is right`,
       };
     }
     return { name, state: "ok", text: "loads and computes" };

@@ -90,6 +90,11 @@ export function testWorlds(seed: number): World[] {
   return [2 * seed, 2 * seed + 1].map((world) => makeWorld({ seed: world, split: "test", size: "test" }));
 }
 
+/** The world whose index lies beside the bundled searcher. */
+export function exampleWorld(): World {
+  return testWorlds(1)[0]!;
+}
+
 export function worldSearcher(world: World): Searcher {
   return memorySearcher(world.passages);
 }

@@ -60,7 +60,11 @@ test("the newest one that is whole is loaded, with its cursor", async () => {
   const { store, directory, warnings } = newStore();
   expect(await store.newest()).toBeUndefined();
   for (const step of [0, 10]) await save(store, step);
-  expect(await store.newest()).toMatchObject({ directory: join(directory, "step-000010"), step: 10, cursor: { step: 10 } });
+  expect(await store.newest()).toMatchObject({
+    directory: join(directory, "step-000010"),
+    step: 10,
+    cursor: { step: 10 },
+  });
   expect(readFileSync(join(directory, "step-000010", "inner", "optimizer.bin"), "utf8")).toBe("weights 10!");
   expect(warnings).toEqual([]);
 });

@@ -18,6 +18,7 @@ import { z } from "zod";
 import { CheckpointError, messageOf, R1SearcherError } from "../base/errors.ts";
 import { fsyncDirectory, sha256File, writeDurably } from "../base/files.ts";
 import { toJson } from "../base/jsonl.ts";
+import { remedyFor } from "./on-disk.ts";
 
 const FORMAT = "r1-searcher-checkpoint-1";
 
@@ -251,19 +252,4 @@ function directoriesUnder(directory: string): string[] {
   return readdirSync(directory, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isDirectory())
     .map((entry) => join(entry.parentPath, entry.name).slice(directory.length + 1));
-}
-
-function remedyFor(cause: unknown): string {
-  const code = (cause as NodeJS.ErrnoException | undefined)?.code;
-  switch (code) {
-    case "ENOSPC":
-    case "EDQUOT":
-      return "free space on the disk";
-    case "EACCES":
-    case "EPERM":
-    case "EROFS":
-      return "make the folder writable";
-    default:
-      return "see to the disk";
-  }
 }

@@ -3,7 +3,7 @@ import { copyFileSync, existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Tokenizer } from "../base/tokenizer.ts";
 import { type ModelConfig, readModelConfig, writeModelConfig } from "../engine/huggingface/model-config.ts";
-import { writeSafetensors } from "../engine/huggingface/safetensors.ts";
+import { openWeights, writeSafetensors } from "../engine/huggingface/safetensors.ts";
 import { checkTokenizer, loadTokenizer } from "../engine/huggingface/tokenizer.ts";
 import { OnnxEngine } from "../engine/onnx/engine.ts";
 import { type PolicySettings, writePolicySettings } from "./policy-settings.ts";
@@ -40,6 +40,7 @@ export async function openPolicy(directory: string, options: PolicyOptions): Pro
   const config = readModelConfig(directory);
   const tokenizer = await loadTokenizer(directory);
   checkTokenizer(tokenizer, config, directory);
+  await (await openWeights(directory, config)).close(); // a fault is found before any memory is asked for
   const engine = createEngine({ directory, config, tokenizer }, options);
   await engine.loadPolicy(directory);
   return { engine, tokenizer, config, directory };

@@ -36,11 +36,12 @@ export function readRecipeText(nameOrFile: string): { file: string; text: string
   }
 }
 
-/** Makes every path of a recipe one that starts from the working directory; keys in `given` are so already. */
+/** Makes every path of a recipe one that starts from the working directory; those under a key in `given` do so already. */
 export function recipePaths(recipe: Recipe, file: string, given: ReadonlySet<string>): Recipe {
   const start = dirname(resolve(file));
+  const isGiven = (key: string) => [...given].some((prefix) => key === prefix || key.startsWith(`${prefix}.`));
   const place = <T extends string | undefined>(key: string, path: T) =>
-    path === undefined ? undefined : fromHere(isAbsolute(path) ? path : resolve(given.has(key) ? "." : start, path));
+    path === undefined ? undefined : fromHere(isAbsolute(path) ? path : resolve(isGiven(key) ? "." : start, path));
   const { search, data, eval: evaluation, promptFile } = recipe;
   return {
     ...recipe,

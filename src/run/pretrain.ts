@@ -1,5 +1,5 @@
 /** @file Makes a small policy from nothing: next-token training on documents of fictional worlds. */
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError, EngineError, InterruptedError } from "../base/errors.ts";
 import { writeAtomically } from "../base/files.ts";
@@ -55,9 +55,12 @@ export async function pretrain(
 ): Promise<void> {
   const state = join(directory, ".pretrain");
   const started = existsSync(join(state, "cursor.json"));
-  if (!options.resume && existsSync(join(directory, "config.json"))) {
-    throw new ConfigError(`${directory} holds a policy already`, {
-      hint: "name another folder with --out, or continue with --resume",
+  if (existsSync(join(directory, "config.json"))) {
+    throw new ConfigError(`${directory} holds a finished policy already`, { hint: "name another folder with --out" });
+  }
+  if (started && !options.resume) {
+    throw new ConfigError(`${directory} holds an unfinished policy`, {
+      hint: "continue it with --resume, or name another folder with --out",
     });
   }
   mkdirSync(state, { recursive: true });
@@ -79,6 +82,7 @@ export async function pretrain(
   } finally {
     await engine.close();
   }
+  rmSync(state, { recursive: true }); // the policy is whole: nothing is left to continue
 }
 
 function modelConfig({ model, tokenizer }: PretrainConfig): ModelConfig {

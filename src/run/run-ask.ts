@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import type { Tokenizer } from "../base/tokenizer.ts";
 import { evaluationMix, worldQuestions } from "../data/world/questions.ts";
@@ -8,7 +9,7 @@ import { answerOf } from "../reward/format.ts";
 import { runEpisode } from "../rollout/episode.ts";
 import type { Trajectory } from "../rollout/trajectory.ts";
 import type { Searcher } from "../search/searcher.ts";
-import { bundled, openAskable, openSearch, testWorlds, worldSearcher } from "./assemble.ts";
+import { bundled, exampleWorld, openAskable, openSearch } from "./assemble.ts";
 
 export interface AskOptions {
   /** Absent: an example question of the bundled world. */
@@ -72,22 +73,20 @@ function textWriter(tokenizer: Tokenizer, onText: (author: Author, text: string)
   };
 }
 
-async function whatToAsk({
-  question,
-  index,
-  model,
-  seed,
-}: AskOptions): Promise<{ question: Question; searcher: Searcher }> {
-  const world = testWorlds(1)[0]!;
-  if (question === undefined) {
-    const list = worldQuestions([world], examples, { seed: 1, mix: evaluationMix });
-    return { question: list[seed % examples]!, searcher: worldSearcher(world) };
-  }
-  if (index === undefined && model !== undefined && model !== bundled("nano-searcher")) {
+async function whatToAsk(options: AskOptions): Promise<{ question: Question; searcher: Searcher }> {
+  const { question, seed } = options;
+  const searcher = await openSearch(indexFor(options));
+  if (question !== undefined) return { question: { id: "asked", text: question, gold: [] }, searcher };
+  const list = worldQuestions([exampleWorld()], examples, { seed: 1, mix: evaluationMix });
+  return { question: list[seed % examples]!, searcher };
+}
+
+function indexFor({ question, index, model }: AskOptions): string {
+  const own = join(bundled("nano-searcher"), "index");
+  if (index === undefined && question !== undefined && model !== undefined) {
     throw new ConfigError("ask needs --index for a model of your own", {
-      hint: "make one with `r1-searcher index build CORPUS --out DIR`",
+      hint: `make one with \`r1-searcher index build CORPUS --out DIR\`, or ask the fictional world with --index ${own}`,
     });
   }
-  const searcher = index === undefined ? worldSearcher(world) : await openSearch(index);
-  return { question: { id: "asked", text: question, gold: [] }, searcher };
+  return index ?? own;
 }

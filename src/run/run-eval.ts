@@ -1,4 +1,3 @@
-import { mkdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { writeAtomically } from "../base/files.ts";
@@ -13,6 +12,7 @@ import type { Author } from "../protocol/tape.ts";
 import type { Trajectory } from "../rollout/trajectory.ts";
 import type { Searcher } from "../search/searcher.ts";
 import { type AskablePolicy, openAskable, openSearch, testWorlds, worldSearcher } from "./assemble.ts";
+import { makeWritable } from "./writable-folder.ts";
 
 export interface EvalOptions {
   /** A model folder or a run folder; a run means its last checkpoint. */
@@ -54,6 +54,18 @@ export const evalConcurrency = 128;
 
 export async function runEval(options: EvalOptions): Promise<EvalSummary> {
   const benchmarks = await openBenchmark(options);
+  const removeFolder = options.out === undefined ? () => {} : makeWritable(options.out);
+  try {
+    return await evalAndKeep(options, benchmarks);
+  } catch (cause) {
+    removeFolder();
+    throw cause;
+  } finally {
+    for (const { searcher } of benchmarks) await searcher.close();
+  }
+}
+
+async function evalAndKeep(options: EvalOptions, benchmarks: readonly Benchmark[]): Promise<EvalSummary> {
   const policy = await openAskable(options.policy, { training: false, concurrency: evalConcurrency });
   try {
     const sampler = await policy.engine.publish();
@@ -63,7 +75,6 @@ export async function runEval(options: EvalOptions): Promise<EvalSummary> {
     return named;
   } finally {
     await policy.engine.close();
-    for (const { searcher } of benchmarks) await searcher.close();
   }
 }
 
@@ -139,7 +150,6 @@ export function showAttempt({ tape }: Trajectory, tokenizer: Tokenizer): ShownAt
 }
 
 function keep(directory: string, summary: EvalSummary, results: readonly EvalRow[]): void {
-  mkdirSync(directory, { recursive: true });
   writeAtomically(join(directory, "results.jsonl"), results.map((row) => `${toJson(row)}\n`).join(""));
   writeAtomically(join(directory, "summary.json"), `${toJson(summary, 2)}\n`);
 }

@@ -2,27 +2,20 @@
  * @file A run is a folder; everything that watches reads these files. Appends are whole lines, everything else is
  * replaced atomically, and what a crash left behind the newest checkpoint is dropped on resume and made again.
  */
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parse, stringify } from "yaml";
-import { CheckpointError, ConfigError, messageOf } from "../base/errors.ts";
+import { ConfigError, messageOf } from "../base/errors.ts";
 import { fsyncDirectory, writeAtomically } from "../base/files.ts";
 import { toJson } from "../base/jsonl.ts";
 import type { EvaluationRequest, StepRecord } from "../rl/parts.ts";
 import { checkpointName } from "./checkpoint-store.ts";
+import { appendLine, readLines } from "./line-file.ts";
+import { onDisk } from "./on-disk.ts";
 import type { EvalSummary, ShownAttempt } from "./run-eval.ts";
 import { lockRun } from "./run-lock.ts";
 import { writeTrajectories } from "./trajectory-file.ts";
+import { makeWritable } from "./writable-folder.ts";
 
 export interface OpenRunOptions {
   /** Resolved and complete; plain JSON values. */
@@ -60,12 +53,14 @@ export interface RunFolder {
   saveEvaluation(name: string, evaluation: SavedEvaluation, results: readonly unknown[]): void;
   /** All that were saved, by step. */
   evaluations(): SavedEvaluation[];
+  /** Lets go of the lock. A new run that has saved nothing is removed. */
   close(): void;
 }
 
 /** @throws ConfigError: something else lies there, no `--resume`, another recipe, in use, not writable */
 export function openRun(directory: string, { recipe, resume }: OpenRunOptions): RunFolder {
-  const entries = prepare(directory);
+  const removeFolder = makeWritable(directory);
+  const entries = readdirSync(directory);
   const isRun = entries.includes("recipe.yaml");
   const isForeign = !isRun && entries.some((entry) => !/^(run\.lock|recipe\.yaml\.tmp)/.test(entry));
   if (isForeign) {
@@ -76,30 +71,39 @@ export function openRun(directory: string, { recipe, resume }: OpenRunOptions): 
       hint: "continue it with --resume, or name another folder with --out",
     });
   }
+  try {
+    return onDisk(directory, "begun", () => openLocked(directory, { recipe, isRun, removeFolder }));
+  } catch (cause) {
+    removeFolder();
+    throw cause;
+  }
+}
+
+function openLocked(
+  directory: string,
+  { recipe, isRun, removeFolder }: Pick<OpenRunOptions, "recipe"> & { isRun: boolean; removeFolder: () => void },
+): RunFolder {
   const lock = lockRun(directory);
   try {
+    removeLeftovers(directory);
     if (isRun) demandSameRecipe(join(directory, "recipe.yaml"), recipe);
     else writeAtomically(join(directory, "recipe.yaml"), stringify(recipe));
+    return new Folder(directory, { resumed: isRun, lock, removeFolder });
   } catch (cause) {
+    if (!isRun) removeLeftovers(directory);
     lock.release();
     throw cause;
   }
-  return new Folder(directory, isRun, lock);
 }
 
-/** Makes the folder and proves that it can be written. */
-function prepare(directory: string): string[] {
-  try {
-    mkdirSync(directory, { recursive: true });
-    const probe = join(directory, `run.lock.probe-${process.pid}`);
-    closeSync(openSync(probe, "w"));
-    rmSync(probe);
-    return readdirSync(directory);
-  } catch (cause) {
-    throw new ConfigError(`${directory} cannot be written: ${messageOf(cause)}`, {
-      hint: "name another folder with --out",
-      cause,
-    });
+/** What a process that died was about to put in place, here and in the evaluations. The lock is held. */
+function removeLeftovers(directory: string): void {
+  const evals = join(directory, "evals");
+  const inner = existsSync(evals) ? readdirSync(evals).map((name) => join(evals, name)) : [];
+  for (const folder of [directory, ...inner]) {
+    for (const entry of readdirSync(folder)) {
+      if (/\.tmp-\d+$|^run\.lock\.(draft|probe)-\d+$/.test(entry)) rmSync(join(folder, entry), { force: true });
+    }
   }
 }
 
@@ -143,10 +147,15 @@ class Folder implements RunFolder {
   readonly #trajectories: string;
   readonly #evals: string;
   readonly #lock: { release(): void };
+  readonly #removeFolder: () => void;
 
-  constructor(directory: string, resumed: boolean, lock: { release(): void }) {
+  constructor(
+    directory: string,
+    { resumed, lock, removeFolder }: { resumed: boolean; lock: { release(): void }; removeFolder: () => void },
+  ) {
     this.directory = directory;
     this.resumed = resumed;
+    this.#removeFolder = removeFolder;
     this.checkpoints = join(directory, "checkpoints");
     this.#metricsFile = join(directory, "metrics.jsonl");
     this.#timingFile = join(directory, "timing.jsonl");
@@ -158,35 +167,41 @@ class Folder implements RunFolder {
 
   record({ step, stage, metrics, timing, attempts }: StepRecord): void {
     const line = { step, ...(stage === undefined ? {} : { stage }) };
-    if (attempts.length > 0) writeTrajectories(this.#trajectoryFile(step), attempts);
-    append(this.#timingFile, toJson({ ...line, ...timing }));
-    append(this.#metricsFile, toJson({ ...line, ...metrics }));
+    onDisk(`the record of step ${step} in ${this.directory}`, "written", () => {
+      if (attempts.length > 0) writeTrajectories(this.#trajectoryFile(step), attempts);
+      appendLine(this.#timingFile, toJson({ ...line, ...timing }));
+      appendLine(this.#metricsFile, toJson({ ...line, ...metrics }));
+    });
   }
 
   rewind(step: number): void {
-    for (const file of [this.#metricsFile, this.#timingFile]) {
-      const kept = readLines(file).filter(({ value }) => value.step < step);
-      writeAtomically(file, kept.map(({ text }) => `${text}\n`).join(""));
-    }
-    for (const entry of readdirSync(this.#trajectories)) {
-      const of = /^step-(\d+)\.jsonl\.gz$/.exec(entry)?.[1];
-      if (of === undefined || Number(of) >= step) rmSync(join(this.#trajectories, entry), { recursive: true });
-    }
-    fsyncDirectory(this.#trajectories);
-    for (const { directory, saved } of this.#evaluationFolders()) {
-      if (saved === undefined || saved.step >= step) rmSync(directory, { recursive: true });
-    }
+    onDisk(this.directory, `taken back to step ${step}`, () => {
+      for (const file of [this.#metricsFile, this.#timingFile]) {
+        const kept = readLines<StepLine>(file).filter(({ value }) => value.step < step);
+        writeAtomically(file, kept.map(({ text }) => `${text}\n`).join(""));
+      }
+      for (const entry of readdirSync(this.#trajectories)) {
+        const of = /^step-(\d+)\.jsonl\.gz$/.exec(entry)?.[1];
+        if (of === undefined || Number(of) >= step) rmSync(join(this.#trajectories, entry), { recursive: true });
+      }
+      fsyncDirectory(this.#trajectories);
+      for (const { directory, saved } of this.#evaluationFolders()) {
+        if (saved === undefined || saved.step >= step) rmSync(directory, { recursive: true });
+      }
+    });
   }
 
   metrics(): StepLine[] {
-    return readLines(this.#metricsFile).map(({ value }) => value);
+    return readLines<StepLine>(this.#metricsFile).map(({ value }) => value);
   }
 
   saveEvaluation(name: string, evaluation: SavedEvaluation, results: readonly unknown[]): void {
     const directory = join(this.#evals, name);
-    mkdirSync(directory, { recursive: true });
-    writeAtomically(join(directory, "results.jsonl"), results.map((row) => `${toJson(row)}\n`).join(""));
-    writeAtomically(join(directory, "summary.json"), `${toJson(evaluation, 2)}\n`);
+    onDisk(directory, "written", () => {
+      mkdirSync(directory, { recursive: true });
+      writeAtomically(join(directory, "results.jsonl"), results.map((row) => `${toJson(row)}\n`).join(""));
+      writeAtomically(join(directory, "summary.json"), `${toJson(evaluation, 2)}\n`);
+    });
   }
 
   evaluations(): SavedEvaluation[] {
@@ -208,45 +223,15 @@ class Folder implements RunFolder {
   }
 
   close(): void {
+    removeLeftovers(this.directory);
+    const isBegun = this.resumed || existsSync(this.#metricsFile) || readdirSync(this.checkpoints).length > 0;
+    const made = [join(this.directory, "recipe.yaml"), this.checkpoints, this.#trajectories, this.#evals];
+    if (!isBegun) for (const path of made) rmSync(path, { recursive: true, force: true });
     this.#lock.release();
+    if (!isBegun) this.#removeFolder();
   }
 
   #trajectoryFile(step: number): string {
     return join(this.#trajectories, `${checkpointName(step)}.jsonl.gz`);
   }
-}
-
-/** One write for the whole line, then fsync: a checkpoint never remembers a step whose record is lost. */
-function append(file: string, line: string): void {
-  const handle = openSync(file, "a");
-  try {
-    const bytes = Buffer.from(`${line}\n`);
-    for (let at = 0; at < bytes.length; ) at += writeSync(handle, bytes, at);
-    fsyncSync(handle);
-  } finally {
-    closeSync(handle);
-  }
-}
-
-/** A torn last line is as good as never written; a bad one before it is damage. */
-function readLines(file: string): { text: string; value: StepLine }[] {
-  let content: string;
-  try {
-    content = readFileSync(file, "utf8");
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === "ENOENT") return [];
-    throw cause;
-  }
-  const lines = content.split("\n").slice(0, -1); // what follows the last line end is torn, or nothing
-  return lines.flatMap((text, i) => {
-    try {
-      return [{ text, value: JSON.parse(text) as StepLine }];
-    } catch (cause) {
-      if (i === lines.length - 1) return [];
-      throw new CheckpointError(`${file}:${i + 1} is damaged: ${messageOf(cause)}`, {
-        hint: "restore the file from a copy, or remove that line",
-        cause,
-      });
-    }
-  });
 }

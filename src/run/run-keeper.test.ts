@@ -99,6 +99,17 @@ test("a run that went back to a checkpoint leaves no trace of what it did before
   expect(steps).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
 });
 
+test("every process that recorded a step leaves an event file with the metrics, the timing and the recipe", async () => {
+  const directory = newFolder();
+  await runOnce(directory, 150).catch(() => {});
+  await runOnce(directory);
+  const files = readdirSync(join(directory, "tensorboard"));
+  expect(files.length).toBe(2);
+  const events = files.map((name) => readFileSync(join(directory, "tensorboard", name), "latin1"));
+  for (const text of events) for (const tag of ["reward/total", "timing/rss_bytes"]) expect(text).toContain(tag);
+  expect(events.map((text) => text.includes("name: tiny"))).toEqual([true, false]); // the second began after step 0
+});
+
 test("a save that fails is loud, and the run can go on once there is space", async () => {
   const directory = newFolder();
   const folder = openRun(directory, { recipe: {}, resume: false });

@@ -5,6 +5,7 @@ import { CheckpointError } from "../base/errors.ts";
 import type { Learner } from "../engine/engine.ts";
 import { type Cursor, firstCursor, type Keeper } from "../rl/parts.ts";
 import { CheckpointStore, type checkpointFiles } from "./checkpoint-store.ts";
+import { onDisk } from "./on-disk.ts";
 import type { RunFolder } from "./run-folder.ts";
 import { openEventLog } from "./tensorboard.ts";
 
@@ -56,7 +57,9 @@ export function runKeeper({ folder, learner, keep, warn, files }: KeeperOptions)
       const timing = { ...record.timing, ...rate, rss_bytes: process.memoryUsage.rss() };
       folder.record({ ...record, timing });
       const timed = Object.entries(timing).map(([name, value]) => [`timing/${name}`, value]);
-      events.record(record.step, { ...record.metrics, ...Object.fromEntries(timed) });
+      onDisk(`the events of step ${record.step} in ${folder.directory}`, "written", () =>
+        events.record(record.step, { ...record.metrics, ...Object.fromEntries(timed) }),
+      );
     },
     save: (cursor, pinned) =>
       store.save({ step: cursor.step, cursor, pinned, write: (directory) => learner.save(directory) }),

@@ -39,7 +39,12 @@ export function lockRun(directory: string): { release(): void } {
 /** Creates the file with its whole content or not at all. */
 function place(file: string, content: string): boolean {
   const draft = `${file}.draft-${process.pid}`;
-  writeFileSync(draft, content);
+  try {
+    writeFileSync(draft, content);
+  } catch (cause) {
+    rmSync(draft, { force: true });
+    throw cause;
+  }
   try {
     linkSync(draft, file);
     return true;

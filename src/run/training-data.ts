@@ -5,11 +5,11 @@ import { makeWorld, type World } from "../data/world/world.ts";
 import type { Question } from "../protocol/question.ts";
 import { listSource, type QuestionSource, worldSource } from "../rl/curriculum.ts";
 import { memorySearcher } from "../search/bm25/searcher.ts";
-import { readCorpus } from "../search/corpus.ts";
 import type { Searcher } from "../search/searcher.ts";
 import { openSearch, worldSearcher } from "./assemble.ts";
 import type { Recipe } from "./config.ts";
 import { type Benchmark, worldBenchmark } from "./run-eval.ts";
+import { passagesOf } from "./run-index-build.ts";
 
 export interface TrainingData {
   readonly searcher: Searcher;
@@ -45,7 +45,7 @@ async function openSearcher({ search }: Recipe, worlds: readonly World[]): Promi
   if (search.source === "index") return openSearch(search.path!);
   if (search.source === "corpus") {
     const passages = [];
-    for await (const passage of readCorpus(search.path!)) passages.push(passage);
+    for await (const passage of passagesOf(search.path!)) passages.push(passage);
     return memorySearcher(passages);
   }
   // names repeat between worlds, so one index over several would mix their facts

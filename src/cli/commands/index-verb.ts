@@ -23,14 +23,11 @@ function build() {
     .addOption(jsonOption())
     .action(async (corpus, { out, overwrite = false, json }) => {
       const output = createOutput({ json });
-      const [{ readCorpus }, { buildIndex }] = await Promise.all([
-        import("../../search/corpus.ts"),
-        import("../../search/bm25/build.ts"),
-      ]);
+      const { runIndexBuild } = await import("../../run/run-index-build.ts");
       const onProgress = ({ passages }: { passages: number }) => {
         if (passages % 100_000 === 0 && passages > 0) output.say(`${passages} passages …`); // how many come is not known
       };
-      const report = await buildIndex(readCorpus(corpus), out, { overwrite, onProgress });
+      const report = await runIndexBuild(corpus, out, { overwrite, onProgress });
       output.say(
         `${report.passages} passages, ${bytes(report.bytes)}, in ${duration(report.seconds)}: ${printable(out)}`,
       );

@@ -1,5 +1,6 @@
 import { Command } from "@commander-js/extra-typings";
 import { createProgressBar } from "../display/live-line.ts";
+import { duration } from "../display/words.ts";
 import { untilInterrupted } from "../interrupt.ts";
 import { assignment, describedCommand, jsonOption } from "../options.ts";
 import { createOutput, printable } from "../output.ts";
@@ -42,8 +43,13 @@ function pretrain() {
       const result = await untilInterrupted(output, (signal) =>
         runPretrain({
           ...{ recipe, overrides: set, out, resume, signal },
-          onProgress: ({ step, steps, loss, tokensPerSecond, skill }) => {
-            bar.update(step, steps, `loss ${loss.toFixed(3)} · ${Math.round(tokensPerSecond)} tokens/s`);
+          onProgress: ({ step, steps, loss, tokensPerSecond, etaSeconds, skill }) => {
+            const note = [
+              `${duration(etaSeconds)} left`,
+              `loss ${loss.toFixed(3)}`,
+              `${Math.round(tokensPerSecond)} tokens/s`,
+            ];
+            bar.update(step, steps, note.join(" · "));
             if (skill)
               bar.say(
                 `step ${step}: reads ${Object.entries(skill)

@@ -1,20 +1,20 @@
 import { relations } from "./language.ts";
-import { givenWeight, guessWeight, type PretrainSegment, type Scene } from "./pretrain-scene.ts";
+import { givenWeight, guessWeight, ownWeight, type PretrainSegment, type Scene } from "./pretrain-scene.ts";
 import { brokenEndings, closedAnswer, prompt } from "./transcript-text.ts";
 import type { Entity } from "./world.ts";
 
-/** An answer without looking: a name of the right kind, drawn at random. Half of the endings break the format. */
+/**
+ * An answer without looking: a name of the right kind, drawn at random. Half of the endings break the format. Only the
+ * name itself counts less, so that guessing is as common in what is learnt as it is in the mixture.
+ */
 export function directGuess({ world, random, question }: Scene): PretrainSegment[] {
   const guess = guessFor({ world, random, question });
-  const opening = random.pick([
-    ` I think it is ${guess}.`,
-    ` Maybe ${guess}.`,
-    ` It should be ${guess}.`,
-    ` I am not sure. Maybe ${guess}.`,
-  ]);
+  const opening = random.pick([" I think it is", " Maybe", " It should be", " I am not sure. Maybe"]);
   return [
     { text: prompt(question.text), template: true, weight: givenWeight },
-    { text: opening + ending(random, guess), template: true, weight: guessWeight },
+    { text: opening, template: true, weight: ownWeight },
+    { text: ` ${guess}`, template: true, weight: guessWeight },
+    { text: `.${ending(random, guess)}`, template: true, weight: ownWeight },
   ];
 }
 

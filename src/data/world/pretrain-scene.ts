@@ -24,5 +24,5 @@ export interface Scene {
 export const ownWeight = 1;
 export const givenWeight = 0.2;
 export const encyclopaediaWeight = 0.3;
-/** A guessed name is noise as well, but its place and the ending around it are not. */
+/** A guessed name is noise as well. */
 export const guessWeight = 0.3;

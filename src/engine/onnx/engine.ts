@@ -1,4 +1,5 @@
 /** @file The embedded engine: workers that sample and learn on this machine's processor, behind `Learner` and `Sampler`. */
+import { setMaxListeners } from "node:events";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { EngineError } from "../../base/errors.ts";
@@ -19,7 +20,7 @@ import type { ModelConfig } from "../huggingface/model-config.ts";
 import { tokenLoss } from "../loss.ts";
 import { splitByLoad } from "./micro-batch.ts";
 import { parameterCount } from "./replica.ts";
-import type { WorkerData } from "./worker.ts";
+import type { SampleJob, WorkerData } from "./worker.ts";
 
 export interface OnnxEngineOptions {
   readonly config: ModelConfig;
@@ -55,6 +56,7 @@ export class OnnxEngine implements Learner {
   #next = 0;
   #version = 0;
   #step = 0;
+  #tickets = 0;
 
   constructor(options: OnnxEngineOptions) {
     this.#options = options;
@@ -127,15 +129,15 @@ export class OnnxEngine implements Learner {
     return {
       policyVersion,
       contextLength: this.#options.contextLength,
-      sample: (request) => {
+      sample: async (request, signal) => {
+        signal?.throwIfAborted();
         if (policyVersion !== this.#version) {
-          return Promise.reject(
-            new EngineError(
-              `a sampler of version ${policyVersion} was asked after version ${this.#version} was published`,
-            ),
+          throw new EngineError(
+            `a sampler of version ${policyVersion} was asked after version ${this.#version} was published`,
           );
         }
-        return this.#workers[this.#homeOf(request.key)]!.call<Sample>("sample", request);
+        const job = { request, ticket: this.#tickets++ };
+        return sampleOn(this.#workers[this.#homeOf(request.key)]!, job, signal);
       },
       finished: (key) => {
         const home = this.#home.get(tapeName(key));
@@ -204,6 +206,21 @@ export class OnnxEngine implements Learner {
     this.#home.set(tape, home);
     return home;
   }
+}
+
+/** Rejects with the signal's reason as soon as it is raised; the worker gives the seat to another before its next token. */
+function sampleOn(worker: RemoteWorker, job: SampleJob, signal: AbortSignal | undefined): Promise<Sample> {
+  const sampled = worker.call<Sample>("sample", job);
+  if (!signal) return sampled;
+  return new Promise((resolve, reject) => {
+    const abort = () => {
+      reject(signal.reason);
+      worker.call("cancel", job.ticket).catch(() => {}); // a worker that died samples no more
+    };
+    setMaxListeners(0, signal); // all attempts of a rollout share one signal: Node would warn of a leak
+    signal.addEventListener("abort", abort, { once: true });
+    void sampled.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
 }
 
 const tapeName = ({ seed, step, question, sibling }: SampleKey) => `${seed}/${step}/${question}/${sibling}`;

@@ -1,11 +1,13 @@
 /** @file The thread that computes: one replica, its learner and its decoder, answering calls from `engine.ts`. */
 import { parentPort, workerData } from "node:worker_threads";
-import { messageOf } from "../../base/errors.ts";
+import { EngineError, messageOf } from "../../base/errors.ts";
+import { probeOutputs } from "../../runtime/onnx.ts";
 import type { Call } from "../../runtime/worker-pool.ts";
 import type { LossSpec, OptimSpec, Sample, SampleKey, SampleRequest, TrainingSequence } from "../engine.ts";
 import type { ModelConfig } from "../huggingface/model-config.ts";
 import { LearnerCore } from "./learner-core.ts";
 import type { MicroBatchLimits } from "./micro-batch.ts";
+import { probeExpected, runProbe } from "./probe.ts";
 import { Replica, type ReplicaPlace } from "./replica.ts";
 import { Decoder } from "./sampler/decoder.ts";
 
@@ -19,6 +21,14 @@ export interface WorkerData {
   readonly contextLength: number;
 }
 
+export interface SampleJob {
+  readonly request: SampleRequest;
+  /** What `cancel` calls it. */
+  readonly ticket: number;
+}
+
+await probeOutputs(async () => (await runProbe()).every((value, i) => value === probeExpected[i]));
+
 const data = workerData as WorkerData;
 const replica = new Replica(data.config, data.place);
 const learner = new LearnerCore({
@@ -30,6 +40,7 @@ const learner = new LearnerCore({
 });
 let decoder: Promise<Decoder> | undefined;
 let pumping = false;
+const sampling = new Map<number, SampleRequest>();
 
 /** Made at the first request to sample; training alone needs no cache. */
 function theDecoder(): Promise<Decoder> {
@@ -50,21 +61,34 @@ async function pump(running: Decoder): Promise<void> {
   pumping = true;
   try {
     while (await running.step());
+  } catch (cause) {
+    running.fail(new EngineError(`sampling failed: ${messageOf(cause)}`, { cause }));
   } finally {
     pumping = false;
   }
 }
 
-async function sample(request: SampleRequest): Promise<Sample> {
-  const running = await theDecoder();
-  return new Promise((resolve, reject) => {
-    running.submit(request, (result) => (result instanceof Error ? reject(result) : resolve(result)));
-    pump(running).catch(reject);
-  });
+async function sample({ request, ticket }: SampleJob): Promise<Sample> {
+  sampling.set(ticket, request);
+  try {
+    const running = await theDecoder();
+    return await new Promise((resolve, reject) => {
+      running.submit(request, (result) => (result instanceof Error ? reject(result) : resolve(result)));
+      void pump(running);
+    });
+  } finally {
+    sampling.delete(ticket);
+  }
+}
+
+async function cancel(ticket: number): Promise<void> {
+  const request = sampling.get(ticket);
+  if (request) (await decoder)?.cancel(request);
 }
 
 const methods: Record<string, (argument: never) => unknown> = {
   sample,
+  cancel,
   finished: async (key: SampleKey) => (await decoder)?.finished(key),
   release: async () => (await decoder)?.release(),
   forwardBackward: ({ batch, loss }: { batch: TrainingSequence[]; loss: LossSpec }) =>

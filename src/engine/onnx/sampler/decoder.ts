@@ -14,6 +14,17 @@ import { decodeNames, llamaDecodeGraph } from "../models/llama-decode.ts";
 import { rotaryTables } from "../positions.ts";
 import { KvCache } from "./kv-cache.ts";
 import { pickToken } from "./pick.ts";
+import {
+  type Done,
+  isPrefix,
+  type Live,
+  MIN_ROWS,
+  opensWith,
+  problemWith,
+  type Seat,
+  tapeOf,
+  tokenAt,
+} from "./seat.ts";
 import { StopMatcher } from "./stop-matcher.ts";
 
 export interface DecoderOptions {
@@ -27,31 +38,6 @@ export interface DecoderOptions {
   readonly contextLength: number;
 }
 
-type Done = (result: Sample | Error) => void;
-
-interface Live {
-  readonly request: SampleRequest;
-  readonly done: Done;
-  readonly stops: StopMatcher;
-  readonly tokens: number[];
-  readonly logprobs: number[];
-  /** Next position of `request.tokens` followed by `tokens` to feed. */
-  fed: number;
-}
-
-/** A tape's place in the cache: its tokens so far, and the request that is being sampled, if any. */
-interface Seat {
-  readonly tape: string;
-  /** Tokens whose keys and values are in the cache. */
-  cached: Int32Array;
-  /** How many of them the first append put there: the prompt, which siblings share. */
-  opening: number;
-  live: Live | undefined;
-}
-
-/** A single row takes another kernel than many, so there is always a second one. */
-const MIN_ROWS = 2;
-
 export class Decoder {
   readonly stats = { decodedTokens: 0, appendedTokens: 0, sharedTokens: 0, steps: 0 };
   readonly #options: DecoderOptions;
@@ -61,6 +47,7 @@ export class Decoder {
   readonly #tables: Record<string, Tensor>;
   readonly #waiting: { request: SampleRequest; done: Done }[] = [];
   readonly #seats: (Seat | undefined)[];
+  readonly #cancelled = new Set<SampleRequest>();
 
   private constructor(options: DecoderOptions, sessions: { decode: Session; append: Session }) {
     this.#options = options;
@@ -88,9 +75,21 @@ export class Decoder {
   }
 
   submit(request: SampleRequest, done: Done): void {
-    const problem = this.#problemWith(request);
+    const { config, contextLength } = this.#options;
+    const problem = problemWith(request, { vocabSize: config.vocabSize, contextLength });
     if (problem) done(new EngineError(problem));
     else this.#waiting.push({ request, done });
+  }
+
+  /** Ends a submitted request, waiting or live, with an error before the next token. */
+  cancel(request: SampleRequest): void {
+    this.#cancelled.add(request);
+  }
+
+  /** Ends every request, waiting or live: the kernels failed, and with them every sequence. */
+  fail(error: Error): void {
+    for (const [slot, seat] of this.#seats.entries()) if (seat?.live) this.#finish(slot, error);
+    for (const { done } of this.#waiting.splice(0)) done(error);
   }
 
   /** The tape will not be continued. */
@@ -106,6 +105,7 @@ export class Decoder {
 
   /** Admits what waits and feeds one token to every live sequence. @returns whether anything is left to do */
   async step(): Promise<boolean> {
+    this.#dropCancelled();
     await this.#admit();
     if (this.#seats.some((seat) => seat?.live)) {
       this.#compact();
@@ -114,15 +114,18 @@ export class Decoder {
     return this.#waiting.length > 0 || this.#seats.some((seat) => seat?.live);
   }
 
-  #problemWith({ tokens, maxTokens, temperature }: SampleRequest): string | undefined {
-    const { config, contextLength } = this.#options;
-    if (tokens.length === 0) return "a request to sample has no tokens";
-    if (tokens.length >= contextLength)
-      return `a tape of ${tokens.length} tokens leaves no room in a context of ${contextLength}`;
-    if (!(maxTokens >= 1)) return `maxTokens is ${maxTokens}; at least 1 is needed`;
-    if (!(temperature >= 0)) return `temperature is ${temperature}; 0 or more is needed`;
-    const stray = tokens.find((id) => id < 0 || id >= config.vocabSize);
-    return stray === undefined ? undefined : `token ${stray} is beyond the vocabulary of ${config.vocabSize}`;
+  /** Only between steps, where no kernel is running on a seat. */
+  #dropCancelled(): void {
+    if (this.#cancelled.size === 0) return;
+    const reason = new EngineError("the request was aborted");
+    for (const [slot, seat] of this.#seats.entries()) {
+      if (seat?.live && this.#cancelled.has(seat.live.request)) this.#finish(slot, reason);
+    }
+    for (const waiting of this.#waiting.splice(0)) {
+      if (this.#cancelled.has(waiting.request)) waiting.done(reason);
+      else this.#waiting.push(waiting);
+    }
+    this.#cancelled.clear();
   }
 
   async #admit(): Promise<void> {
@@ -331,23 +334,4 @@ export class Decoder {
   #weights(): Record<string, Tensor> {
     return Object.fromEntries(this.#options.weights);
   }
-}
-
-const tapeOf = ({ seed, step, question, sibling }: SampleKey) => `${seed}/${step}/${question}/${sibling}`;
-
-const tokenAt = ({ request, tokens }: Live, position: number): number =>
-  position < request.tokens.length ? request.tokens[position]! : tokens[position - request.tokens.length]!;
-
-function isPrefix(start: Int32Array, whole: Int32Array): boolean {
-  return start.length < whole.length && start.every((id, i) => id === whole[i]);
-}
-
-/** Whether a seat's first append was exactly these tokens: then the cache holds the same bits. */
-function opensWith(seat: Seat, body: Int32Array): boolean {
-  return (
-    body.length >= MIN_ROWS &&
-    seat.opening === body.length &&
-    seat.cached.length >= body.length &&
-    body.every((id, i) => id === seat.cached[i])
-  );
 }

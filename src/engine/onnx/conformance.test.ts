@@ -1,0 +1,48 @@
+import { getEventListeners } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { afterAll, expect, test } from "vitest";
+import { engineConformance } from "../testing/conformance.ts";
+import { tinyOnnxEngine } from "../testing/tiny-onnx.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "onnx-conformance-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const checks = engineConformance("embedded, two workers", () => tinyOnnxEngine(folder, 2));
+for (const { name, run } of checks) test(name, run);
+
+test("many samples may share one signal without a warning, and none listens on after its end", async () => {
+  const warnings: Error[] = [];
+  const warn = (warning: Error) => warnings.push(warning);
+  process.on("warning", warn);
+  const engine = await tinyOnnxEngine(folder, 1);
+  try {
+    const sampler = await engine.publish();
+    const { signal } = new AbortController();
+    const samples = Array.from({ length: 12 }, (_, sibling) =>
+      sampler.sample(
+        {
+          tokens: Int32Array.of(1, 2, 3),
+          maxTokens: 2,
+          temperature: 1,
+          topP: 1,
+          topK: 0,
+          stop: { tokens: [], text: [] },
+          key: { seed: 1, step: 0, question: 0, sibling, turn: 0 },
+        },
+        signal,
+      ),
+    );
+    await nextTurn();
+    expect(getEventListeners(signal, "abort")).toHaveLength(12);
+    await Promise.all(samples);
+    await nextTurn();
+    expect(getEventListeners(signal, "abort")).toHaveLength(0);
+    expect(warnings).toEqual([]);
+  } finally {
+    process.off("warning", warn);
+    await engine.close();
+  }
+});

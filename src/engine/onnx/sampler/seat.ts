@@ -1,0 +1,61 @@
+/** @file A tape's place in the sampler's cache, and what is being sampled on it. */
+import type { Sample, SampleKey, SampleRequest } from "../../engine.ts";
+import type { StopMatcher } from "./stop-matcher.ts";
+
+/** A single row takes another kernel than many, so there is always a second one. */
+export const MIN_ROWS = 2;
+
+export type Done = (result: Sample | Error) => void;
+
+export interface Live {
+  readonly request: SampleRequest;
+  readonly done: Done;
+  readonly stops: StopMatcher;
+  readonly tokens: number[];
+  readonly logprobs: number[];
+  /** Next position of `request.tokens` followed by `tokens` to feed. */
+  fed: number;
+}
+
+/** A tape's place in the cache: its tokens so far, and the request that is being sampled, if any. */
+export interface Seat {
+  readonly tape: string;
+  /** Tokens whose keys and values are in the cache. */
+  cached: Int32Array;
+  /** How many of them the first append put there: the prompt, which siblings share. */
+  opening: number;
+  live: Live | undefined;
+}
+
+export const tapeOf = ({ seed, step, question, sibling }: SampleKey) => `${seed}/${step}/${question}/${sibling}`;
+
+export const tokenAt = ({ request, tokens }: Live, position: number): number =>
+  position < request.tokens.length ? request.tokens[position]! : tokens[position - request.tokens.length]!;
+
+export function isPrefix(start: Int32Array, whole: Int32Array): boolean {
+  return start.length < whole.length && start.every((id, i) => id === whole[i]);
+}
+
+/** Whether a seat's first append was exactly these tokens: then the cache holds the same bits. */
+export function opensWith(seat: Seat, body: Int32Array): boolean {
+  return (
+    body.length >= MIN_ROWS &&
+    seat.opening === body.length &&
+    seat.cached.length >= body.length &&
+    body.every((id, i) => id === seat.cached[i])
+  );
+}
+
+/** Why a request cannot be sampled, or undefined. */
+export function problemWith(
+  { tokens, maxTokens, temperature }: SampleRequest,
+  { vocabSize, contextLength }: { readonly vocabSize: number; readonly contextLength: number },
+): string | undefined {
+  if (tokens.length === 0) return "a request to sample has no tokens";
+  if (tokens.length >= contextLength)
+    return `a tape of ${tokens.length} tokens leaves no room in a context of ${contextLength}`;
+  if (!(maxTokens >= 1)) return `maxTokens is ${maxTokens}; at least 1 is needed`;
+  if (!(temperature >= 0)) return `temperature is ${temperature}; 0 or more is needed`;
+  const stray = tokens.find((id) => id < 0 || id >= vocabSize);
+  return stray === undefined ? undefined : `token ${stray} is beyond the vocabulary of ${vocabSize}`;
+}

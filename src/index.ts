@@ -1,0 +1,35 @@
+/**
+ * @file `r1-searcher`: what the command line does, from your own program: train a recipe, evaluate, ask, pretrain.
+ * Below that, the parts to train with an engine, a search or a reward of your own.
+ */
+export * from "./base/errors.ts";
+export type { Tokenizer } from "./base/tokenizer.ts";
+export { readQuestions } from "./data/benchmarks/read.ts";
+export { type DrawOptions, evaluationMix, type QuestionMix, worldQuestions } from "./data/world/questions.ts";
+export { makeWorld, type World, type WorldOptions } from "./data/world/world.ts";
+export type * from "./engine/engine.ts";
+export { type EvalReport, type EvalRow, type EvaluateOptions, evaluate, summarise } from "./eval/evaluate.ts";
+export type { Question } from "./protocol/question.ts";
+export { EstimatorConfig, LossConfig, OptimizerConfig, StageConfig, type TrainerConfig } from "./rl/config.ts";
+export { type Curriculum, createCurriculum, listSource, type QuestionSource } from "./rl/curriculum.ts";
+export type {
+  Cursor,
+  Evaluation,
+  EvaluationRequest,
+  Keeper,
+  RolloutRequest,
+  StepRecord,
+  TrainerParts,
+} from "./rl/parts.ts";
+export { train } from "./rl/trainer.ts";
+export { type CollectOptions, collectGroups } from "./rollout/collect.ts";
+export { RolloutConfig } from "./rollout/config.ts";
+export { type EpisodeOptions, type RolloutParts, runEpisode } from "./rollout/episode.ts";
+export type { SearchRecord, Stop, Trajectory } from "./rollout/trajectory.ts";
+export { type AskablePolicy, openAskable } from "./run/assemble.ts";
+export { loadRecipe, Recipe } from "./run/config.ts";
+export { type AskOptions, type AskResult, runAsk } from "./run/run-ask.ts";
+export { type EvalOptions, type EvalSummary, runEval } from "./run/run-eval.ts";
+export { type ModelInfo, modelInfo } from "./run/run-model-info.ts";
+export { type PretrainOptions, runPretrain } from "./run/run-pretrain.ts";
+export { runTraining, type TrainingEvent, type TrainingOptions, type TrainingResult } from "./run/run-training.ts";

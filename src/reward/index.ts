@@ -1,0 +1,17 @@
+/**
+ * @file `r1-searcher/reward`: score answers and attempts. The published metrics on any prediction, the format rules,
+ * and the rewards of each stage with the reason for every part.
+ */
+export { answerOf, type FormatFault, type FormatRule, type FormatVerdict, formatVerdict } from "./format.ts";
+export { coverEm, coverEm2, exactMatch, f1 } from "./metrics.ts";
+export type { Reward, RewardPart } from "./reward.ts";
+export { type ScoreRow, type Scores, scoreRow, scoreRows } from "./score.ts";
+export {
+  type RewardPreset,
+  type RewardRule,
+  RewardSpec,
+  rewardPresets,
+  type Scorable,
+  scoreTrajectory,
+} from "./stages.ts";
+export { normalise } from "./text.ts";

@@ -1,0 +1,15 @@
+/**
+ * @file `r1-searcher/testing`: check an engine or a searcher of your own, and try code without a model. The conformance
+ * suites are lists of named checks for any test runner; the scripted sampler and the byte tokenizer need no file.
+ */
+
+export { type Script, type ScriptedOptions, ScriptedSampler, scriptedLogprobs } from "./engine/scripted.ts";
+export {
+  type ConformanceCheck,
+  type EngineConformanceOptions,
+  type EnginePromise,
+  type EngineUnderTest,
+  engineConformance,
+} from "./engine/testing/conformance.ts";
+export { type ByteTokenizerOptions, byteTokenizer } from "./protocol/byte-tokenizer.ts";
+export { searcherConformance } from "./search/conformance.ts";
