@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { inspect, type Machine, testEngine } from "./doctor.ts";
+import { inspect, type Machine, testEngine, testSampler } from "./doctor.ts";
 
 const machine: Machine = {
   ...{ nodeVersion: "v20.20.2", platform: "linux", arch: "x64", libc: "glibc" },
@@ -44,6 +44,7 @@ test("little memory and one core are said, not refused", () => {
   expect(stateOf("processor", { cores: 1 }).state).toBe("warning");
 });
 
-test("the engine of this machine computes", async () => {
+test("the engine of this machine computes, and samples what it learns from", async () => {
   expect(await testEngine()).toMatchObject({ name: "engine", state: "ok" });
+  expect(await testSampler()).toMatchObject({ name: "sampler", state: "ok" });
 });

@@ -82,7 +82,29 @@ export async function testEngine(): Promise<Finding> {
     }
     return { name, state: "ok", text: "loads and computes" };
   } catch (error) {
-    const hint = error instanceof Error && "hint" in error && typeof error.hint === "string" ? ` (${error.hint})` : "";
-    return { name, state: "failed", text: `${messageOf(error)}${hint}` };
+    return failed(name, error);
   }
+}
+
+/** Samples with the bundled policy: the numbers it learns from are those it sampled with. */
+export async function testSampler(): Promise<Finding> {
+  const name = "sampler";
+  try {
+    const { selfTest } = await import("../run/self-test.ts");
+    const { sameInCompany, largestDifference, tokens } = await selfTest();
+    const isClose = largestDifference <= 1e-4;
+    const text = [
+      `${tokens} tokens`,
+      sameInCompany ? "equal bits alone and in company" : "other bits alone than in company",
+      `learner within ${largestDifference.toExponential(0)} nats`,
+    ].join(", ");
+    return { name, state: sameInCompany && isClose ? "ok" : "failed", text };
+  } catch (error) {
+    return failed(name, error);
+  }
+}
+
+function failed(name: string, error: unknown): Finding {
+  const hint = error instanceof Error && "hint" in error && typeof error.hint === "string" ? ` (${error.hint})` : "";
+  return { name, state: "failed", text: `${messageOf(error)}${hint}` };
 }

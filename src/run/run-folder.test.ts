@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
@@ -170,4 +170,45 @@ test.runIf(process.platform === "linux")("a lock whose pid now belongs to a youn
   run.close();
   writeFileSync(join(directory, "run.lock"), JSON.stringify({ pid: process.pid, host: hostname(), started: "1" }));
   openRun(directory, again).close();
+});
+
+test("a new run that saved nothing leaves nothing, one that did stays", () => {
+  const parent = newFolder();
+  const directory = join(parent, "a", "run");
+  openRun(directory, fresh).close();
+  expect(readdirSync(parent)).toEqual([]);
+  const run = openRun(directory, fresh);
+  run.record(recordOf(0));
+  run.close();
+  expect(readdirSync(directory).sort()).toEqual([
+    "checkpoints",
+    "evals",
+    "metrics.jsonl",
+    "recipe.yaml",
+    "timing.jsonl",
+    "trajectories",
+  ]);
+  openRun(directory, again).close();
+  expect(existsSync(join(directory, "recipe.yaml"))).toBe(true);
+});
+
+test("a folder that was there and empty stays there and empty", () => {
+  const directory = newFolder();
+  openRun(directory, fresh).close();
+  expect(readdirSync(directory)).toEqual([]);
+});
+
+test("what a killed process was about to put in place is removed on resume", () => {
+  const { directory, run } = filled(1);
+  run.close();
+  mkdirSync(join(directory, "evals", "base--full-greedy"), { recursive: true });
+  const leftovers = [
+    "metrics.jsonl.tmp-99999999",
+    "run.lock.draft-99999999",
+    "trajectories/step-000001.jsonl.gz.tmp-99999999",
+    "evals/base--full-greedy/summary.json.tmp-99999999",
+  ];
+  for (const path of leftovers) writeFileSync(join(directory, path), "");
+  openRun(directory, again);
+  expect(leftovers.filter((path) => existsSync(join(directory, path)))).toEqual([]);
 });

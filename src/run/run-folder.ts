@@ -96,11 +96,11 @@ function openLocked(
   }
 }
 
-/** What a process that died was about to put in place, here and in the evaluations. The lock is held. */
+/** What a process that died, or that the disk refused, was about to put in place. The lock is held. */
 function removeLeftovers(directory: string): void {
   const evals = join(directory, "evals");
   const inner = existsSync(evals) ? readdirSync(evals).map((name) => join(evals, name)) : [];
-  for (const folder of [directory, ...inner]) {
+  for (const folder of [directory, join(directory, "trajectories"), ...inner].filter(existsSync)) {
     for (const entry of readdirSync(folder)) {
       if (/\.tmp-\d+$|^run\.lock\.(draft|probe)-\d+$/.test(entry)) rmSync(join(folder, entry), { force: true });
     }

@@ -37,7 +37,10 @@ export function parseRecipe<Schema extends z.ZodType>(
   const lineCounter = new LineCounter();
   const document = parseDocument(text, { lineCounter, prettyErrors: false });
   const fault = document.errors[0];
-  if (fault) throw new ConfigError(`${file}:${lineCounter.linePos(fault.pos[0]).line} is not YAML: ${fault.message}`);
+  if (fault)
+    throw new ConfigError(`${file}:${lineCounter.linePos(fault.pos[0]).line} is not YAML: ${fault.message}`, {
+      hint: "mend that line; a recipe is a YAML mapping",
+    });
   const content: unknown = document.toJS() ?? {};
   if (!isRecord(content))
     throw new ConfigError(`${file} does not hold keys and values`, { hint: "a recipe is a YAML mapping" });
@@ -64,13 +67,18 @@ function applyOverride(content: Record<string, unknown>, override: string): void
   try {
     value = parse(override.slice(at + 1));
   } catch (cause) {
-    throw new ConfigError(`--set ${override}: the value is not YAML: ${messageOf(cause)}`, { cause });
+    throw new ConfigError(`--set ${override}: the value is not YAML: ${messageOf(cause)}`, {
+      hint: "quote the value, or write it as YAML: a number, true, a text, [a, list]",
+      cause,
+    });
   }
   let place: Record<string, unknown> = content;
   for (const key of path.slice(0, -1)) {
     const next = Object.hasOwn(place, key) ? place[key] : (place[key] = {});
     if (!isRecord(next) && !Array.isArray(next))
-      throw new ConfigError(`--set ${override}: ${key} holds a value, not keys`);
+      throw new ConfigError(`--set ${override}: ${key} holds a value, not keys`, {
+        hint: `give ${key} itself another value`,
+      });
     place = next as Record<string, unknown>;
   }
   place[path.at(-1)!] = value;

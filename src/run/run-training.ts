@@ -54,6 +54,8 @@ export interface TrainingResult {
   /** The run folder. */
   readonly run: string;
   readonly seconds: number;
+  /** Where it searched. */
+  readonly search: Recipe["search"];
   readonly evals: readonly EvalSummary[];
   /** Every step of the run, those before a resume included. */
   readonly history: readonly Pick<StepProgress, "step" | "stage" | "reward" | "f1" | "searchRate">[];
@@ -82,7 +84,12 @@ export async function runTraining(options: TrainingOptions): Promise<TrainingRes
     try {
       const run = new TrainingRun({ recipe, data, folder, policy, options });
       await run.train();
-      return { run: folder.directory, seconds: (performance.now() - began) / 1000, ...run.report() };
+      return {
+        run: folder.directory,
+        seconds: (performance.now() - began) / 1000,
+        search: recipe.search,
+        ...run.report(),
+      };
     } finally {
       await policy.engine.close();
     }
@@ -167,7 +174,7 @@ class TrainingRun {
         step: line.step + 1,
         stage: line.stage!,
         reward: number(line["reward/total"]),
-        f1: number(line["reward/f1"]),
+        f1: number(line["answer/f1"]),
         searchRate: number(line["search/rate"]),
       }));
     const full = this.#parts.folder.evaluations().filter(({ scope }) => scope === "full");
@@ -190,7 +197,7 @@ class TrainingRun {
       stage,
       etaSeconds: perStep * (steps - step - 1),
       reward: metrics["reward/total"] ?? 0,
-      f1: metrics["reward/f1"] ?? 0,
+      f1: metrics["answer/f1"] ?? 0,
       searchRate: metrics["search/rate"] ?? 0,
       entropy: metrics["policy/entropy"] ?? 0,
       tokensPerSecond: (metrics["policy/tokens"] ?? 0) / (timing["sample"] ?? 1),

@@ -13,7 +13,7 @@ export function command() {
     .addOption(jsonOption())
     .action(async ({ json }) => {
       const output = createOutput({ json });
-      const { inspect, testEngine } = await import("../doctor.ts");
+      const { inspect, testEngine, testSampler } = await import("../doctor.ts");
       const findings = [
         ...inspect({
           nodeVersion: process.version,
@@ -25,6 +25,7 @@ export function command() {
           freeMemory: process.availableMemory?.() ?? freemem(),
         }),
         await testEngine(),
+        await testSampler(),
       ];
       const { green, yellow, red } = createColors(output.colour);
       const paint = { ok: green, warning: yellow, failed: red };

@@ -6,7 +6,10 @@ import { formatAttempt } from "./transcript.ts";
 import { duration } from "./words.ts";
 
 /** What a run taught: the table, the curve, one question before and after, and what to do next. */
-export function reportTraining(output: Output, { run, seconds, evals, history, example }: TrainingResult): void {
+export function reportTraining(
+  output: Output,
+  { run, seconds, search, evals, history, example }: TrainingResult,
+): void {
   if (evals.length > 0) output.say(`\n${evalTable(evals, output.colour)}`);
   if (history.length > 1) {
     const rewards = history.map(({ reward }) => reward);
@@ -16,5 +19,7 @@ export function reportTraining(output: Output, { run, seconds, evals, history, e
     output.say(`\n${when} training:\n${formatAttempt(shown, output.colour)}`);
   }
   output.say(`\ndone in ${duration(seconds)}; the run lies in ${run}`);
-  output.say(`ask it:  npx r1-searcher ask --example --model ${run}`);
+  const index = search.source === "index" ? search.path : "DIR";
+  const how = search.source === "world" ? `--example --model ${run}` : `"a question" --model ${run} --index ${index}`;
+  output.say(`ask it:  npx r1-searcher ask ${how}`);
 }
