@@ -47,7 +47,19 @@ export function readTokenizerFile(file: string): TokenizerFile {
   }
   const added = addedTokensOf(json["added_tokens"] ?? [], fail);
   for (const token of added) addToken(token, { ids, pieces, spelling, fail });
-  return { json: { ...json, added_tokens: json["added_tokens"] ?? [] }, model, added, ids, pieces };
+  const usable = { ...json, added_tokens: json["added_tokens"] ?? [], pre_tokenizer: anyDigits(json["pre_tokenizer"]) };
+  return { json: usable, model, added, ids, pieces };
+}
+
+/** The library's Digits knows 0 to 9 only, the reference's whatever Unicode calls a number ("½", "Ⅷ"): a Split says that. */
+function anyDigits(part: unknown): unknown {
+  if (Array.isArray(part)) return part.map(anyDigits);
+  if (!isObject(part)) return part;
+  if (part["type"] === "Digits") {
+    const pattern = { Regex: part["individual_digits"] === true ? "\\p{N}" : "\\p{N}+" };
+    return { type: "Split", pattern, behavior: "Isolated", invert: false };
+  }
+  return Object.fromEntries(Object.entries(part).map(([key, value]) => [key, anyDigits(value)]));
 }
 
 function vocabularyOf(vocab: unknown, fail: Fail): Map<string, number> {
