@@ -10,7 +10,14 @@ export { makeWorld, type World, type WorldOptions } from "./data/world/world.ts"
 export type * from "./engine/engine.ts";
 export { type EvalReport, type EvalRow, type EvaluateOptions, evaluate, summarise } from "./eval/evaluate.ts";
 export type { Question } from "./protocol/question.ts";
-export { EstimatorConfig, LossConfig, OptimizerConfig, StageConfig, type TrainerConfig } from "./rl/config.ts";
+export {
+  EstimatorConfig,
+  KlConfig,
+  LossConfig,
+  OptimizerConfig,
+  StageConfig,
+  type TrainerConfig,
+} from "./rl/config.ts";
 export { type Curriculum, createCurriculum, listSource, type QuestionSource } from "./rl/curriculum.ts";
 export type {
   Cursor,

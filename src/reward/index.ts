@@ -1,10 +1,14 @@
 /**
  * @file `r1-searcher/reward`: score answers and attempts. The published metrics on any prediction, the format rules,
- * and the rewards of each stage with the reason for every part.
+ * and the rewards of each stage with the reason for every part; also on the flat texts of other programs.
  */
+
+export type { TextSpan } from "./code/spans.ts";
 export { answerOf, type FormatFault, type FormatRule, type FormatVerdict, formatVerdict } from "./format.ts";
+export { type ImportedAttempt, type ImportedText, importFlat, importRow } from "./import-flat.ts";
 export { coverEm, coverEm2, exactMatch, f1 } from "./metrics.ts";
 export type { Reward, RewardPart } from "./reward.ts";
+export { countRules, type RuleCount, type RuleReport } from "./rule-counts.ts";
 export { type ScoreRow, type Scores, scoreRow, scoreRows } from "./score.ts";
 export {
   type RewardPreset,

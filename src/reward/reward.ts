@@ -5,6 +5,8 @@ export interface RewardPart {
   readonly because: string;
   /** Index into the transcript of the part that it speaks of. */
   readonly part?: number;
+  /** The rule whose value covers this one too, where several that fire cost no more than one. */
+  readonly sharedWith?: string;
 }
 
 export interface Reward {

@@ -1,7 +1,12 @@
-/** @file What a stage rewards, as data. Rules read what the policy wrote and what search did, never documents' text. */
+/**
+ * @file What a stage rewards, as data. Rules read what the policy wrote and what search did, never documents' text;
+ * the one exception is "released", which repeats what others did.
+ */
 import { z } from "zod";
 import type { Question } from "../protocol/question.ts";
 import type { Part } from "../protocol/transcript.ts";
+import { releasedServers, scoreReleased } from "./code/servers.ts";
+import type { TextSpan } from "./code/spans.ts";
 import { answerOf, formatVerdict } from "./format.ts";
 import { coverEm, exactMatch, f1 } from "./metrics.ts";
 import { realQueryWords } from "./query-words.ts";
@@ -37,6 +42,10 @@ const ruleSchema = z.discriminatedUnion("rule", [
     words: z.number().default(0.4).describe("Times the share of the question's content words in the best query."),
     enough: z.int().min(1).default(4).describe("So many words count as all."),
   }),
+  z.strictObject({
+    rule: z.literal("released"),
+    server: z.enum(releasedServers).describe("All rules of one reward server that was released with the paper."),
+  }),
 ]);
 
 export type RewardRule = z.infer<typeof ruleSchema>;
@@ -44,6 +53,7 @@ export type RewardRule = z.infer<typeof ruleSchema>;
 /**
  * "paper" is what the paper states; "fixed" (the default of the recipes) also wants the tags in order and an answer
  * that says something. "shaped" pays for queries about the question: small models otherwise learn to search for nothing.
+ * "code" is what the released servers did, documents and all; plain `code` is the one of the published Qwen run.
  */
 export const rewardPresets = {
   "paper/stage-1": [
@@ -71,6 +81,10 @@ export const rewardPresets = {
     { rule: "format", level: "grammar", right: 0.5, wrong: 0, when: "real-query" },
     { rule: "answer", metric: "f1", weight: 2, when: "real-query" },
   ],
+  code: [{ rule: "released", server: "qwen-zero" }],
+  "code/qwen-zero": [{ rule: "released", server: "qwen-zero" }],
+  "code/llama-stage1": [{ rule: "released", server: "llama-stage1" }],
+  "code/llama-stage2": [{ rule: "released", server: "llama-stage2" }],
 } as const satisfies Record<string, readonly RewardRule[]>;
 
 export type RewardPreset = keyof typeof rewardPresets;
@@ -87,6 +101,8 @@ export interface Scorable {
   readonly transcript: readonly Part[];
   readonly searches: readonly { readonly query: string; readonly part?: number }[];
   readonly stop: string;
+  /** The attempt as it was written, for rules that read whole texts; made from the transcript where it is absent. */
+  readonly spans?: readonly TextSpan[];
 }
 
 /** @throws Error for an attempt that the environment failed: it has no reward, not even zero */
@@ -95,11 +111,13 @@ export function scoreTrajectory(trajectory: Scorable, spec: RewardSpec): Reward 
     throw new Error(`the attempt at question ${trajectory.question.id} failed in its environment and has no reward`);
   }
   const rules: readonly RewardRule[] = typeof spec === "string" ? rewardPresets[spec] : spec;
-  const parts = rules.map((rule) => apply(rule, trajectory));
+  const parts = rules.flatMap((rule) =>
+    rule.rule === "released" ? scoreReleased(rule.server, trajectory) : [apply(rule, trajectory)],
+  );
   return { total: parts.reduce((sum, { value }) => sum + value, 0), parts };
 }
 
-function apply(rule: RewardRule, trajectory: Scorable): RewardPart {
+function apply(rule: Exclude<RewardRule, { rule: "released" }>, trajectory: Scorable): RewardPart {
   if ("when" in rule && rule.when === "real-query" && !realQueryWords(trajectory)) {
     return { rule: rule.rule, value: 0, because: "no served query holds a word of the question" };
   }

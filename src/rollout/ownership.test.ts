@@ -22,6 +22,9 @@ const eos = "<|endoftext|>";
 const control = "[END]";
 const gold = ["London"];
 const question = { id: "q", text: "Where was Ada Lovelace born?", gold };
+type Preset = keyof typeof rewardPresets;
+/** "code" presets repeat servers that read the documents too: that is why they are kept apart. */
+const ownedPresets = (Object.keys(rewardPresets) as Preset[]).filter((preset) => !preset.startsWith("code"));
 
 interface Setting {
   readonly protocol: Protocol;
@@ -170,14 +173,7 @@ async function faultsOf(seed: number, setting: Setting, seen: Map<string, number
   same("authors", a.tape.runs, b.tape.runs);
   same("mask", [...lossMask(a.tape)], [...lossMask(b.tape)]);
   same("policy text", policyTokens(a.tape), policyTokens(b.tape));
-  for (const preset of [
-    "paper/stage-1",
-    "paper/stage-2",
-    "fixed/stage-1",
-    "fixed/stage-2",
-    "shaped/stage-1",
-    "shaped/stage-2",
-  ] as const) {
+  for (const preset of ownedPresets) {
     same(`reward ${preset}`, scoreTrajectory(a, preset), scoreTrajectory(b, preset));
   }
   const templateSpecials = [
@@ -212,7 +208,7 @@ async function faultsOf(seed: number, setting: Setting, seen: Map<string, number
 
 test(`documents change no reward, stop or mask in ${attempts} generated attempts`, async () => {
   const seen = new Map<string, number>();
-  expect(Object.keys(rewardPresets)).toHaveLength(6);
+  expect(ownedPresets).toHaveLength(6);
   await fc.assert(
     fc.asyncProperty(fc.nat(2 ** 31 - 1), async (seed) => {
       expect(await faultsOf(seed, settings[seed % settings.length]!, seen)).toEqual([]);
