@@ -63,7 +63,7 @@ export function createCurriculum(
 export function worldSource(worlds: readonly World[], seed: number): QuestionSource {
   return ({ step, stage, count }) => {
     const { mix } = stage;
-    if (!mix || Object.values(mix).every((share) => share === 0)) {
+    if (!mix || Object.values(mix).every((share) => !share)) {
       throw new ConfigError(`stage "${stage.name}" has no mix of question types`, {
         hint: "for example mix: { 1-hop: 0.5, 2-hop: 0.5 }",
       });

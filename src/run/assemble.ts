@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { ConfigError } from "../base/errors.ts";
-import { makeWorld, type World } from "../data/world/world.ts";
+import { splitWorlds } from "../data/world/splits.ts";
+import type { World } from "../data/world/world.ts";
 import { renderPrompt } from "../protocol/prompt.ts";
 import { type Protocol, protocols } from "../protocol/protocol.ts";
 import type { Question } from "../protocol/question.ts";
@@ -85,14 +86,9 @@ function layoutFor(directory: string, asked: OpenOptions["engine"]): { workers: 
   return { workers: asked?.workers ?? layout.workers, threads: asked?.threads ?? layout.threads };
 }
 
-/** Two unseen worlds for a seed; no seed shares a world with another. */
-export function testWorlds(seed: number): World[] {
-  return [2 * seed, 2 * seed + 1].map((world) => makeWorld({ seed: world, split: "test", size: "test" }));
-}
-
 /** The world whose index lies beside the bundled searcher. */
 export function exampleWorld(): World {
-  return testWorlds(1)[0]!;
+  return splitWorlds("iid", 1)[0]!;
 }
 
 export function worldSearcher(world: World): Searcher {

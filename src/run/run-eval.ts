@@ -4,14 +4,14 @@ import { writeAtomically } from "../base/files.ts";
 import { toJson } from "../base/jsonl.ts";
 import type { Tokenizer } from "../base/tokenizer.ts";
 import { readQuestions } from "../data/benchmarks/read.ts";
-import { evaluationMix, worldQuestions } from "../data/world/questions.ts";
+import { splitQuestions, splitTraits, splitWorlds, type WorldSplit } from "../data/world/splits.ts";
 import type { Sampler } from "../engine/engine.ts";
 import { type EvalRow, evaluate, type EvalSummary as Summary, summarise } from "../eval/evaluate.ts";
 import type { Question } from "../protocol/question.ts";
 import type { Author } from "../protocol/tape.ts";
 import type { Trajectory } from "../rollout/trajectory.ts";
 import type { Searcher } from "../search/searcher.ts";
-import { type AskablePolicy, openAskable, openSearch, testWorlds, worldSearcher } from "./assemble.ts";
+import { type AskablePolicy, openAskable, openSearch, worldSearcher } from "./assemble.ts";
 import { makeWritable } from "./writable-folder.ts";
 
 export interface EvalOptions {
@@ -21,6 +21,8 @@ export interface EvalOptions {
   readonly benchmark: string;
   /** For "world". */
   readonly worldSeed: number;
+  /** For "world": how its questions differ from those of training; default "iid". */
+  readonly split?: WorldSplit;
   /** At most so many; all of a file where it is absent, 500 of a world. */
   readonly questions?: number;
   /** The index that answers; needed for a file of questions. */
@@ -38,6 +40,8 @@ export interface EvalSummary extends Summary {
   /** "base", "stage-1", "stage-2", or a folder's name. */
   readonly checkpoint: string;
   readonly decode: "greedy" | "sampled";
+  /** Of the fictional world, where the measurement chose one. */
+  readonly split?: WorldSplit;
 }
 
 /** An attempt in words, stretch by stretch. */
@@ -52,7 +56,8 @@ export interface Benchmark {
 /** Attempts at once in an evaluation. */
 export const evalConcurrency = 128;
 
-export async function runEval(options: EvalOptions): Promise<EvalSummary> {
+export async function runEval({ split = "iid", ...rest }: EvalOptions): Promise<EvalSummary> {
+  const options = { split, ...rest };
   const benchmarks = await openBenchmark(options);
   const removeFolder = options.out === undefined ? () => {} : makeWritable(options.out);
   try {
@@ -65,12 +70,22 @@ export async function runEval(options: EvalOptions): Promise<EvalSummary> {
   }
 }
 
-async function evalAndKeep(options: EvalOptions, benchmarks: readonly Benchmark[]): Promise<EvalSummary> {
-  const policy = await openAskable(options.policy, { training: false, concurrency: evalConcurrency });
+async function evalAndKeep(
+  options: EvalOptions & { readonly split: WorldSplit },
+  benchmarks: readonly Benchmark[],
+): Promise<EvalSummary> {
+  const isWorld = options.benchmark === "world";
+  const opened = await openAskable(options.policy, { training: false, concurrency: evalConcurrency });
+  const policy = isWorld ? withSearches(opened, splitTraits[options.split].leastSearches) : opened;
   try {
     const sampler = await policy.engine.publish();
     const { summary, results } = await evaluatePolicy(policy, benchmarks, { ...options, sampler });
-    const named = { checkpoint: basename(policy.directory), decode: options.decode, ...summary };
+    const named = {
+      checkpoint: basename(policy.directory),
+      decode: options.decode,
+      ...(isWorld ? { split: options.split } : {}),
+      ...summary,
+    };
     if (options.out !== undefined) keep(options.out, named, results);
     return named;
   } finally {
@@ -78,19 +93,30 @@ async function evalAndKeep(options: EvalOptions, benchmarks: readonly Benchmark[
   }
 }
 
-async function openBenchmark({ benchmark, worldSeed, questions, index }: EvalOptions): Promise<Benchmark[]> {
-  if (benchmark === "world") return worldBenchmark(worldSeed, questions ?? 500);
+/** Questions that need more searches than a policy was trained with still get them. */
+function withSearches(policy: AskablePolicy, least: number): AskablePolicy {
+  const { rollout } = policy;
+  return { ...policy, rollout: { ...rollout, maxSearches: Math.max(rollout.maxSearches, least) } };
+}
+
+async function openBenchmark({ benchmark, worldSeed, split, questions, index }: EvalOptions): Promise<Benchmark[]> {
+  if (benchmark === "world") return worldBenchmark(worldSeed, questions ?? 500, split);
+  if (split !== undefined && split !== "iid") {
+    throw new ConfigError(`--split ${split} is of the fictional world; the benchmark is ${benchmark}`, {
+      hint: "give --benchmark world",
+    });
+  }
   if (index === undefined) throw new ConfigError(`--benchmark ${benchmark} needs --index`);
   const all = await readQuestions(benchmark);
   return [{ questions: questions === undefined ? all : all.slice(0, questions), searcher: await openSearch(index) }];
 }
 
 /** Two unseen worlds, half of the questions each. */
-export function worldBenchmark(seed: number, count: number): Benchmark[] {
-  return testWorlds(seed).map((world, i, { length }) => ({
-    questions: worldQuestions([world], Math.floor(count / length) + (i < count % length ? 1 : 0), {
+export function worldBenchmark(seed: number, count: number, split: WorldSplit = "iid"): Benchmark[] {
+  return splitWorlds(split, seed).map((world, i, { length }) => ({
+    questions: splitQuestions(split, world, {
       seed,
-      mix: evaluationMix,
+      count: Math.floor(count / length) + (i < count % length ? 1 : 0),
     }),
     searcher: worldSearcher(world),
   }));

@@ -1,5 +1,6 @@
 import { Option } from "@commander-js/extra-typings";
 import { ConfigError } from "../../base/errors.ts";
+import { worldSplits } from "../../data/world/splits.ts";
 import { evalTable } from "../display/eval-table.ts";
 import { createProgressBar } from "../display/live-line.ts";
 import { untilInterrupted } from "../interrupt.ts";
@@ -11,12 +12,21 @@ export function command() {
     "eval",
     "Measure a policy: exact match, F1, searches and format on a benchmark. A run folder means its last checkpoint.",
     "eval runs/nano --benchmark world --world-seed 7 --questions 500",
+    "eval runs/nano --benchmark world --split 3-hop",
     "eval models/my-policy --benchmark questions.jsonl --index my-index",
   )
     .argument("<policy>", "model folder or run folder")
     .requiredOption("--benchmark <name|file>", '"world" (fictional, unseen), or a file of questions')
     .option("--index <dir>", "index that answers; needed for a file of questions")
     .option("--world-seed <n>", "which fictional world", wholeNumber(0), 1)
+    .addOption(
+      new Option(
+        "--split <name>",
+        'of the fictional world: "iid" as in training, "templates" worded otherwise, "noisy" with more passages and look-alike names, "3-hop" one search more',
+      )
+        .choices(worldSplits)
+        .default("iid" as const),
+    )
     .option("--questions <n>", "at most so many questions", wholeNumber(1))
     .addOption(
       new Option("--decode <how>", "how the policy writes")
@@ -47,6 +57,7 @@ export function command() {
       const summary = await untilInterrupted(output, (signal) => runEval({ ...options, signal, onProgress })).finally(
         bar.end,
       );
+      if (summary.split !== undefined && summary.split !== "iid") output.say(`Split: ${summary.split}`);
       output.say(evalTable([summary], output.colour));
       output.result(summary);
     });

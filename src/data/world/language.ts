@@ -1,7 +1,24 @@
-/** @file All wordings of the fictional world, as tables. A wording marked `rare` is met in pretraining only. */
+/** @file All wordings of the fictional world, as tables. A wording marked `rare` is met in pretraining, never in RL. */
 
 export type Kind = "person" | "film" | "company" | "town" | "region" | "river";
 export type Relation = "director" | "birthplace" | "spouse" | "founder" | "base" | "region" | "river";
+
+/** "usual" ones are met everywhere; "rare" ones in pretraining, and in the questions and passages that ask for them. */
+export type Wordings = "usual" | "rare" | "all";
+
+export function worded<T>(
+  { usual, rare }: { readonly usual: readonly T[]; readonly rare: readonly T[] },
+  wordings: Wordings,
+): readonly T[] {
+  switch (wordings) {
+    case "usual":
+      return usual;
+    case "rare":
+      return rare;
+    case "all":
+      return [...usual, ...rare];
+  }
+}
 
 /** From which kind to which kind a relation leads, and how it is asked for; {x} is an entity or a description of one. */
 export const relations: Readonly<
@@ -59,7 +76,7 @@ export const relations: Readonly<
   },
 };
 
-/** How a two-hop question describes its first hop. */
+/** How a question describes the hops before its last. */
 export const descriptions: Readonly<Record<Relation, string>> = {
   director: "the director of {x}",
   birthplace: "the birthplace of {x}",
@@ -139,6 +156,11 @@ export const hopPairs: readonly (readonly [Relation, Relation])[] = (Object.keys
         (second) => relations[first].to === relations[second].from && !(first === "spouse" && second === "spouse"),
       )
       .map((second) => [first, second] as const),
+);
+
+/** Three hops, of which the first two and the last two make sense together. */
+export const hopTriples: readonly (readonly [Relation, Relation, Relation])[] = hopPairs.flatMap(([first, second]) =>
+  hopPairs.filter(([again]) => again === second).map(([, third]) => [first, second, third] as const),
 );
 
 export const comparison = {

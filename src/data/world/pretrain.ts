@@ -42,7 +42,7 @@ export function pretrainingDocument({ index, seed, phase, makeSearch }: Document
   const random = randomOf("pretrain", seed, index);
   const { world, search } = worldAt(seed, Math.floor(index / documentsPerWorld), makeSearch);
   const kind = pickKind(random, mixtures[phase]);
-  const question = drawQuestion(world, random, { mix: questionMixes[phase], rare: true });
+  const question = drawQuestion(world, random, { mix: questionMixes[phase], wordings: "all" });
   const segments = writers[kind]({ world, search, random, question }, phase);
   return [...segments, { text: END_OF_TEXT, template: true, weight: ownWeight }];
 }

@@ -1,12 +1,25 @@
 import { type Random, randomOf } from "../../base/random.ts";
 import type { Question } from "../../protocol/question.ts";
-import { comparison, descriptions, fill, hopPairs, type Relation, relations } from "./language.ts";
+import {
+  comparison,
+  descriptions,
+  fill,
+  hopPairs,
+  hopTriples,
+  type Relation,
+  relations,
+  type Wordings,
+  worded,
+} from "./language.ts";
 import type { Entity, World } from "./world.ts";
 
-export type QuestionType = "1-hop" | "2-hop" | "comparison";
+export type QuestionType = "1-hop" | "2-hop" | "comparison" | "3-hop";
 
 /** Shares of the types; they need not add up to 1. */
-export type QuestionMix = Readonly<Record<QuestionType, number>>;
+export type QuestionMix = Readonly<Record<Exclude<QuestionType, "3-hop">, number>> & {
+  /** One search more than any question of pretraining or of the usual recipes. */
+  readonly "3-hop"?: number | undefined;
+};
 
 /** What a held-out set is made of. */
 export const evaluationMix: QuestionMix = { "1-hop": 0.3, "2-hop": 0.55, comparison: 0.15 };
@@ -28,19 +41,21 @@ export interface WorldQuestion {
 
 export interface DrawOptions {
   readonly mix: QuestionMix;
-  /** Also use the wordings that only pretraining meets. */
-  readonly rare?: boolean;
+  /** Default "usual": those that RL asks in. */
+  readonly wordings?: Wordings;
 }
 
-export function drawQuestion(world: World, random: Random, { mix, rare = false }: DrawOptions): WorldQuestion {
+export function drawQuestion(world: World, random: Random, { mix, wordings = "usual" }: DrawOptions): WorldQuestion {
   const type = pickType(random, mix);
   switch (type) {
     case "1-hop":
-      return oneHop(world, random, rare);
+      return oneHop(world, random, wordings);
     case "2-hop":
-      return twoHop(world, random, rare);
+      return chain(world, random, { type, relations: hopPairs, wordings });
+    case "3-hop":
+      return chain(world, random, { type, relations: hopTriples, wordings });
     case "comparison":
-      return compare(world, random, rare);
+      return compare(world, random, wordings);
   }
 }
 
@@ -51,7 +66,7 @@ export function drawQuestion(world: World, random: Random, { mix, rare = false }
 export function worldQuestions(
   worlds: readonly World[],
   count: number,
-  { seed, mix }: { readonly seed: number; readonly mix: QuestionMix },
+  { seed, ...draw }: DrawOptions & { readonly seed: number },
 ): Question[] {
   const random = randomOf("questions", seed, ...worlds.map(({ id }) => id));
   const seen = new Set<string>();
@@ -59,7 +74,7 @@ export function worldQuestions(
   for (let tries = 0; questions.length < count; tries++) {
     if (tries > 100 * count) throw new Error(`the worlds hold fewer than ${count} different questions`);
     const world = worlds[questions.length % worlds.length]!;
-    const { text, answer, type } = drawQuestion(world, random, { mix });
+    const { text, answer, type } = drawQuestion(world, random, draw);
     if (seen.has(text)) continue;
     seen.add(text);
     questions.push({ id: `${world.id}/q${seed}-${questions.length}`, text, gold: [answer], type, source: world.id });
@@ -68,7 +83,9 @@ export function worldQuestions(
 }
 
 function pickType(random: Random, mix: QuestionMix): QuestionType {
-  const types = Object.entries(mix) as [QuestionType, number][];
+  const types = (Object.entries(mix) as [QuestionType, number | undefined][]).map(
+    ([type, share = 0]) => [type, share] as const,
+  );
   let at = random.next() * types.reduce((sum, [, share]) => sum + share, 0);
   for (const [type, share] of types) {
     if (at < share) return type;
@@ -77,9 +94,9 @@ function pickType(random: Random, mix: QuestionMix): QuestionType {
   return types[0]![0];
 }
 
-function ask(random: Random, relation: Relation, x: string, rare: boolean): string {
-  const { questions, rareQuestions } = relations[relation];
-  return fill(random.pick(rare ? [...questions, ...rareQuestions] : questions), { x });
+function ask(random: Random, relation: Relation, x: string, wordings: Wordings): string {
+  const { questions: usual, rareQuestions: rare } = relations[relation];
+  return fill(random.pick(worded({ usual, rare }, wordings)), { x });
 }
 
 function hop(subject: Entity, relation: Relation): Hop | undefined {
@@ -96,39 +113,55 @@ function drawHop(world: World, random: Random, relation: Relation): Hop {
   }
 }
 
-function oneHop(world: World, random: Random, rare: boolean): WorldQuestion {
+function oneHop(world: World, random: Random, wordings: Wordings): WorldQuestion {
   const found = drawHop(world, random, random.pick(Object.keys(relations) as Relation[]));
   return {
     type: "1-hop",
-    text: ask(random, found.relation, found.subject.name, rare),
+    text: ask(random, found.relation, found.subject.name, wordings),
     hops: [found],
     answer: found.object.name,
   };
 }
 
-function twoHop(world: World, random: Random, rare: boolean): WorldQuestion {
+/** Each hop starts from what the one before it leads to. */
+function chain(
+  world: World,
+  random: Random,
+  options: {
+    readonly type: "2-hop" | "3-hop";
+    readonly relations: readonly (readonly [Relation, ...Relation[]])[];
+    readonly wordings: Wordings;
+  },
+): WorldQuestion {
   for (;;) {
-    const [firstRelation, secondRelation] = random.pick(hopPairs);
-    const first = drawHop(world, random, firstRelation);
-    const second = hop(first.object, secondRelation);
-    if (!second) continue;
-    const described = fill(descriptions[firstRelation], { x: first.subject.name });
+    const [firstRelation, ...laterRelations] = random.pick(options.relations);
+    const hops = [drawHop(world, random, firstRelation)];
+    for (const relation of laterRelations) {
+      const next = hop(hops.at(-1)!.object, relation);
+      if (next) hops.push(next);
+    }
+    const last = hops.at(-1)!;
+    if (hops.length <= laterRelations.length) continue;
+    const described = hops
+      .slice(0, -1)
+      .reduce((x, { relation }) => fill(descriptions[relation], { x }), hops[0]!.subject.name);
     return {
-      type: "2-hop",
-      text: ask(random, secondRelation, described, rare),
-      hops: [first, second],
-      answer: second.object.name,
+      type: options.type,
+      text: ask(random, last.relation, described, options.wordings),
+      hops,
+      answer: last.object.name,
     };
   }
 }
 
-function compare(world: World, random: Random, rare: boolean): WorldQuestion {
+function compare(world: World, random: Random, wordings: Wordings): WorldQuestion {
   const same = random.chance(0.5);
   for (;;) {
     const first = drawHop(world, random, "birthplace");
     const second = drawHop(world, random, "birthplace");
     if (first.subject === second.subject || (first.object === second.object) !== same) continue;
-    const template = random.pick(rare ? [...comparison.questions, ...comparison.rareQuestions] : comparison.questions);
+    const { questions: usual, rareQuestions: rare } = comparison;
+    const template = random.pick(worded({ usual, rare }, wordings));
     const text = fill(template, { x: first.subject.name, y: second.subject.name });
     return { type: "comparison", text, hops: [first, second], answer: same ? "yes" : "no" };
   }

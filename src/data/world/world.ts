@@ -1,6 +1,16 @@
 import { type Random, randomOf } from "../../base/random.ts";
 import type { Passage } from "../../protocol/passage.ts";
-import { companyEndings, fill, fillers, type Kind, passageTemplates, type Relation, relations } from "./language.ts";
+import {
+  companyEndings,
+  fill,
+  fillers,
+  type Kind,
+  passageTemplates,
+  type Relation,
+  relations,
+  type Wordings,
+  worded,
+} from "./language.ts";
 import { NameMaker, type Split } from "./names.ts";
 
 export interface Entity {
@@ -19,43 +29,46 @@ export interface World {
   readonly passages: readonly Passage[];
 }
 
-export type WorldSize = "small" | "test" | "train";
+/** "noisy" is large, and its names are made of few words: most share one with a dozen others. */
+export type WorldSize = "small" | "test" | "train" | "noisy";
 
 const counts: Readonly<Record<WorldSize, Readonly<Record<Kind, number>>>> = {
   small: { person: 40, film: 24, company: 14, town: 16, region: 6, river: 6 },
   test: { person: 130, film: 60, company: 50, town: 44, region: 8, river: 8 },
   train: { person: 420, film: 200, company: 150, town: 130, region: 20, river: 20 },
+  noisy: { person: 480, film: 160, company: 160, town: 80, region: 10, river: 10 },
 };
 
 export interface WorldOptions {
   readonly seed: number;
   readonly split: Split;
   readonly size: WorldSize;
+  /** How passages are worded; default "all" for pretraining, "usual" otherwise. Names and facts are the same. */
+  readonly wordings?: Wordings;
 }
 
 /** A world is a pure function of its options. First and last names collide, so half a name finds the wrong person. */
-export function makeWorld({ seed, split, size }: WorldOptions): World {
+export function makeWorld({ seed, split, size, wordings = defaultWordings(split) }: WorldOptions): World {
   const random = randomOf("world", split, seed, size);
-  const byKind = makeEntities(random, new NameMaker(random, split), counts[size]);
-  connect(random, byKind);
+  const names = new NameMaker(random, split);
+  const byKind = size === "noisy" ? lookAlikeEntities(random, names) : makeEntities(random, names, counts[size]);
+  connect(random, byKind, size === "noisy" ? withoutMixUps : undefined);
   const entities = (Object.keys(counts[size]) as Kind[])
     .flatMap((kind) => byKind[kind])
     .map((entity, passage) => Object.assign(entity, { passage }));
-  const id = `${split}-${size}-${seed}`;
-  return { id, entities, passages: entities.map((entity) => passageOf(random, entity, { world: id, split })) };
+  const id = `${split}-${size}-${seed}${wordings === defaultWordings(split) ? "" : `-${wordings}`}`;
+  return { id, entities, passages: entities.map((entity) => passageOf(random, entity, { world: id, wordings })) };
 }
+
+const defaultWordings = (split: Split): Wordings => (split === "pretrain" ? "all" : "usual");
 
 type Draft = { kind: Kind; name: string; facts: Partial<Record<Relation, Entity>>; passage: number };
 
 function makeEntities(random: Random, names: NameMaker, count: Readonly<Record<Kind, number>>): Record<Kind, Draft[]> {
-  const draft = (kind: Kind, list: readonly string[]) =>
-    list.map((name): Draft => ({ kind, name, facts: {}, passage: -1 }));
   const pool = Math.ceil(count.person / 2);
   const [first, last] = [names.words(pool), names.words(pool)];
-  const people = new Set<string>();
-  while (people.size < count.person) people.add(`${random.pick(first)} ${random.pick(last)}`);
   return {
-    person: draft("person", [...people]),
+    person: draft("person", fullNames(random, first, { last, count: count.person })),
     film: draft("film", names.words(count.film, 3)),
     company: draft(
       "company",
@@ -67,25 +80,86 @@ function makeEntities(random: Random, names: NameMaker, count: Readonly<Record<K
   };
 }
 
-function connect(random: Random, byKind: Record<Kind, Draft[]>): void {
+/** Few first and last names for many people; every company has another of its name, but for the ending. */
+function lookAlikeEntities(random: Random, names: NameMaker): Record<Kind, Draft[]> {
+  const count = counts.noisy;
+  const [first, last] = [names.words(40), names.words(40)];
+  const firms = names.words(count.company / 2).flatMap((word) =>
+    random
+      .shuffle(companyEndings)
+      .map((ending) => `${word} ${ending}`)
+      .slice(0, 2),
+  );
+  return {
+    person: draft("person", fullNames(random, first, { last, count: count.person })),
+    film: draft("film", names.words(count.film, 3)),
+    company: draft("company", firms),
+    town: draft("town", names.words(count.town)),
+    region: draft("region", names.words(count.region)),
+    river: draft("river", names.words(count.river)),
+  };
+}
+
+function draft(kind: Kind, names: readonly string[]): Draft[] {
+  return names.map((name) => ({ kind, name, facts: {}, passage: -1 }));
+}
+
+/** Different names of two words. */
+function fullNames(
+  random: Random,
+  first: readonly string[],
+  { last, count }: { readonly last: readonly string[]; readonly count: number },
+): string[] {
+  const names = new Set<string>();
+  while (names.size < count) names.add(`${random.pick(first)} ${random.pick(last)}`);
+  return [...names];
+}
+
+function connect(
+  random: Random,
+  byKind: Record<Kind, Draft[]>,
+  arrange: (people: Draft[]) => Draft[] = (people) => people,
+): void {
   for (const [relation, { from, to }] of Object.entries(relations) as [Relation, { from: Kind; to: Kind }][]) {
     if (relation === "spouse") continue;
     for (const entity of byKind[from]) entity.facts[relation] = random.pick(byKind[to]);
   }
-  const couples = random.shuffle(byKind.person);
+  const couples = arrange(random.shuffle(byKind.person));
   for (let i = 0; i + 1 < couples.length; i += 2) {
     couples[i]!.facts.spouse = couples[i + 1]!;
     couples[i + 1]!.facts.spouse = couples[i]!;
   }
 }
 
+/**
+ * Neighbours marry. The passages of "Ada Bell" and "Cora Dunn" together hold the words "Ada Dunn": where there is such
+ * a person, no search could tell theirs from these two, so another partner is found.
+ */
+function withoutMixUps(people: readonly Draft[]): Draft[] {
+  const names = new Set(people.map(({ name }) => name));
+  const mixUp = (a: Draft, b: Draft) => {
+    const [[first, last], [otherFirst, otherLast]] = [a.name.split(" "), b.name.split(" ")];
+    return names.has(`${first} ${otherLast}`) || names.has(`${otherFirst} ${last}`);
+  };
+  const waiting = [...people];
+  const couples: Draft[] = [];
+  while (waiting.length > 1) {
+    const one = waiting.shift()!;
+    const at = Math.max(
+      0,
+      waiting.findIndex((other) => !mixUp(one, other)),
+    );
+    couples.push(one, ...waiting.splice(at, 1));
+  }
+  return couples;
+}
+
 function passageOf(
   random: Random,
   entity: Entity,
-  { world, split }: { readonly world: string; readonly split: Split },
+  { world, wordings }: { readonly world: string; readonly wordings: Wordings },
 ): Passage {
-  const { usual, rare } = passageTemplates[entity.kind];
-  const template = random.pick(split === "pretrain" ? [...usual, ...rare] : usual);
+  const template = random.pick(worded(passageTemplates[entity.kind], wordings));
   const values: Record<string, string> = { x: entity.name, filler: random.pick(fillers[entity.kind]) };
   for (const [relation, object] of Object.entries(entity.facts)) values[relation] = object.name;
   return { id: `${world}/${entity.passage}`, title: entity.name, text: fill(template, values) };
