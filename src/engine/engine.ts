@@ -56,11 +56,20 @@ export interface TrainingSequence {
 /**
  * Every loss is a SUM over positions of weight × term; normalisers are folded into the weights by the caller.
  * - "cross-entropy": −log π
- * - "ppo": −min(ρA, clip(ρ, 1 − clipLow, 1 + clipHigh) A) with ρ = exp(log π − oldLogprob)
+ * - "ppo": −min(ρA, clip(ρ, 1 − clipLow, 1 + clipHigh) A) with ρ = exp(log π − oldLogprob);
+ *   with `dualClip`, where A < 0, no more than −dualClip · A; with `kl`, plus coefficient × estimate, for which every
+ *   sequence carries `referenceLogprobs`
  */
 export type LossSpec =
   | { readonly kind: "cross-entropy" }
-  | { readonly kind: "ppo"; readonly clipLow: number; readonly clipHigh: number };
+  | {
+      readonly kind: "ppo";
+      readonly clipLow: number;
+      readonly clipHigh: number;
+      /** Above 1; absent is off. */
+      readonly dualClip?: number;
+      readonly kl?: { readonly kind: "k2" | "k3"; readonly coefficient: number };
+    };
 
 export interface LossReport {
   /** The summed loss. */

@@ -1,16 +1,17 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { EngineError } from "../base/errors.ts";
-import { type Attempt, compareSiblings, estimateAdvantages, groupFloor } from "./advantage.ts";
+import { type Attempt, compareSiblings, estimateAdvantages, groupFloor, rewardToGo } from "./advantage.ts";
 import { EstimatorConfig } from "./config.ts";
 
 const estimator = (config: Partial<EstimatorConfig> = {}) => EstimatorConfig.parse(config);
+const kinds = ["reinforce++-baseline", "reinforce++", "grpo", "rloo", "dr-grpo"] as const;
 const reward = fc.double({ min: -3, max: 3, noNaN: true });
 const attempt: fc.Arbitrary<Attempt> = fc.record({ reward, policyTokens: fc.integer({ min: 1, max: 300 }) });
 const failed: Attempt = { reward: undefined, policyTokens: 7 };
 const group = fc.array(attempt, { minLength: 4, maxLength: 8 });
 const estimators = fc.record({
-  kind: fc.constantFrom("reinforce++-baseline" as const, "grpo" as const),
+  kind: fc.constantFrom(...kinds.filter((kind) => kind !== "reinforce++")),
   whiten: fc.constantFrom("batch" as const, "std-only" as const, "none" as const),
   clip: fc.constant(10),
 });
@@ -122,4 +123,86 @@ test.each([Number.NaN, Number.POSITIVE_INFINITY])("a reward of %s is an error th
   expect(() => estimateAdvantages([attempts.slice(0, 3), attempts], estimator())).toThrow(
     /question 1, sibling 3.*(NaN|Infinity)/,
   );
+});
+
+test("rloo leaves out the sibling itself: the baseline's differences, times n over n − 1", () => {
+  fc.assert(
+    fc.property(fc.array(fc.double({ min: -3, max: 3, noNaN: true }), { minLength: 2, maxLength: 8 }), (rewards) => {
+      const [apart, together] = [estimator({ kind: "rloo" }), estimator()].map((one) => compareSiblings(rewards, one));
+      const n = rewards.length;
+      for (const [g, value] of apart!.entries()) expect(value).toBeCloseTo((together![g]! * n) / (n - 1), 9);
+    }),
+  );
+  expect(compareSiblings([1, 0, 0.5], estimator({ kind: "rloo" }))).toEqual([0.75, -0.75, 0]);
+});
+
+test("dr-grpo keeps the size of differences, grpo does not, and neither is whitened unless asked", () => {
+  const of = (kind: (typeof kinds)[number], ...rewards: number[]) =>
+    estimateAdvantages([rewards.map((r) => ({ reward: r, policyTokens: 1 + r }))], estimator({ kind })).values[0];
+  expect(of("dr-grpo", 0, 4)).toEqual([-2, 2]);
+  expect(of("dr-grpo", 0, 1)).toEqual([-0.5, 0.5]);
+  expect(of("grpo", 0, 4)![1]).toBeCloseTo(of("grpo", 0, 1)![1]!, 6);
+});
+
+test("plain reinforce++ compares with the batch alone: no group is dropped, and equal rewards still teach", () => {
+  const alone = [{ reward: 1, policyTokens: 2 }, failed, failed, failed];
+  const flat = [0, 0].map((value) => ({ reward: value, policyTokens: 1 }));
+  const plain = estimateAdvantages([alone, flat], estimator({ kind: "reinforce++" }));
+  expect(plain.values).toEqual([
+    [1, undefined, undefined, undefined],
+    [-1, -1],
+  ]);
+  expect([plain.droppedGroups, plain.zeroVarianceGroups]).toEqual([0, 2]);
+  expect(compareSiblings([40, -40, 3], estimator({ kind: "reinforce++" }))).toEqual([10, -10, 3]);
+});
+
+const penalised = fc.array(fc.double({ min: -1, max: 1, noNaN: true }), { minLength: 1, maxLength: 12 });
+
+test("a return is the sum of what is still to come, undiscounted, and the first one is the whole", () => {
+  fc.assert(
+    fc.property(penalised, reward, (rewards, last) => {
+      const returns = rewardToGo(Float64Array.from(rewards), last);
+      for (const [i, value] of rewards.entries()) {
+        const next = i + 1 < rewards.length ? returns[i + 1]! : last;
+        expect(returns[i]! - next).toBeCloseTo(value, 9);
+      }
+    }),
+  );
+  expect([...rewardToGo(Float64Array.of(-0.5, 0, -0.25), 1)]).toEqual([0.25, 0.75, 0.75]);
+});
+
+test("rewards of 0 for every token change no estimator's advantages", () => {
+  fc.assert(
+    fc.property(fc.array(group, { minLength: 1, maxLength: 4 }), fc.constantFrom(...kinds), (groups, kind) => {
+      const zeros = groups.map((siblings) =>
+        siblings.map((one) => ({ ...one, tokenRewards: new Float64Array(one.policyTokens) })),
+      );
+      const plain = estimateAdvantages(groups, estimator({ kind }));
+      const byToken = estimateAdvantages(zeros, estimator({ kind })).byToken;
+      for (const [b, row] of plain.values.entries()) {
+        for (const [g, value] of row.entries()) {
+          if (value === undefined) expect(byToken[b]![g]).toBeUndefined();
+          else for (const one of byToken[b]![g]!) expect(one).toBeCloseTo(value, 5);
+        }
+      }
+      expect(plain.byToken.flat().every((one) => one === undefined)).toBe(true);
+    }),
+  );
+});
+
+test("whitening counts every token's own return, and a value stands for its tokens' mean", () => {
+  const siblings = [
+    { reward: 1, policyTokens: 3, tokenRewards: Float64Array.of(-0.3, -0.1, 0) },
+    { reward: 0, policyTokens: 2, tokenRewards: Float64Array.of(0, -0.2) },
+  ];
+  const { values, byToken } = estimateAdvantages([siblings], estimator());
+  const tokens = byToken[0]!.flatMap((one) => [...one!]);
+  expect(tokens.reduce((sum, one) => sum + one, 0)).toBeCloseTo(0, 9);
+  expect(tokens.reduce((sum, one) => sum + one * one, 0) / 5).toBeCloseTo(1, 9);
+  expect(values[0]![1]).toBeCloseTo((tokens[3]! + tokens[4]!) / 2, 12);
+});
+
+test("a token's reward that is not finite is an error that names the attempt", () => {
+  const broken = { reward: 1, policyTokens: 1, tokenRewards: Float64Array.of(Number.NaN) };
+  expect(() => estimateAdvantages([[broken]], estimator())).toThrow(/question 0, sibling 0 .*not finite/);
 });

@@ -10,16 +10,29 @@ export interface Attempt {
   readonly reward: number | undefined;
   /** How many tokens of it the policy wrote: its share in the batch statistics. */
   readonly policyTokens: number;
+  /**
+   * [policyTokens]: what single tokens of the policy got besides `reward`, which comes with the last of them. Tokens of
+   * others have no place here, so that none can break a return.
+   */
+  readonly tokenRewards?: Float64Array;
 }
 
 export interface Advantages {
-  /** [B][G]; one number per attempt stands for all its policy tokens (γ = 1). Undefined: left out of the loss. */
+  /**
+   * [B][G]; one number per attempt stands for all its policy tokens (γ = 1), or is their mean. Undefined: left out of
+   * the loss.
+   */
   readonly values: readonly (readonly (number | undefined)[])[];
+  /** [B][G][policyTokens]; undefined where the tokens of an attempt do not differ. */
+  readonly byToken: readonly (readonly (Float64Array | undefined)[])[];
   /** Groups that lost too many siblings to the environment to be compared. */
   readonly droppedGroups: number;
   /** Groups whose siblings all got the same reward: nothing to prefer. */
   readonly zeroVarianceGroups: number;
 }
+
+/** One number for all policy tokens of an attempt, or one for each; undefined where it is left out. */
+type Estimate = number | Float64Array | undefined;
 
 /** A group with fewer survivors says too little about its question. */
 export function groupFloor(siblings: number): number {
@@ -33,27 +46,60 @@ export function groupFloor(siblings: number): number {
 export function estimateAdvantages(groups: readonly (readonly Attempt[])[], estimator: EstimatorConfig): Advantages {
   let droppedGroups = 0;
   let zeroVarianceGroups = 0;
-  const values = groups.map((group, b) => {
+  const estimates = groups.map((group, b): Estimate[] => {
     const rewards = survivingRewards(group, b);
-    if (rewards.length === 0 || rewards.length < groupFloor(group.length)) {
+    const floor = estimator.kind === "reinforce++" ? 1 : groupFloor(group.length); // each for itself, or compared
+    if (rewards.length < Math.max(1, floor)) {
       droppedGroups++;
       return group.map(() => undefined);
     }
     if (rewards.every((reward) => reward === rewards[0])) zeroVarianceGroups++;
     const advantages = compareSiblings(rewards, estimator);
     let next = 0;
-    return group.map(({ reward }) => (reward === undefined ? undefined : advantages[next++]));
+    return group.map(({ reward, tokenRewards }) => {
+      if (reward === undefined) return undefined;
+      const advantage = advantages[next++]!;
+      return tokenRewards ? rewardToGo(tokenRewards, advantage) : advantage;
+    });
   });
-  return { values: whiten(values, groups, whitening(estimator)), droppedGroups, zeroVarianceGroups };
+  const whitened = whiten(estimates, groups, whitening(estimator));
+  return {
+    values: whitened.map((row) => row.map((one) => (one instanceof Float64Array ? meanOf(one) : one))),
+    byToken: whitened.map((row) => row.map((one) => (one instanceof Float64Array ? one : undefined))),
+    droppedGroups,
+    zeroVarianceGroups,
+  };
+}
+
+/** The sum of what each policy token and all later ones got, undiscounted; `last` comes with the last token. */
+export function rewardToGo(tokenRewards: Float64Array, last: number): Float64Array {
+  const returns = new Float64Array(tokenRewards.length);
+  let sum = last;
+  for (let i = tokenRewards.length - 1; i >= 0; i--) {
+    sum += tokenRewards[i]!;
+    returns[i] = sum;
+  }
+  return returns;
+}
+
+function meanOf(values: Float64Array): number {
+  return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
 }
 
 function whitening({ kind, whiten }: EstimatorConfig): NonNullable<EstimatorConfig["whiten"]> {
-  return whiten ?? (kind === "grpo" ? "none" : "batch");
+  return whiten ?? (kind === "grpo" || kind === "dr-grpo" ? "none" : "batch");
 }
 
 function survivingRewards(group: readonly Attempt[], b: number): number[] {
-  return group.flatMap(({ reward }, g) => {
+  return group.flatMap(({ reward, policyTokens, tokenRewards }, g) => {
     if (reward === undefined) return [];
+    if (tokenRewards && tokenRewards.length !== policyTokens)
+      throw new Error(`${policyTokens} policy tokens, but rewards for ${tokenRewards.length}`);
+    if (tokenRewards && !tokenRewards.every(Number.isFinite)) {
+      throw new EngineError(`a token of question ${b}, sibling ${g} of this step has a reward that is not finite`, {
+        hint: "it is a KL penalty; the frozen reference or the sampler is broken",
+      });
+    }
     if (Number.isFinite(reward)) return [reward];
     throw new EngineError(`the reward of question ${b}, sibling ${g} of this step is ${reward}`, {
       hint: "a reward must be a finite number; look at the rules of this stage's reward",
@@ -62,17 +108,23 @@ function survivingRewards(group: readonly Attempt[], b: number): number[] {
 }
 
 /**
- * Equal rewards give exact zeros: nothing to prefer, so no gradient.
+ * Equal rewards give exact zeros where siblings are compared: nothing to prefer, so no gradient.
  *
  * @param rewards of the survivors of one group, [n]
  */
 export function compareSiblings(rewards: readonly number[], { kind, clip }: EstimatorConfig): number[] {
+  const bounded = (values: readonly number[]) => values.map((value) => Math.min(clip, Math.max(-clip, value)));
+  if (kind === "reinforce++") return bounded(rewards);
   if (rewards.every((reward) => reward === rewards[0])) return rewards.map(() => 0);
-  const mean = rewards.reduce((sum, reward) => sum + reward, 0) / rewards.length;
+  const sum = rewards.reduce((total, reward) => total + reward, 0);
+  const mean = sum / rewards.length;
   const differences = rewards.map((reward) => reward - mean);
   switch (kind) {
     case "reinforce++-baseline":
-      return differences.map((difference) => Math.min(clip, Math.max(-clip, difference)));
+    case "dr-grpo":
+      return bounded(differences);
+    case "rloo":
+      return bounded(rewards.map((reward) => reward - (sum - reward) / (rewards.length - 1)));
     case "grpo": {
       const variance = differences.reduce((sum, difference) => sum + difference * difference, 0) / (rewards.length - 1);
       return differences.map((difference) => difference / (Math.sqrt(variance) + 1e-9));
@@ -85,18 +137,15 @@ export function compareSiblings(rewards: readonly number[], { kind, clip }: Esti
  * moves groups without variance off zero where lengths differ, which "std-only" does not.
  */
 function whiten(
-  values: readonly (readonly (number | undefined)[])[],
+  estimates: readonly (readonly Estimate[])[],
   groups: readonly (readonly Attempt[])[],
   how: NonNullable<EstimatorConfig["whiten"]>,
-): (number | undefined)[][] {
-  if (how === "none") return values.map((row) => [...row]);
+): Estimate[][] {
+  if (how === "none") return estimates.map((row) => [...row]);
   const overTokens = (term: (advantage: number) => number) =>
-    values.reduce(
+    estimates.reduce(
       (sum, row, b) =>
-        row.reduce(
-          (inner: number, value, g) => inner + (value === undefined ? 0 : groups[b]![g]!.policyTokens * term(value)),
-          sum,
-        ),
+        row.reduce((inner: number, estimate, g) => inner + sumOf(estimate, groups[b]![g]!.policyTokens, term), sum),
       0,
     );
   const tokens = Math.max(
@@ -107,5 +156,14 @@ function whiten(
   const variance = overTokens((advantage) => (advantage - mean) ** 2) / tokens;
   const scale = 1 / Math.sqrt(Math.max(variance, 1e-8));
   const centre = how === "batch" ? mean : 0;
-  return values.map((row) => row.map((value) => (value === undefined ? undefined : (value - centre) * scale)));
+  const scaled = (value: number) => (value - centre) * scale;
+  return estimates.map((row) =>
+    row.map((one) => (one === undefined ? undefined : typeof one === "number" ? scaled(one) : one.map(scaled))),
+  );
+}
+
+function sumOf(estimate: Estimate, tokens: number, term: (advantage: number) => number): number {
+  if (estimate === undefined) return 0;
+  if (typeof estimate === "number") return tokens * term(estimate);
+  return estimate.reduce((sum, value) => sum + term(value), 0);
 }

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { EngineError } from "../base/errors.ts";
 import { lossMask } from "../protocol/tape.ts";
-import { policyTokenCount, splitForUpdates, toBatch } from "./batch.ts";
+import { forEachPolicyRun, policyTokenCount, splitForUpdates, toBatch } from "./batch.ts";
 import { trajectory } from "./testing/tiny-run.ts";
 
 const options = { normaliser: "sequence", policyVersion: 1, maxLag: 0 } as const;
@@ -81,4 +81,38 @@ test("every update gets the same number of siblings of every group, and every at
       },
     ),
   );
+});
+
+test("advantages of single tokens land on the policy's tokens in order, whatever stands between", () => {
+  const one = trajectory({ words: [3, 4, 5] });
+  const tokenAdvantages = Float64Array.of(1, 2, 3, 4, 5, 6);
+  const [sequence] = toBatch([{ trajectory: one, advantage: 3.5, tokenAdvantages }], options).sequences;
+  expect([...sequence!.advantages]).toEqual([0, 0, 1, 2, 3, 0, 0, 4, 5, 6]);
+  expect(toBatch([{ trajectory: one, advantage: 0, tokenAdvantages }], options).sequences.length).toBe(1);
+  const seen: number[][] = [];
+  const runs = [3, 2, 1].map((length, i) => ({ author: i === 1 ? ("search" as const) : ("policy" as const), length }));
+  forEachPolicyRun({ tokens: new Int32Array(6), runs }, (...place) => seen.push(place));
+  expect(seen).toEqual([
+    [1, 3, 1],
+    [5, 6, 3],
+  ]);
+});
+
+test("with a KL term an attempt without advantage still has a gradient, and brings its reference along", () => {
+  const one = trajectory();
+  const referenceLogprobs = new Float32Array(one.tape.tokens.length).fill(-2);
+  const { sequences } = toBatch([{ trajectory: one, advantage: 0, referenceLogprobs }], options);
+  expect(sequences[0]!.referenceLogprobs).toBe(referenceLogprobs);
+});
+
+test("importance weights are learner over sampler, truncated; the ratio then starts at the learner's own", () => {
+  const one = trajectory({ words: [3, 4] });
+  const learnerLogprobs = Float32Array.of(0, 0, -1, -1 + Math.log(1.5), 0, 0, -1 + Math.log(4), -1 - 50);
+  const attempt = { trajectory: one, advantage: -2, learnerLogprobs };
+  const [sequence] = toBatch([attempt], { ...options, truncateRatio: 2 }).sequences;
+  const expected = [0, 0, -2, -3, 0, 0, -4, 0];
+  for (const [t, value] of expected.entries()) expect(sequence!.advantages[t]).toBeCloseTo(value, 5);
+  expect([...sequence!.oldLogprobs]).toEqual([...learnerLogprobs]);
+  const [same] = toBatch([{ ...attempt, learnerLogprobs: one.logprobs }], { ...options, truncateRatio: 2 }).sequences;
+  expect(same).toEqual(toBatch([{ trajectory: one, advantage: -2 }], options).sequences[0]);
 });

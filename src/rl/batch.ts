@@ -1,6 +1,7 @@
 /** @file From trajectories to what an engine learns from. The loss mask is what the tape says of its authors. */
 import { EngineError } from "../base/errors.ts";
 import type { TrainingSequence } from "../engine/engine.ts";
+import { clampLog } from "../engine/loss.ts";
 import type { Tape } from "../protocol/tape.ts";
 import type { Trajectory } from "../rollout/trajectory.ts";
 import type { LossConfig } from "./config.ts";
@@ -9,6 +10,20 @@ import type { LossConfig } from "./config.ts";
 export interface ScoredAttempt {
   readonly trajectory: Trajectory;
   readonly advantage: number;
+  /** Of each policy token, in order, where they differ; `advantage` is then their mean. */
+  readonly tokenAdvantages?: Float64Array | undefined;
+  /** [T], where the loss has a KL term. */
+  readonly referenceLogprobs?: Float32Array | undefined;
+  /** [T], by the learner before its first update, where sampler and learner are to be told apart. */
+  readonly learnerLogprobs?: Float32Array | undefined;
+}
+
+export interface BatchOptions {
+  readonly normaliser: LossConfig["normaliser"];
+  readonly policyVersion: number;
+  readonly maxLag: number;
+  /** Largest importance weight, where attempts carry `learnerLogprobs`; default none. */
+  readonly truncateRatio?: number | undefined;
 }
 
 export interface Batch {
@@ -24,11 +39,19 @@ export function policyTokenCount({ runs }: Tape): number {
   return runs.reduce((sum, { author, length }) => sum + (author === "policy" ? length : 0), 0);
 }
 
-/** Calls `visit` with the positions of every stretch the policy wrote, [from, to). Position 0 has nothing before it. */
-export function forEachPolicyRun({ runs }: Tape, visit: (from: number, to: number) => void): void {
+/**
+ * Calls `visit` with the positions of every stretch the policy wrote, [from, to), and how many tokens it had written
+ * before. Position 0 has nothing before it and is left out.
+ */
+export function forEachPolicyRun({ runs }: Tape, visit: (from: number, to: number, nth: number) => void): void {
   let at = 0;
+  let written = 0;
   for (const { author, length } of runs) {
-    if (author === "policy" && at + length > 1) visit(Math.max(1, at), at + length);
+    if (author === "policy") {
+      const from = Math.max(1, at);
+      if (at + length > 1) visit(from, at + length, written + from - at);
+      written += length;
+    }
     at += length;
   }
 }
@@ -49,27 +72,23 @@ export function splitForUpdates<T>(groups: readonly (readonly T[])[], parts: num
 
 /**
  * One minibatch. Weights are folded so that the summed loss is a mean: over attempts ("sequence") or over policy tokens
- * ("token"). An attempt without advantage has no gradient and is left out, yet counts in that mean.
+ * ("token"). An attempt without advantage or KL term has no gradient and is left out, yet counts in that mean.
  *
  * @throws EngineError where trajectories come from another policy than the loss was told of
  */
 export function toBatch(
   attempts: readonly ScoredAttempt[],
-  {
-    normaliser,
-    policyVersion,
-    maxLag,
-  }: { readonly normaliser: LossConfig["normaliser"]; readonly policyVersion: number; readonly maxLag: number },
+  { normaliser, policyVersion, maxLag, truncateRatio = Number.POSITIVE_INFINITY }: BatchOptions,
 ): Batch {
   for (const { trajectory } of attempts) checkVersion(trajectory, policyVersion, maxLag);
   const lengths = attempts.map(({ trajectory }) => policyTokenCount(trajectory.tape));
   const tokens = lengths.reduce((sum, length) => sum + length, 0);
   const sequences = lengths.filter((length) => length > 0).length;
   let nonFiniteLogprobs = 0;
-  const batch = attempts.flatMap(({ trajectory, advantage }, i) => {
-    if (advantage === 0 || lengths[i] === 0) return [];
+  const batch = attempts.flatMap((attempt, i) => {
+    if (lengths[i] === 0 || isWithoutGradient(attempt)) return [];
     const weight = normaliser === "token" ? 1 / tokens : 1 / (sequences * lengths[i]!);
-    const { sequence, nonFinite } = toSequence(trajectory, advantage, weight);
+    const { sequence, nonFinite } = toSequence(attempt, weight, truncateRatio);
     nonFiniteLogprobs += nonFinite;
     return [sequence];
   });
@@ -89,11 +108,16 @@ function checkVersion({ question, policyVersion: sampledBy }: Trajectory, policy
   );
 }
 
+function isWithoutGradient({ advantage, tokenAdvantages, referenceLogprobs }: ScoredAttempt): boolean {
+  return !referenceLogprobs && (tokenAdvantages ? tokenAdvantages.every((one) => one === 0) : advantage === 0);
+}
+
 function toSequence(
-  { tape, logprobs, question }: Trajectory,
-  advantage: number,
+  { trajectory, advantage, tokenAdvantages, referenceLogprobs, learnerLogprobs }: ScoredAttempt,
   weight: number,
+  truncateRatio: number,
 ): { sequence: TrainingSequence; nonFinite: number } {
+  const { tape, logprobs, question } = trajectory;
   const { length } = tape.tokens;
   const total = tape.runs.reduce((sum, run) => sum + run.length, 0);
   if (total !== length || logprobs.length !== length) {
@@ -106,18 +130,30 @@ function toSequence(
     weights: new Float32Array(length),
     advantages: new Float32Array(length),
     oldLogprobs: new Float32Array(length),
+    ...(referenceLogprobs ? { referenceLogprobs } : {}),
   };
   let nonFinite = 0;
-  forEachPolicyRun(tape, (from, to) => {
+  forEachPolicyRun(tape, (from, to, nth) => {
     for (let t = from; t < to; t++) {
       if (!Number.isFinite(logprobs[t]!)) {
         nonFinite++;
         continue; // left out by selection: 0 × Infinity is NaN
       }
       sequence.weights[t] = weight;
-      sequence.advantages[t] = advantage;
-      sequence.oldLogprobs[t] = logprobs[t]!;
+      const value = tokenAdvantages ? tokenAdvantages[nth + t - from]! : advantage;
+      if (learnerLogprobs) {
+        sequence.advantages[t] = value * importance(learnerLogprobs[t]! - logprobs[t]!, truncateRatio);
+        sequence.oldLogprobs[t] = learnerLogprobs[t]!;
+      } else {
+        sequence.advantages[t] = value;
+        sequence.oldLogprobs[t] = logprobs[t]!;
+      }
     }
   });
   return { sequence, nonFinite };
+}
+
+/** The weight of a token that another distribution than the learner's was drawn from; truncated, so that none dominates. */
+function importance(logRatio: number, largest: number): number {
+  return Math.min(largest, Math.exp(clampLog(logRatio)));
 }

@@ -3,14 +3,20 @@ import { RewardSpec, rewardPresets } from "../reward/stages.ts";
 
 export const EstimatorConfig = z.strictObject({
   kind: z
-    .enum(["reinforce++-baseline", "grpo"])
+    .enum(["reinforce++-baseline", "reinforce++", "grpo", "rloo", "dr-grpo"])
     .default("reinforce++-baseline")
-    .describe("How siblings are compared: reward minus the group's mean, or that divided by the group's deviation."),
+    .describe(
+      "How rewards become advantages. reinforce++-baseline and dr-grpo: minus the group's mean; grpo: that over the group's deviation; rloo: minus the mean of the other siblings; reinforce++: as they are.",
+    ),
   whiten: z
     .enum(["batch", "std-only", "none"])
     .optional()
-    .describe("Scaling over the policy tokens of the batch; default batch for reinforce++-baseline, none for grpo."),
-  clip: z.number().positive().default(10).describe("Bound of reward minus group mean (reinforce++-baseline)."),
+    .describe("Scaling over the policy tokens of the batch; default none for grpo and dr-grpo, batch for the others."),
+  clip: z
+    .number()
+    .positive()
+    .default(10)
+    .describe("Bound of what is left of a reward after the comparison; grpo, whose deviation bounds it, has none."),
 });
 export type EstimatorConfig = z.infer<typeof EstimatorConfig>;
 
@@ -21,8 +27,30 @@ export const LossConfig = z.strictObject({
     .enum(["sequence", "token"])
     .default("sequence")
     .describe("What has equal weight in an update: attempts, or policy tokens."),
+  dualClip: z
+    .number()
+    .gt(1)
+    .optional()
+    .describe("Bound of the loss of a token with negative advantage, in advantages; absent is off."),
+  truncateRatio: z
+    .number()
+    .min(1)
+    .optional()
+    .describe(
+      "Each token's advantage is weighted by how likely it is to the learner over how likely it was to the sampler, at most this; absent is off. Costs one more forward pass a step.",
+    ),
 });
 export type LossConfig = z.infer<typeof LossConfig>;
+
+export const KlConfig = z.strictObject({
+  kind: z
+    .enum(["off", "k1", "k2", "k3"])
+    .describe(
+      "How the policy is held near the one that the run started with, of which a frozen copy is kept: k1 takes a penalty off each token's reward, k2 and k3 add a term to the loss.",
+    ),
+  coefficient: z.number().positive().default(1e-4).describe("How strongly; the default is the released one for Llama."),
+});
+export type KlConfig = z.infer<typeof KlConfig>;
 
 export const OptimizerConfig = z.strictObject({
   kind: z.enum(["adamw", "muon"]).default("adamw"),
@@ -47,6 +75,7 @@ export const QuestionMixConfig = z.strictObject({
   "1-hop": z.number().min(0).default(0),
   "2-hop": z.number().min(0).default(0),
   comparison: z.number().min(0).default(0),
+  "3-hop": z.number().min(0).optional().describe("Three look-ups in a row; needs rollout.maxSearches 3 or more."),
 });
 
 export const StageConfig = z.strictObject({
@@ -65,6 +94,8 @@ export type StageConfig = z.infer<typeof StageConfig>;
 export interface TrainerConfig {
   readonly estimator: EstimatorConfig;
   readonly loss: LossConfig;
+  /** Absent is off. */
+  readonly kl?: KlConfig | undefined;
   readonly optimizer: OptimizerConfig;
   /** Optimiser steps that one rollout is used for. */
   readonly stepsPerRollout: number;

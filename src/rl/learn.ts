@@ -1,9 +1,12 @@
 import { EngineError } from "../base/errors.ts";
-import type { Learner } from "../engine/engine.ts";
+import type { Learner, LossSpec } from "../engine/engine.ts";
+import { lossMask } from "../protocol/tape.ts";
 import { type ScoredAttempt, splitForUpdates, toBatch } from "./batch.ts";
 import type { OptimizerConfig, TrainerConfig } from "./config.ts";
-import { drift } from "./loss.ts";
+import { lossTerm } from "./kl.ts";
+import { type Drift, drift } from "./loss.ts";
 import { trainedTokens, type UpdateReport } from "./metrics.ts";
+import { rescore } from "./rescore.ts";
 
 /** So many refused updates in a row are no accident. */
 export const MAX_REFUSED = 3;
@@ -27,7 +30,8 @@ export async function learn(
   learner: Learner,
   { config, policyVersion, learningRate, refused: refusedBefore, abandon }: LearnOptions,
 ): Promise<{ report: UpdateReport; refused: number } | undefined> {
-  const { clipLow, clipHigh, normaliser } = config.loss;
+  const { normaliser, truncateRatio } = config.loss;
+  const loss = lossSpec(config);
   const [losses, gradNorms]: [number[], number[]] = [[], []];
   let [applied, refused, inARow, empty, nonFiniteLogprobs, tokens, maxRatio, clipped] = [
     0,
@@ -39,16 +43,18 @@ export async function learn(
     0,
     0,
   ];
-  let mismatchKl: number | undefined;
-  for (const attempts of splitForUpdates(groups, config.stepsPerRollout)) {
-    const batch = toBatch(attempts, { normaliser, policyVersion, maxLag: config.maxLag });
+  const { scored, mismatch } =
+    truncateRatio === undefined ? { scored: groups } : await askLearner(groups, learner, truncateRatio);
+  let mismatchKl = mismatch?.kl;
+  for (const attempts of splitForUpdates(scored, config.stepsPerRollout)) {
+    const batch = toBatch(attempts, { normaliser, policyVersion, maxLag: config.maxLag, truncateRatio });
     nonFiniteLogprobs += batch.nonFiniteLogprobs;
     if (batch.sequences.length === 0) {
       empty++;
       continue;
     }
     if (applied === 0 && abandon()) return undefined;
-    const forward = await learner.forwardBackward(batch.sequences, { kind: "ppo", clipLow, clipHigh });
+    const forward = await learner.forwardBackward(batch.sequences, loss);
     if (applied === 0 && abandon()) return undefined;
     const update = await learner.optimStep(optimSpec(config.optimizer, learningRate));
     tokens += trainedTokens(batch.sequences);
@@ -60,7 +66,7 @@ export async function learn(
     if (!Number.isFinite(forward.loss))
       throw new EngineError(`the loss is ${forward.loss} although its gradient is finite`);
     const moved = drift(batch.sequences, forward.logprobs, config.loss);
-    if (applied === 0) mismatchKl = moved.kl;
+    if (applied === 0) mismatchKl ??= moved.kl;
     maxRatio = Math.max(maxRatio, moved.maxRatio);
     clipped += moved.clippedShare * moved.tokens;
     applied++;
@@ -70,8 +76,43 @@ export async function learn(
   }
   const report = { learningRate, applied, refused, empty, nonFiniteLogprobs, trainedTokens: tokens, losses, gradNorms };
   return {
-    report: { ...report, mismatchKl, maxRatio, clippedShare: tokens === 0 ? 0 : clipped / tokens },
+    report: {
+      ...report,
+      mismatchKl,
+      maxRatio,
+      clippedShare: tokens === 0 ? 0 : clipped / tokens,
+      ...(mismatch ? { truncatedShare: mismatch.clippedShare } : {}),
+    },
     refused: inARow,
+  };
+}
+
+/** What the engine is asked to compute. */
+export function lossSpec({ loss, kl }: Pick<TrainerConfig, "loss" | "kl">): LossSpec {
+  const { clipLow, clipHigh, dualClip } = loss;
+  const term = lossTerm(kl);
+  const spec: LossSpec = { kind: "ppo", clipLow, clipHigh };
+  return { ...spec, ...(dualClip === undefined ? {} : { dualClip }), ...(term ? { kl: term } : {}) };
+}
+
+/** What the learner, before its first update, says of what was sampled, and how far that is from what the sampler said. */
+async function askLearner(
+  groups: readonly (readonly ScoredAttempt[])[],
+  learner: Learner,
+  truncateRatio: number,
+): Promise<{ scored: ScoredAttempt[][]; mismatch: Drift }> {
+  const attempts = groups.flat();
+  const trajectories = attempts.map(({ trajectory }) => trajectory);
+  const rows = await rescore(trajectories, learner, "the policy that learns");
+  const learnerLogprobs = new Map(attempts.map((attempt, i) => [attempt, rows[i]!]));
+  const sampled = trajectories.map(({ tape, logprobs }) => {
+    return { weights: Float32Array.from(lossMask(tape)), oldLogprobs: logprobs };
+  });
+  return {
+    scored: groups.map((group) =>
+      group.map((attempt) => ({ ...attempt, learnerLogprobs: learnerLogprobs.get(attempt) })),
+    ),
+    mismatch: drift(sampled, rows, { clipLow: 1, clipHigh: truncateRatio - 1 }),
   };
 }
 

@@ -3,7 +3,7 @@
  * in `engine/loss.ts`, where every engine's tests can reach it.
  */
 import type { TrainingSequence } from "../engine/engine.ts";
-import { MAX_LOG_RATIO } from "../engine/loss.ts";
+import { clampLog } from "../engine/loss.ts";
 
 export interface Drift {
   readonly tokens: number;
@@ -16,7 +16,7 @@ export interface Drift {
 
 /** @param logprobs under the weights that learn, [T] for each sequence */
 export function drift(
-  batch: readonly TrainingSequence[],
+  batch: readonly Pick<TrainingSequence, "weights" | "oldLogprobs">[],
   logprobs: readonly Float32Array[],
   { clipLow, clipHigh }: { readonly clipLow: number; readonly clipHigh: number },
 ): Drift {
@@ -26,7 +26,7 @@ export function drift(
       if (weights[t] === 0) continue;
       const difference = logprobs[i]![t]! - oldLogprobs[t]!;
       if (Number.isNaN(difference)) continue;
-      const logRatio = Math.min(MAX_LOG_RATIO, Math.max(-MAX_LOG_RATIO, difference));
+      const logRatio = clampLog(difference);
       const ratio = Math.exp(logRatio);
       tokens++;
       kl += Math.max(0, Math.expm1(logRatio) - logRatio);

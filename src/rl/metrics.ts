@@ -31,6 +31,8 @@ export interface UpdateReport {
   readonly mismatchKl: number | undefined;
   readonly maxRatio: number;
   readonly clippedShare: number;
+  /** Share of tokens whose importance weight was truncated, where that is on. */
+  readonly truncatedShare?: number;
 }
 
 export function stepMetrics(attempts: readonly AttemptRecord[], advantages: Advantages, groups: number): Metrics {
@@ -71,6 +73,7 @@ export function updateMetrics(report: UpdateReport): Metrics {
           "policy/max_ratio": report.maxRatio,
           "policy/clipped_share": report.clippedShare,
         }),
+    ...(report.truncatedShare === undefined ? {} : { "policy/truncated_share": report.truncatedShare }),
   };
 }
 

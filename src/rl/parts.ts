@@ -7,6 +7,7 @@ import type { TrainerConfig } from "./config.ts";
 import type { Curriculum, Stage } from "./curriculum.ts";
 import type { Metrics } from "./health.ts";
 import type { AttemptRecord } from "./metrics.ts";
+import type { Scorer } from "./rescore.ts";
 
 /** Where a run stands. Everything else follows from it and the recipe, since randomness is keyed. */
 export interface Cursor {
@@ -87,6 +88,8 @@ export interface TrainerParts {
   readonly learner: Learner;
   readonly keeper: Keeper;
   readonly config: TrainerConfig;
+  /** The policy that the run started with, frozen; needed where `config.kl` is on. */
+  readonly reference?: Scorer;
   /** [B][G] in the order of the questions; failed attempts stay among them. */
   rollOut(questions: readonly Question[], request: RolloutRequest): Promise<readonly (readonly Trajectory[])[]>;
   /** Undefined where what should score (a judge) failed: then the attempt counts as failed. */

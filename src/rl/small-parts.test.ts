@@ -46,6 +46,16 @@ test("a world asks fresh questions at every step, in the shares of the stage, an
   expect(() => createCurriculum(stages, { batch: 1, source }).questionsFor(0)).toThrow(ConfigError);
 });
 
+test("a stage may ask for three look-ups in a row", () => {
+  const mixed = stages.map((stage) => StageConfig.parse({ ...stage, mix: { "1-hop": 1, "3-hop": 3 } }));
+  const source = worldSource([makeWorld({ seed: 1, split: "train", size: "small" })], 7);
+  const types = createCurriculum(mixed, { batch: 40, source })
+    .questionsFor(0)
+    .map(({ type }) => type);
+  expect([...new Set(types)].sort()).toEqual(["1-hop", "3-hop"]);
+  expect(types.filter((type) => type === "3-hop").length).toBeGreaterThan(types.length / 2);
+});
+
 test("a list gives each question once in a pass, in another order in each pass", () => {
   const list = Array.from({ length: 10 }, (_, i) => ({ id: `${i}`, text: `${i}?`, gold: ["x"] }));
   const make = () =>

@@ -235,3 +235,36 @@ test("a step in which nothing differs learns nothing and says so", async () => {
   expect(records[0]!.metrics).toMatchObject({ "groups/zero_variance": 1, "optim/empty": 2, "optim/applied": 0 });
   expect([...learner.logits]).toEqual([0, 0, 0]);
 });
+
+test("where sampler and learner are told apart, the learner is asked once a step and truncation is counted", async () => {
+  const asked = { steps: 0 };
+  const trainBy = async (lift: number) => {
+    const learner = new TinyLearner();
+    const { keeper, records } = memoryKeeper(learner);
+    const { logprobs } = learner;
+    learner.logprobs = (batch) => {
+      asked.steps++;
+      return logprobs.call(learner, batch);
+    };
+    const loss = { clipLow: 0.2, clipHigh: 0.2, normaliser: "token", truncateRatio: 2 } as const;
+    const parts = tinyParts(learner, { keeper, config: config({ loss }) });
+    await train({
+      ...parts,
+      rollOut: async (questions, request) =>
+        (await parts.rollOut(questions, request)).map((group) =>
+          group.map((one) => ({ ...one, logprobs: one.logprobs.map((value) => (value === 0 ? 0 : value - lift)) })),
+        ),
+    });
+    return { learner, metrics: records[0]!.metrics };
+  };
+  const same = await trainBy(0);
+  expect(asked.steps).toBe(10);
+  expect(same.metrics).toMatchObject({ "policy/truncated_share": 0 });
+  expect(same.metrics["policy/mismatch_kl"]).toBeCloseTo(0, 6);
+  const apart = await trainBy(1);
+  expect(apart.metrics).toMatchObject({ "policy/truncated_share": 1 });
+  expect(apart.metrics["policy/mismatch_kl"]).toBeCloseTo(Math.E - 2, 5);
+  const [one, other] = [same, apart].map(({ learner }) => learner.batches[0]![0]!);
+  for (const [t, advantage] of one!.advantages.entries()) expect(other!.advantages[t]).toBeCloseTo(2 * advantage, 5);
+  expect(other!.oldLogprobs).toEqual(one!.oldLogprobs);
+});

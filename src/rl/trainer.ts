@@ -2,12 +2,12 @@
 import { EngineError, InterruptedError, SearchError } from "../base/errors.ts";
 import type { Sampler } from "../engine/engine.ts";
 import type { Question } from "../protocol/question.ts";
-import type { Reward } from "../reward/reward.ts";
 import type { Trajectory } from "../rollout/trajectory.ts";
 import { estimateAdvantages } from "./advantage.ts";
-import { policyTokenCount, type ScoredAttempt } from "./batch.ts";
+import { attemptsOf, scoredAttempts, survivorsOf } from "./attempts.ts";
 import type { Stage } from "./curriculum.ts";
 import { isFailed, type Metrics } from "./health.ts";
+import { klMetrics, scoreByReference } from "./kl.ts";
 import { learn, MAX_REFUSED } from "./learn.ts";
 import { type AttemptRecord, stepMetrics, updateMetrics } from "./metrics.ts";
 import { type Cursor, firstCursor, type TrainerParts } from "./parts.ts";
@@ -42,14 +42,15 @@ export async function trainStep(parts: TrainerParts, context: StepContext): Prom
   const questions = curriculum.questionsFor(step); // [B]
   const groups = await clock.time("sample", () => rollOutOrWait(questions, parts, context)); // [B][G]
   const rewards = await clock.time("score", () => scoreAll(groups, stage, parts)); // [B][G]; undefined: failed
-  const advantages = estimateAdvantages(attemptsOf(groups, rewards), config.estimator); // [B][G]
+  const kl = { kl: config.kl, references: await askReference(survivorsOf(groups, rewards), parts, clock) };
+  const advantages = estimateAdvantages(attemptsOf(groups, rewards, kl), config.estimator); // [B][G]
   const attempts = groups.map((group, b) =>
     group.map((trajectory, g): AttemptRecord => {
       return { trajectory, reward: rewards[b]![g]!, advantage: advantages.values[b]![g]! };
     }),
   );
   const learnt = await clock.time("learn", () =>
-    learn(attempts.map(scored), learner, {
+    learn(scoredAttempts(groups, advantages, kl), learner, {
       config,
       policyVersion: sampler.policyVersion,
       learningRate:
@@ -60,18 +61,17 @@ export async function trainStep(parts: TrainerParts, context: StepContext): Prom
     }),
   );
   if (!learnt) return undefined;
-  const metrics = { ...stepMetrics(attempts.flat(), advantages, groups.length), ...updateMetrics(learnt.report) };
+  const metrics = {
+    ...stepMetrics(attempts.flat(), advantages, groups.length),
+    ...klMetrics(kl.references, config.kl),
+    ...updateMetrics(learnt.report),
+  };
   return { metrics, attempts: attempts.flat(), refused: learnt.refused };
 }
 
-function attemptsOf(groups: readonly (readonly Trajectory[])[], rewards: readonly (readonly (Reward | undefined)[])[]) {
-  return groups.map((group, b) =>
-    group.map(({ tape }, g) => ({ reward: rewards[b]![g]?.total, policyTokens: policyTokenCount(tape) })),
-  );
-}
-
-function scored(attempts: readonly AttemptRecord[]): ScoredAttempt[] {
-  return attempts.flatMap(({ trajectory, advantage }) => (advantage === undefined ? [] : [{ trajectory, advantage }]));
+function askReference(survivors: readonly Trajectory[], { config, reference }: TrainerParts, clock: Stopwatch) {
+  const ask = () => scoreByReference(survivors, { kl: config.kl, reference });
+  return reference ? clock.time("reference", ask) : ask();
 }
 
 /** A failure of the environment is no reward, not even zero. */

@@ -44,17 +44,30 @@ test("a setting goes over the recipe, into stages too", () => {
   expect([recipe.stages[0]!.steps, recipe.loss.clipHigh, recipe.estimator.kind]).toEqual([3, 1e9, "grpo"]);
 });
 
+test("KL is absent unless it is asked for, and says by what kind", () => {
+  expect(loadRecipe("nano")).not.toHaveProperty("kl");
+  expect(loadRecipe("nano", ["kl.kind=k3"]).kl).toEqual({ kind: "k3", coefficient: 1e-4 });
+  expect(loadRecipe("nano", ["kl.kind=off", "kl.coefficient=0.01"]).kl).toEqual({ kind: "off", coefficient: 0.01 });
+  expect(complaint("nano", "kl.kind=k1", "kl.coefficient=0")).toContain("kl.coefficient is 0: Too small");
+});
+
 test.each([
   ["optimizer.learningrate=1", "recipes/nano.yaml: unknown key optimizer.learningrate (did you mean learningRate?)"],
   ["stages.0.rewrd=x", "recipes/nano.yaml: unknown key stages.0.rewrd (did you mean reward?)"],
   [
     "estimator.kind=gpro",
-    'recipes/nano.yaml: estimator.kind is "gpro": Invalid option: expected one of "reinforce++-baseline"|"grpo"',
+    'recipes/nano.yaml: estimator.kind is "gpro": Invalid option: expected one of "reinforce++-baseline"|"reinforce++"|"grpo"|"rloo"|"dr-grpo"',
   ],
   ["rolloutBatch.siblings=1", "recipes/nano.yaml: rolloutBatch.siblings is 1: Too small: expected number to be >=2"],
   [
     "optimizer.learningRate=.nan",
     "recipes/nano.yaml: optimizer.learningRate is null: Invalid input: expected number, received NaN",
+  ],
+  ["loss.dualClip=1", "recipes/nano.yaml: loss.dualClip is 1: Too small: expected number to be >1"],
+  ["loss.truncateRatio=0.5", "recipes/nano.yaml: loss.truncateRatio is 0.5: Too small: expected number to be >=1"],
+  [
+    "kl.coefficient=0.01",
+    'recipes/nano.yaml: kl.kind is missing: Invalid option: expected one of "off"|"k1"|"k2"|"k3"',
   ],
   ["stages.1.name=stage-1", "expected names that differ"],
   ["stages.0.reward=fixed/stage-3", "expected a list of rules or one of paper/stage-1"],

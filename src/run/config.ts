@@ -1,7 +1,14 @@
 /** @file Everything that defines a run. Each group is the schema of the folder that reads it; defaults exist once. */
 import { z } from "zod";
 import { ConfigError } from "../base/errors.ts";
-import { EstimatorConfig, LossConfig, OptimizerConfig, StageConfig, type TrainerConfig } from "../rl/config.ts";
+import {
+  EstimatorConfig,
+  KlConfig,
+  LossConfig,
+  OptimizerConfig,
+  StageConfig,
+  type TrainerConfig,
+} from "../rl/config.ts";
 import { PolicySettings } from "./policy-settings.ts";
 import { readRecipeText, recipePaths } from "./presets.ts";
 import { parseRecipe } from "./run-recipe.ts";
@@ -63,6 +70,7 @@ export const Recipe = z.strictObject({
   stepsPerRollout: z.int().min(1).default(2).describe("Optimiser steps that one rollout is used for."),
   estimator: EstimatorConfig.prefault({}),
   loss: LossConfig.prefault({}),
+  kl: KlConfig.optional().describe("Default off."),
   optimizer: OptimizerConfig.prefault({}),
   eval: EvalConfig.prefault({}),
   engine: z
@@ -115,8 +123,8 @@ function checkPlaces(
     if (data.source === "world") {
       demand(own === undefined, `stages.${i}.file is given, but data.source is world`);
       demand(
-        mix !== undefined && Object.values(mix).some((part) => part > 0),
-        `stages.${i}.mix is missing: a world needs shares of 1-hop, 2-hop and comparison`,
+        mix !== undefined && Object.values(mix).some((part = 0) => part > 0),
+        `stages.${i}.mix is missing: a world needs shares of 1-hop, 2-hop, comparison or 3-hop`,
       );
     } else {
       demand(mix === undefined, `stages.${i}.mix is given, but data.source is file`);
@@ -133,6 +141,7 @@ function checkPlaces(
 export function trainerConfig({
   estimator,
   loss,
+  kl,
   optimizer,
   stepsPerRollout,
   eval: evaluation,
@@ -141,6 +150,7 @@ export function trainerConfig({
   return {
     estimator,
     loss,
+    kl,
     optimizer,
     stepsPerRollout,
     maxLag: 0,

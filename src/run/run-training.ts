@@ -5,7 +5,7 @@ import { createCurriculum } from "../rl/curriculum.ts";
 import type { Evaluation, EvaluationRequest, StepRecord, TrainerParts } from "../rl/parts.ts";
 import { train } from "../rl/trainer.ts";
 import { collectGroups } from "../rollout/collect.ts";
-import { type AskablePolicy, openAskable } from "./assemble.ts";
+import { type AskablePolicy, type OpenOptions, openAskable } from "./assemble.ts";
 import { loadRecipe, type Recipe, trainerConfig } from "./config.ts";
 import type { EvalSummary } from "./run-eval.ts";
 import { evaluatePolicy, type ShownAttempt, showAttempt } from "./run-eval.ts";
@@ -70,19 +70,12 @@ export async function runTraining(options: TrainingOptions): Promise<TrainingRes
   const data = await openQuestions(recipe);
   const folder = openRun(resolve(options.out ?? join("runs", recipe.name)), { recipe, resume: options.resume });
   try {
-    const policy = await openAskable(recipe.model, {
-      training: true,
-      concurrency: recipe.rolloutBatch.concurrency,
-      settings: {
-        protocol: recipe.protocol,
-        prompt: recipe.prompt,
-        promptFile: recipe.promptFile,
-        rollout: recipe.rollout,
-      },
-      engine: recipe.engine,
-    });
+    const policy = await openStart(recipe, { training: true, concurrency: recipe.rolloutBatch.concurrency });
+    let reference: AskablePolicy | undefined;
     try {
-      const run = new TrainingRun({ recipe, data, folder, policy, options });
+      const isHeld = recipe.kl !== undefined && recipe.kl.kind !== "off";
+      if (isHeld) reference = await openStart(recipe, { training: false, concurrency: 1 });
+      const run = new TrainingRun({ recipe, data, folder, policy, reference, options });
       await run.train();
       return {
         run: folder.directory,
@@ -91,12 +84,19 @@ export async function runTraining(options: TrainingOptions): Promise<TrainingRes
         ...run.report(),
       };
     } finally {
+      await reference?.engine.close();
       await policy.engine.close();
     }
   } finally {
     folder.close();
     await data.close();
   }
+}
+
+/** The policy that the run starts from. */
+function openStart(recipe: Recipe, how: Pick<OpenOptions, "training" | "concurrency">): Promise<AskablePolicy> {
+  const { model, engine, protocol, prompt, promptFile, rollout } = recipe;
+  return openAskable(model, { ...how, engine, settings: { protocol, prompt, promptFile, rollout } });
 }
 
 function withSteps(recipe: Recipe, steps: number | undefined): Recipe {
@@ -108,6 +108,8 @@ interface Parts {
   readonly data: Awaited<ReturnType<typeof openQuestions>>;
   readonly folder: RunFolder;
   readonly policy: AskablePolicy;
+  /** A frozen copy of where the policy started, where KL holds it back. */
+  readonly reference: AskablePolicy | undefined;
   readonly options: TrainingOptions;
 }
 
@@ -121,7 +123,7 @@ class TrainingRun {
   }
 
   async train(): Promise<void> {
-    const { recipe, data, folder, policy, options } = this.#parts;
+    const { recipe, data, folder, policy, reference, options } = this.#parts;
     const curriculum = createCurriculum(recipe.stages, {
       batch: recipe.rolloutBatch.questions,
       source: questionSource(recipe, data),
@@ -134,6 +136,7 @@ class TrainingRun {
       curriculum,
       learner: policy.engine,
       config: trainerConfig(recipe),
+      ...(reference ? { reference: reference.engine } : {}),
       keeper: {
         ...keeper,
         record: async (record) => {

@@ -17,7 +17,7 @@ import type {
   TrainingSequence,
 } from "../engine.ts";
 import type { ModelConfig } from "../huggingface/model-config.ts";
-import { tokenLoss } from "../loss.ts";
+import { termsAt, tokenLoss } from "../loss.ts";
 import { splitByLoad } from "./micro-batch.ts";
 import { parameterCount } from "./replica.ts";
 import type { SampleJob, WorkerData } from "./worker.ts";
@@ -269,8 +269,7 @@ function sequenceLoss(spec: LossSpec, sequence: TrainingSequence, logprobs: Floa
   for (let t = 1; t < logprobs.length; t++) {
     const weight = sequence.weights[t]!;
     if (weight === 0) continue;
-    const terms = { logprob: logprobs[t]!, oldLogprob: sequence.oldLogprobs[t]!, advantage: sequence.advantages[t]! };
-    sum += weight * tokenLoss(spec, terms).loss;
+    sum += weight * tokenLoss(spec, termsAt(sequence, t, logprobs[t]!)).loss;
   }
   return sum;
 }

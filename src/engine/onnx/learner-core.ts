@@ -1,7 +1,9 @@
 /** @file Forward, loss and gradients on one thread: pads sequences into micro-batches and runs the training graph. */
+import { EngineError } from "../../base/errors.ts";
 import { createSession, type Session, type Tensor } from "../../runtime/onnx.ts";
 import type { LossSpec, TrainingSequence } from "../engine.ts";
 import type { ModelConfig } from "../huggingface/model-config.ts";
+import { lossForm } from "./graph/losses.ts";
 import { type MicroBatchLimits, type Planned, planMicroBatches } from "./micro-batch.ts";
 import { llamaTrainGraph, type TrainGraphKind, trainNames } from "./models/llama-train.ts";
 import { Positions } from "./positions.ts";
@@ -34,7 +36,7 @@ export class LearnerCore {
 
   /** Adds gradients; returns log-probabilities [T] per sequence, 0 where the weight is 0. */
   async forwardBackward(batch: readonly TrainingSequence[], loss: LossSpec): Promise<Float32Array[]> {
-    const session = await this.#session(loss.kind);
+    const session = await this.#session(lossForm(loss));
     const results = batch.map(({ tokens }) => new Float32Array(tokens.length));
     const planned = batch.map(({ weights }, index): Planned => ({ index, ...extent(weights) }));
     for (const group of planMicroBatches(planned, this.#options.limits)) {
@@ -165,11 +167,23 @@ function lossInputs(
   });
   const lossWeight = column(({ weights }, t) => weights[t]!);
   if (loss.kind === "cross-entropy") return { [trainNames.lossWeight]: lossWeight };
+  const single = (value: number): Tensor => ({ data: Float32Array.of(value), shape: [1] });
+  const { clipLow, clipHigh, dualClip, kl } = loss;
   return {
     [trainNames.lossWeight]: lossWeight,
     [trainNames.advantage]: column(({ advantages }, t) => advantages[t]!),
     [trainNames.oldLogprob]: column(({ oldLogprobs }, t) => oldLogprobs[t]!),
-    [trainNames.ratioFloor]: { data: Float32Array.of(1 - loss.clipLow), shape: [1] },
-    [trainNames.ratioCeiling]: { data: Float32Array.of(1 + loss.clipHigh), shape: [1] },
+    [trainNames.ratioFloor]: single(1 - clipLow),
+    [trainNames.ratioCeiling]: single(1 + clipHigh),
+    ...(dualClip === undefined ? {} : { [trainNames.dualClip]: single(dualClip) }),
+    ...(kl
+      ? {
+          [trainNames.klCoefficient]: single(kl.coefficient),
+          [trainNames.referenceLogprob]: column(({ referenceLogprobs }, t) => {
+            if (referenceLogprobs) return referenceLogprobs[t]!;
+            throw new EngineError(`a loss with ${kl.kind} was asked for sequences without referenceLogprobs`);
+          }),
+        }
+      : {}),
   };
 }

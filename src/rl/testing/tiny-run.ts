@@ -5,7 +5,8 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { uniform } from "../../base/random.ts";
-import type { Learner, LossReport, OptimReport, Sampler, TrainingSequence } from "../../engine/engine.ts";
+import type { Learner, LossReport, LossSpec, OptimReport, Sampler, TrainingSequence } from "../../engine/engine.ts";
+import { klEstimate } from "../../engine/loss.ts";
 import type { Question } from "../../protocol/question.ts";
 import type { Stop, Trajectory } from "../../rollout/trajectory.ts";
 import { EstimatorConfig, LossConfig, OptimizerConfig, StageConfig, type TrainerConfig } from "../config.ts";
@@ -24,20 +25,27 @@ export class TinyLearner implements Learner {
   broken: (update: number) => boolean = () => false;
   calls = 0;
   readonly batches: (readonly TrainingSequence[])[] = [];
+  readonly losses: LossSpec[] = [];
 
-  async forwardBackward(batch: readonly TrainingSequence[]): Promise<LossReport> {
+  /** Heeds of a loss its KL term alone: nothing is clipped. */
+  async forwardBackward(batch: readonly TrainingSequence[], spec: LossSpec): Promise<LossReport> {
     this.batches.push(batch);
+    this.losses.push(spec);
+    const kl = spec.kind === "ppo" ? spec.kl : undefined;
     let loss = 0;
-    const logprobs = batch.map(({ tokens, weights, advantages }) =>
+    const logprobs = batch.map(({ tokens, weights, advantages, referenceLogprobs }) =>
       Float32Array.from(tokens, (word, t) => {
         const weight = weights[t]!;
         if (weight === 0) return 0;
         const probabilities = this.probabilities();
-        loss -= weight * advantages[t]!;
+        const logprob = Math.log(probabilities[word]!);
+        const pull = kl ? klEstimate(kl.kind, logprob, referenceLogprobs![t]!) : { value: 0, slope: 0 };
+        const ascent = advantages[t]! - (kl?.coefficient ?? 0) * pull.slope;
+        loss -= weight * (advantages[t]! - (kl?.coefficient ?? 0) * pull.value);
         for (let w = 0; w < WORDS; w++) {
-          this.gradient[w]! -= weight * advantages[t]! * (Number(w === word) - probabilities[w]!);
+          this.gradient[w]! -= weight * ascent * (Number(w === word) - probabilities[w]!);
         }
-        return Math.log(probabilities[word]!);
+        return logprob;
       }),
     );
     return { loss, logprobs };
@@ -57,8 +65,10 @@ export class TinyLearner implements Learner {
     return { gradNorm, applied: !isBroken };
   }
 
-  async logprobs(): Promise<readonly Float32Array[]> {
-    return [];
+  /** The same for a word wherever it stands; 0 for what is no word. */
+  async logprobs(batch: readonly Int32Array[]): Promise<readonly Float32Array[]> {
+    const words = this.probabilities().map(Math.log);
+    return batch.map((tokens) => Float32Array.from(tokens.subarray(1), (word) => words[word] ?? 0));
   }
 
   async publish(): Promise<Sampler> {

@@ -3,8 +3,27 @@
  * losses in plain numbers; a test holds the two together. All values are [R, 1].
  */
 import type { LossSpec } from "../../engine.ts";
-import { MAX_LOG_RATIO } from "../../loss.ts";
+import { MAX_KL, MAX_LOG_RATIO } from "../../loss.ts";
 import type { GraphBuilder, Value } from "./builder.ts";
+
+/** What of a loss decides its graph; its numbers are inputs. */
+export type LossForm = "cross-entropy" | `ppo${"" | "+dual-clip"}${"" | "+k2" | "+k3"}`;
+
+export function lossForm(loss: LossSpec): LossForm {
+  if (loss.kind === "cross-entropy") return loss.kind;
+  const dualClip = loss.dualClip === undefined ? "" : "+dual-clip";
+  return loss.kl ? `ppo${dualClip}+${loss.kl.kind}` : `ppo${dualClip}`;
+}
+
+/** Which KL estimate a loss of this form adds. */
+export function klOf(form: LossForm): "k2" | "k3" | undefined {
+  if (form.endsWith("+k2")) return "k2";
+  return form.endsWith("+k3") ? "k3" : undefined;
+}
+
+export function hasDualClip(form: LossForm): boolean {
+  return form.includes("+dual-clip");
+}
 
 export interface LossInputs {
   readonly weight: Value;
@@ -13,34 +32,58 @@ export interface LossInputs {
   /** [1] each: 1 − clipLow and 1 + clipHigh. */
   readonly ratioFloor: Value;
   readonly ratioCeiling: Value;
+  /** [1]; there where the form has it. */
+  readonly dualClip?: Value;
+  /** The coefficient is [1]. */
+  readonly kl?: { readonly coefficient: Value; readonly referenceLogprob: Value };
 }
 
 /** d loss / d logprob. */
-export function lossSlope(graph: GraphBuilder, kind: LossSpec["kind"], logprob: Value, inputs: LossInputs): Value {
-  switch (kind) {
-    case "cross-entropy":
-      return graph.node("Neg", [inputs.weight]);
-    case "ppo":
-      return ppoSlope(graph, logprob, inputs);
-  }
+export function lossSlope(graph: GraphBuilder, form: LossForm, logprob: Value, inputs: LossInputs): Value {
+  if (form === "cross-entropy") return graph.node("Neg", [inputs.weight]);
+  const ascent = ppoAscent(graph, logprob, inputs);
+  const kind = klOf(form);
+  if (!kind || !inputs.kl) return graph.node("Neg", [graph.node("Mul", [ascent, inputs.weight])]);
+  const pull = graph.node("Mul", [klSlope(graph, kind, logprob, inputs.kl.referenceLogprob), inputs.kl.coefficient]);
+  return graph.node("Mul", [graph.node("Sub", [pull, ascent]), inputs.weight]);
 }
 
-function ppoSlope(graph: GraphBuilder, logprob: Value, inputs: LossInputs): Value {
-  const logRatio = graph.node("Clip", [
-    graph.node("Sub", [logprob, inputs.oldLogprob]),
-    graph.scalar(-MAX_LOG_RATIO),
-    graph.scalar(MAX_LOG_RATIO),
-  ]);
+/** The slope of the clipped objective, which is to rise: −d loss / d logprob before the weight. */
+function ppoAscent(graph: GraphBuilder, logprob: Value, inputs: LossInputs): Value {
+  const logRatio = clampedDifference(graph, logprob, inputs.oldLogprob);
   const ratio = graph.node("Exp", [logRatio]);
   const clipped = graph.node("Min", [graph.node("Max", [ratio, inputs.ratioFloor]), inputs.ratioCeiling]);
   const plain = graph.node("Mul", [ratio, inputs.advantage]);
   const bounded = graph.node("Mul", [clipped, inputs.advantage]);
   // the minimum has the slope of the unclipped term where that is the smaller one, none where the clip holds
-  const holds = graph.node(
-    "Cast",
-    [graph.node("LessOrEqual", [plain, bounded], {}, { type: "bool" })],
-    { to: 1 },
-    { type: "float32" },
-  );
-  return graph.node("Neg", [graph.node("Mul", [graph.node("Mul", [plain, holds]), inputs.weight])]);
+  const ascent = graph.node("Mul", [plain, orderHolds(graph, "LessOrEqual", plain, bounded)]);
+  if (!inputs.dualClip) return ascent;
+  const negative = graph.node("Min", [inputs.advantage, graph.scalar(0)]);
+  const floor = graph.node("Mul", [negative, inputs.dualClip]);
+  return graph.node("Mul", [ascent, orderHolds(graph, "GreaterOrEqual", plain, floor)]);
+}
+
+function klSlope(graph: GraphBuilder, kind: "k2" | "k3", logprob: Value, referenceLogprob: Value): Value {
+  const difference = clampedDifference(graph, logprob, referenceLogprob); // MAX_KL cuts long before this clamp
+  const [value, slope] = klTerms(graph, kind, difference);
+  return graph.node("Mul", [slope, orderHolds(graph, "LessOrEqual", value, graph.scalar(MAX_KL))]);
+}
+
+function klTerms(graph: GraphBuilder, kind: "k2" | "k3", difference: Value): [value: Value, slope: Value] {
+  if (kind === "k2") {
+    const square = graph.node("Mul", [difference, difference]);
+    return [graph.node("Mul", [square, graph.scalar(0.5)]), difference];
+  }
+  const slope = graph.node("Sub", [graph.scalar(1), graph.node("Exp", [graph.node("Neg", [difference])])]);
+  return [graph.node("Sub", [difference, slope]), slope];
+}
+
+function clampedDifference(graph: GraphBuilder, a: Value, b: Value): Value {
+  const bounds = [graph.scalar(-MAX_LOG_RATIO), graph.scalar(MAX_LOG_RATIO)];
+  return graph.node("Clip", [graph.node("Sub", [a, b]), ...bounds]);
+}
+
+/** 1 where the order holds, 0 elsewhere. */
+function orderHolds(graph: GraphBuilder, order: "LessOrEqual" | "GreaterOrEqual", a: Value, b: Value): Value {
+  return graph.node("Cast", [graph.node(order, [a, b], {}, { type: "bool" })], { to: 1 }, { type: "float32" });
 }

@@ -1,6 +1,5 @@
 /** @file The training graph of the Llama family: forward, loss and every gradient, in one ONNX model of a few kB. */
 
-import type { LossSpec } from "../../engine.ts";
 import type { ModelConfig } from "../../huggingface/model-config.ts";
 import { GraphBuilder, type Value } from "../graph/builder.ts";
 import {
@@ -12,7 +11,7 @@ import {
   takeRows,
   targetLogprobs,
 } from "../graph/composites.ts";
-import { type LossInputs, lossSlope } from "../graph/losses.ts";
+import { hasDualClip, klOf, type LossForm, type LossInputs, lossSlope } from "../graph/losses.ts";
 import { GradientTape } from "../graph/tape.ts";
 
 /** The names of the graph's inputs and outputs besides the weights. */
@@ -35,12 +34,15 @@ export const trainNames = {
   oldLogprob: "old_logprob",
   ratioFloor: "ratio_floor", // [1]
   ratioCeiling: "ratio_ceiling",
+  dualClip: "dual_clip", // [1]
+  klCoefficient: "kl_coefficient", // [1]
+  referenceLogprob: "reference_logprob", // [R, 1]
   logprob: "logprob", // [R, 1]
   /** Gradient of the embedded tokens, [N, width]; the host adds it to the embedding's rows. */
   embedded: "embedded_gradient",
 } as const;
 
-export type TrainGraphKind = LossSpec["kind"] | "logprobs";
+export type TrainGraphKind = LossForm | "logprobs";
 
 /** @param kind a loss, or "logprobs" for the forward pass alone */
 export function llamaTrainGraph(config: ModelConfig, kind: TrainGraphKind): Uint8Array {
@@ -104,9 +106,9 @@ function layers(
   return x;
 }
 
-function lossInputs(graph: GraphBuilder, kind: LossSpec["kind"]): LossInputs {
+function lossInputs(graph: GraphBuilder, form: LossForm): LossInputs {
   const weight = graph.input(trainNames.lossWeight, 2);
-  if (kind === "cross-entropy") {
+  if (form === "cross-entropy") {
     const unused = graph.scalar(0);
     return { weight, advantage: unused, oldLogprob: unused, ratioFloor: unused, ratioCeiling: unused };
   }
@@ -116,5 +118,14 @@ function lossInputs(graph: GraphBuilder, kind: LossSpec["kind"]): LossInputs {
     oldLogprob: graph.input(trainNames.oldLogprob, 2),
     ratioFloor: graph.input(trainNames.ratioFloor, 1),
     ratioCeiling: graph.input(trainNames.ratioCeiling, 1),
+    ...(hasDualClip(form) ? { dualClip: graph.input(trainNames.dualClip, 1) } : {}),
+    ...(klOf(form)
+      ? {
+          kl: {
+            coefficient: graph.input(trainNames.klCoefficient, 1),
+            referenceLogprob: graph.input(trainNames.referenceLogprob, 2),
+          },
+        }
+      : {}),
   };
 }
