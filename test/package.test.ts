@@ -26,7 +26,7 @@ const filesOf = (directory: string) =>
 beforeAll(async () => {
   const compiler = join(root, "node_modules", "typescript", "bin", "tsc");
   await run(process.execPath, [compiler, "-p", join(root, "tsconfig.build.json"), "--outDir", join(folder, "dist")]);
-  for (const name of ["package.json", "README.md", "LICENSE", "bin", "recipes"])
+  for (const name of ["package.json", "README.md", "LICENSE", "bin", "models", "recipes"])
     cpSync(join(root, name), join(folder, name), { recursive: true });
   symlinkSync(join(root, "node_modules"), join(folder, "node_modules"), "junction");
 }, 60_000);
@@ -105,7 +105,7 @@ test("the build holds no tests, of the test helpers only what ./testing gives, a
   expect(assets).toEqual(["cli/display/asciichart.d.ts", "runtime/kernels.wat"]);
 });
 
-test("npm would publish the program, the build with its types, the recipes, and nothing else", async () => {
+test("npm would publish the program, the build with its types, the models, the recipes, and nothing else", async () => {
   const { stdout } = await run("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], {
     cwd: folder,
     shell: process.platform === "win32",
@@ -115,9 +115,10 @@ test("npm would publish the program, the build with its types, the recipes, and 
   const paths = pack.files.map(({ path }) => path);
   const exported = Object.values(packageJson.exports).flatMap(({ types, default: code }) => [types, code]);
   const needed = [...exported, packageJson.bin["r1-searcher"], "bin/r1-searcher.js", "recipes/nano.yaml", "LICENSE"];
+  for (const model of ["nano", "nano-searcher"]) needed.push(`models/${model}/model.safetensors`);
   expect(paths).toEqual(expect.arrayContaining(needed.map((path) => path.replace(/^\.\//, ""))));
   expect(paths.filter((path) => path.startsWith("dist/"))).toHaveLength(filesOf(join(folder, "dist")).length);
   expect([...new Set(paths.map((path) => path.split("/")[0]))].sort()).toEqual(
-    ["LICENSE", "README.md", "bin", "dist", "package.json", "recipes"].sort(),
+    ["LICENSE", "README.md", "bin", "dist", "models", "package.json", "recipes"].sort(),
   );
 });
