@@ -93,14 +93,20 @@ export interface OptimSpec {
 
 export interface OptimReport {
   readonly gradNorm: number;
-  /** False where the gradient was not finite: weights and optimiser state are then bitwise unchanged. */
+  /**
+   * False where the gradient or the loss it is of was not finite, or too large to be squared in f32: weights and
+   * optimiser state are then bitwise unchanged.
+   */
   readonly applied: boolean;
 }
 
 export interface Learner {
   /** Adds the gradient of a SUM to what is accumulated. */
   forwardBackward(batch: readonly TrainingSequence[], loss: LossSpec): Promise<LossReport>;
-  /** Applies and clears the accumulated gradient. */
+  /**
+   * Applies and clears the accumulated gradient.
+   * @throws EngineError where an update made the weights or the optimiser state not finite; they are then lost
+   */
   optimStep(spec: OptimSpec): Promise<OptimReport>;
   /** Log-probability of each next token: [T−1] each. */
   logprobs(batch: readonly Int32Array[]): Promise<readonly Float32Array[]>;

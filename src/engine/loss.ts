@@ -26,6 +26,17 @@ export function termsAt(sequence: TrainingSequence, t: number, logprob: number):
   return referenceLogprobs ? { ...terms, referenceLogprob: referenceLogprobs[t]! } : terms;
 }
 
+/** The sum over the tokens that have a weight. @param logprobs [T], under the weights that learn */
+export function sequenceLoss(spec: LossSpec, sequence: TrainingSequence, logprobs: Float32Array): number {
+  let sum = 0;
+  for (let t = 1; t < logprobs.length; t++) {
+    const weight = sequence.weights[t]!;
+    if (weight === 0) continue;
+    sum += weight * tokenLoss(spec, termsAt(sequence, t, logprobs[t]!)).loss;
+  }
+  return sum;
+}
+
 /** One token's loss, before its weight, and the slope of it by `logprob`. */
 export function tokenLoss(spec: LossSpec, terms: TokenTerms): { loss: number; slope: number } {
   switch (spec.kind) {
@@ -51,8 +62,8 @@ function clippedLoss(
   const plain = ratio * advantage;
   const bounded = clipped * advantage;
   const floor = dualClip === undefined ? Number.NEGATIVE_INFINITY : dualClip * Math.min(0, advantage);
-  const isInside = plain <= bounded && plain >= floor;
-  return { loss: -Math.max(Math.min(plain, bounded), floor), slope: isInside ? -plain : 0 };
+  const isCut = plain > bounded || plain < floor; // NaN is not, and stays
+  return { loss: -Math.max(Math.min(plain, bounded), floor), slope: isCut ? 0 : -plain };
 }
 
 /**

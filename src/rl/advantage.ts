@@ -41,7 +41,7 @@ export function groupFloor(siblings: number): number {
 
 /**
  * @param groups [B][G]
- * @throws EngineError naming the attempt whose reward is not finite
+ * @throws EngineError naming the attempt whose reward or advantage is not finite
  */
 export function estimateAdvantages(groups: readonly (readonly Attempt[])[], estimator: EstimatorConfig): Advantages {
   let droppedGroups = 0;
@@ -63,6 +63,7 @@ export function estimateAdvantages(groups: readonly (readonly Attempt[])[], esti
     });
   });
   const whitened = whiten(estimates, groups, whitening(estimator));
+  whitened.forEach((row, b) => row.forEach((one, g) => demandFinite(one, `question ${b}, sibling ${g}`)));
   return {
     values: whitened.map((row) => row.map((one) => (one instanceof Float64Array ? meanOf(one) : one))),
     byToken: whitened.map((row) => row.map((one) => (one instanceof Float64Array ? one : undefined))),
@@ -80,6 +81,15 @@ export function rewardToGo(tokenRewards: Float64Array, last: number): Float64Arr
     returns[i] = sum;
   }
   return returns;
+}
+
+/** Finite rewards give one that is not where their sum is beyond any number. */
+function demandFinite(estimate: Estimate, whose: string): void {
+  const values = typeof estimate === "number" ? [estimate] : (estimate ?? []);
+  if (values.every(Number.isFinite)) return;
+  throw new EngineError(`the advantage of ${whose} of this step is not finite`, {
+    hint: "its group's rewards are too large to be compared; look at the rules of this stage's reward",
+  });
 }
 
 function meanOf(values: Float64Array): number {

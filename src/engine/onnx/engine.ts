@@ -17,7 +17,7 @@ import type {
   TrainingSequence,
 } from "../engine.ts";
 import type { ModelConfig } from "../huggingface/model-config.ts";
-import { termsAt, tokenLoss } from "../loss.ts";
+import { sequenceLoss } from "../loss.ts";
 import { splitByLoad } from "./micro-batch.ts";
 import { parameterCount } from "./replica.ts";
 import type { SampleJob, WorkerData } from "./worker.ts";
@@ -56,6 +56,8 @@ export class OnnxEngine implements Learner {
   #next = 0;
   #version = 0;
   #step = 0;
+  /** Of all that is accumulated. */
+  #lossIsFinite = true;
   #tickets = 0;
 
   constructor(options: OnnxEngineOptions) {
@@ -88,22 +90,28 @@ export class OnnxEngine implements Learner {
     const logprobs = gather(shares, results, batch.length);
     let sum = 0;
     for (const [i, sequence] of batch.entries()) sum += sequenceLoss(loss, sequence, logprobs[i]!);
+    if (!Number.isFinite(sum)) this.#lossIsFinite = false;
     return { loss: sum, logprobs };
   }
 
   async optimStep(spec: OptimSpec): Promise<OptimReport> {
+    checkSpec(spec);
     await this.#all("showGradients");
     const squares = await this.#all<number>("reduceGradients");
     const gradNorm = Math.sqrt(squares.reduce((sum, square) => sum + square, 0));
-    if (!Number.isFinite(gradNorm)) {
-      await this.#all("clearGradients");
+    const gradScale = spec.maxGradNorm > 0 && gradNorm > spec.maxGradNorm ? spec.maxGradNorm / gradNorm : 1;
+    if (!this.#lossIsFinite || !fitsSquared(gradNorm * gradScale)) {
+      await this.#clearGradients();
       return { gradNorm, applied: false };
     }
-    const gradScale = spec.maxGradNorm > 0 && gradNorm > spec.maxGradNorm ? spec.maxGradNorm / gradNorm : 1;
     this.#step++;
-    await this.#all("applyUpdate", { spec, step: this.#step, gradScale });
-    await this.#all("adoptWeights");
-    return { gradNorm, applied: true };
+    const finite = await this.#all<boolean>("applyUpdate", { spec, step: this.#step, gradScale });
+    await this.#all("adoptWeights"); // and clears the gradients
+    if (finite.every(Boolean)) return { gradNorm, applied: true };
+    throw new EngineError(
+      `update ${this.#step} (learning rate ${spec.learningRate}, gradient norm ${gradNorm}) made numbers that are not finite`,
+      { hint: "lower optimizer.learningRate; the last good checkpoint is kept" },
+    );
   }
 
   async logprobs(batch: readonly Int32Array[]): Promise<readonly Float32Array[]> {
@@ -150,14 +158,14 @@ export class OnnxEngine implements Learner {
 
   async save(directory: string): Promise<void> {
     await this.savePolicy(directory);
-    if (this.#options.training) await this.#all("saveOptimizer", { directory, step: this.#step });
+    if (!this.#options.training) return;
+    await this.#demandFinite("stateIsFinite", "the optimiser state is not finite; it is not saved");
+    await this.#all("saveOptimizer", { directory, step: this.#step });
   }
 
   /** Without the optimiser state: a policy to use, not a run to continue. */
   async savePolicy(directory: string): Promise<void> {
-    if (!(await this.#all<boolean>("isFinite")).every(Boolean)) {
-      throw new EngineError("the policy holds weights that are not finite; it is not saved");
-    }
+    await this.#demandFinite("isFinite", "the policy holds weights that are not finite; it is not saved");
     await this.#options.writePolicy(directory, await this.#workers[0]!.call<NamedTensor[]>("tensors"));
   }
 
@@ -169,13 +177,15 @@ export class OnnxEngine implements Learner {
       .sort()
       .map((name) => join(directory, name));
     if (files.length > 0) this.#step = (await this.#all<number>("loadOptimizer", files))[0]!;
+    await this.#demandFinite("stateIsFinite", `${directory} holds an optimiser state that is not finite`);
   }
 
   /** The weights alone: what was learnt before starts a run of its own. */
   async loadPolicy(directory: string): Promise<void> {
     await this.#all("loadWeights", directory);
+    await this.#demandFinite("isFinite", `${directory} holds weights that are not finite`);
     if (this.#options.training) await this.resetOptimizer();
-    await this.#all("clearGradients");
+    await this.#clearGradients();
   }
 
   /** Zeroes the optimiser state: a new stage of pretraining or another kind of optimiser begins. */
@@ -186,6 +196,16 @@ export class OnnxEngine implements Learner {
 
   async close(): Promise<void> {
     await Promise.all(this.#workers.map((worker) => worker.close()));
+  }
+
+  async #demandFinite(method: "isFinite" | "stateIsFinite", complaint: string): Promise<void> {
+    if ((await this.#all<boolean>(method)).every(Boolean)) return;
+    throw new EngineError(complaint, { hint: "training had gone wrong there; go on from what was saved before" });
+  }
+
+  async #clearGradients(): Promise<void> {
+    await this.#all("clearGradients");
+    this.#lossIsFinite = true;
   }
 
   #all<Result>(method: string, argument?: unknown): Promise<Result[]> {
@@ -205,6 +225,17 @@ export class OnnxEngine implements Learner {
     }
     this.#home.set(tape, home);
     return home;
+  }
+}
+
+/** AdamW squares gradients in f32: beyond that its state would be infinite, and the weight would never move again. */
+function fitsSquared(norm: number): boolean {
+  return Number.isFinite(Math.fround(norm * norm));
+}
+
+function checkSpec(spec: OptimSpec): void {
+  for (const [key, value] of Object.entries(spec)) {
+    if (typeof value === "number" && !Number.isFinite(value)) throw new EngineError(`optimizer.${key} is ${value}`);
   }
 }
 
@@ -262,14 +293,4 @@ function gather(
     for (const [at, index] of share.entries()) all[index] = results[worker]![at]!;
   }
   return all;
-}
-
-function sequenceLoss(spec: LossSpec, sequence: TrainingSequence, logprobs: Float32Array): number {
-  let sum = 0;
-  for (let t = 1; t < logprobs.length; t++) {
-    const weight = sequence.weights[t]!;
-    if (weight === 0) continue;
-    sum += weight * tokenLoss(spec, termsAt(sequence, t, logprobs[t]!)).loss;
-  }
-  return sum;
 }

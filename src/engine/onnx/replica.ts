@@ -107,13 +107,20 @@ export class Replica {
     return this.#optimizer.gradientSquares();
   }
 
-  /** Step 3: updates owned packs and shows the new weights. */
-  async applyUpdate(spec: OptimSpec, step: number, gradScale: number): Promise<void> {
+  /** Step 3: updates owned packs and shows the new weights. @returns false where they or their state are not finite */
+  async applyUpdate(spec: OptimSpec, step: number, gradScale: number): Promise<boolean> {
     await this.#optimizer.apply(spec, { step, gradScale });
     const { exchange, workers } = this.#place;
-    if (!exchange) return;
-    const shared = this.#shared(exchange, workers);
-    for (const { weights, offset, owned } of this.#slots) if (owned) shared.set(weights, offset);
+    if (exchange) {
+      const shared = this.#shared(exchange, workers);
+      for (const { weights, offset, owned } of this.#slots) if (owned) shared.set(weights, offset);
+    }
+    return this.#optimizer.isFinite();
+  }
+
+  /** Of what is owned. */
+  stateIsFinite(): boolean {
+    return this.#optimizer.isFinite();
   }
 
   /** Step 4: takes over what other workers updated. */

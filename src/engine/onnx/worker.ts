@@ -104,6 +104,7 @@ const methods: Record<string, (argument: never) => unknown> = {
   },
   clearGradients: () => replica.clearGradients(),
   isFinite: () => replica.isFinite(),
+  stateIsFinite: () => replica.stateIsFinite(),
   tensors: () => replica.tensors().map(({ name, shape, data: view }) => ({ name, shape, data: view.slice() })),
   loadWeights: (directory: string) => replica.loadWeights(directory),
   saveOptimizer: ({ directory, step }: { directory: string; step: number }) => replica.saveOptimizer(directory, step),

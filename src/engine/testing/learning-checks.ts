@@ -275,15 +275,16 @@ function logprobs(subject: LearningSubject): Promise<readonly Float32Array[]> {
   return subject.learner.logprobs([20, 11].map((length) => someTokens(subject, `probe of ${length}`, length)));
 }
 
-/** Gradients as they are after an overflow, by way of the weights and of the advantages. */
+/** Gradients as they are after an overflow, by way of the weights, the advantages and the sampler. */
 function poisons(batch: readonly TrainingSequence[]): { poisoned: TrainingSequence[]; loss: LossSpec }[] {
-  const spoil = (key: "weights" | "advantages", value: number) =>
+  const spoil = (key: "weights" | "advantages" | "oldLogprobs", value: number) =>
     batch.map((one) => ({ ...one, [key]: one[key].map((old, t) => (t === 3 ? value : old)) }));
   return [
     { poisoned: spoil("weights", Number.POSITIVE_INFINITY), loss: crossEntropy },
     { poisoned: spoil("weights", Number.NaN), loss: crossEntropy },
     { poisoned: spoil("advantages", Number.POSITIVE_INFINITY), loss: ppo },
     { poisoned: spoil("advantages", Number.NaN), loss: ppo },
+    { poisoned: spoil("oldLogprobs", Number.NaN), loss: ppo },
   ];
 }
 

@@ -141,6 +141,14 @@ test.each(names)("%s: the slope in plain numbers agrees with central differences
   expect(compared).toBeGreaterThan(450);
 });
 
+test.each(names.slice(1))("%s: what is no number stays none, wherever a clip would have cut it", async (name) => {
+  const [inside, beyond] = [at(-2.1, -2.2, 1.3), at(-40, -60, -1.3)];
+  const spoilt = (["logprob", "oldLogprob", "advantage", "weight"] as const).flatMap((key) =>
+    [inside, beyond].map((row) => ({ ...row, [key]: Number.NaN })),
+  );
+  expect([...(await graphSlopes(specs[name], spoilt))]).toEqual(spoilt.map(() => Number.NaN));
+});
+
 test("every form occurs, and numbers do not make a form of their own", () => {
   expect(names.map((name) => lossForm(specs[name]))).toEqual(names);
   expect(lossForm({ ...clip, clipHigh: 1e9 })).toBe("ppo");

@@ -56,17 +56,17 @@ function ppoAscent(graph: GraphBuilder, logprob: Value, inputs: LossInputs): Val
   const plain = graph.node("Mul", [ratio, inputs.advantage]);
   const bounded = graph.node("Mul", [clipped, inputs.advantage]);
   // the minimum has the slope of the unclipped term where that is the smaller one, none where the clip holds
-  const ascent = graph.node("Mul", [plain, orderHolds(graph, "LessOrEqual", plain, bounded)]);
+  const ascent = zeroWhere(graph, [plain, "Greater", bounded], plain);
   if (!inputs.dualClip) return ascent;
   const negative = graph.node("Min", [inputs.advantage, graph.scalar(0)]);
   const floor = graph.node("Mul", [negative, inputs.dualClip]);
-  return graph.node("Mul", [ascent, orderHolds(graph, "GreaterOrEqual", plain, floor)]);
+  return zeroWhere(graph, [plain, "Less", floor], ascent);
 }
 
 function klSlope(graph: GraphBuilder, kind: "k2" | "k3", logprob: Value, referenceLogprob: Value): Value {
   const difference = clampedDifference(graph, logprob, referenceLogprob); // MAX_KL cuts long before this clamp
   const [value, slope] = klTerms(graph, kind, difference);
-  return graph.node("Mul", [slope, orderHolds(graph, "LessOrEqual", value, graph.scalar(MAX_KL))]);
+  return zeroWhere(graph, [value, "Greater", graph.scalar(MAX_KL)], slope);
 }
 
 function klTerms(graph: GraphBuilder, kind: "k2" | "k3", difference: Value): [value: Value, slope: Value] {
@@ -83,7 +83,15 @@ function clampedDifference(graph: GraphBuilder, a: Value, b: Value): Value {
   return graph.node("Clip", [graph.node("Sub", [a, b]), ...bounds]);
 }
 
-/** 1 where the order holds, 0 elsewhere. */
-function orderHolds(graph: GraphBuilder, order: "LessOrEqual" | "GreaterOrEqual", a: Value, b: Value): Value {
-  return graph.node("Cast", [graph.node(order, [a, b], {}, { type: "bool" })], { to: 1 }, { type: "float32" });
+/**
+ * 0 where the order holds, `value` elsewhere: chosen, not multiplied, for 0 times infinity is NaN. No order holds for
+ * NaN, so it stays and the update is refused.
+ */
+function zeroWhere(
+  graph: GraphBuilder,
+  [a, order, b]: readonly [a: Value, order: "Greater" | "Less", b: Value],
+  value: Value,
+): Value {
+  const holds = graph.node(order, [a, b], {}, { type: "bool" });
+  return graph.node("Where", [holds, graph.scalar(0), value], {}, { type: "float32" });
 }

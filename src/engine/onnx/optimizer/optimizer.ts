@@ -44,6 +44,8 @@ export interface Optimizer {
    * @throws EngineError where the state belongs to the other kind of optimiser, before anything is written
    */
   apply(spec: OptimSpec, scalars: StepScalars): Promise<void>;
+  /** False where a weight or the state is not. */
+  isFinite(): boolean;
   clearGradient(): void;
   /** Live views: written to a checkpoint, or filled from one and then declared by `restored`. The caller keeps the step. */
   state(): readonly OptimizerState[];
@@ -81,6 +83,10 @@ export function createOptimizer(parameters: readonly OwnedParameter[], options: 
         }
       }
     },
+    isFinite: () =>
+      owned.every(({ parameter: { weights, first, second }, kernels }) =>
+        [weights, first, second].every((numbers) => Number.isFinite(kernels.sumSquares(numbers))),
+      ),
     clearGradient() {
       for (const { parameter, kernels } of owned) kernels.fill(parameter.gradient, 0);
     },
