@@ -67,12 +67,15 @@ describe("in what is written", () => {
   });
   const reward = (total: number) => ({ trajectory: trajectory(), reward: { total, parts: [] }, advantage: 0 });
   const open = () => openRun(mkdtempSync(join(root, "run-")), { recipe: {}, resume: false });
-  test.each([
-    ...bad.map((value) => [`a metric of ${value}`, step({ metrics: { "reward/total": value } })] as const),
+  const records: [what: string, record: StepRecord][] = [
+    ...bad.map(
+      (value) => [`a metric of ${value}`, step({ metrics: { "reward/total": value } })] as [string, StepRecord],
+    ),
     ["a time", step({ timing: { sample: Number.NaN } })],
     ["a reward", step({ attempts: [reward(Number.NaN)] })],
     ["an advantage", step({ attempts: [{ ...reward(0), advantage: Number.POSITIVE_INFINITY }] })],
-  ])("%s: JSON would say null; the line is refused instead", (_, record) => {
+  ];
+  test.each(records)("%s: JSON would say null; the line is refused instead", (_, record) => {
     const folder = open();
     expect(() => folder.record(record)).toThrow(/which JSON cannot hold/);
     expect(folder.metrics()).toEqual([]);

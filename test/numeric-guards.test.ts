@@ -242,13 +242,16 @@ const learning = (attempts: readonly ScoredAttempt[], overrides: Parameters<type
 describe("in what is learnt from", () => {
   const k3 = { kl: { kind: "k3", coefficient: 0.1 } } as const;
   const references = (value: number) => ({ referenceLogprobs: Float32Array.of(0, 0, value, -4, 0, 0, -4, -4) });
-  test.each([
-    ...bad.map((advantage) => [`an advantage of ${advantage}`, attempt({ advantage }), {}] as const),
+  const spoiltAttempts: [what: string, attempt: ScoredAttempt, overrides: Parameters<typeof config>[0]][] = [
+    ...bad.map(
+      (advantage) => [`an advantage of ${advantage}`, attempt({ advantage }), {}] as [string, ScoredAttempt, object],
+    ),
     ["a token's advantage", attempt({ tokenAdvantages: Float64Array.of(1, Number.NaN, 1, 1) }), {}],
     ["a reference log-probability", attempt(references(Number.NaN)), k3],
-  ])("%s: refused and counted", (_, spoiltAttempt, overrides) =>
+  ];
+  test.each(spoiltAttempts)("%s: refused and counted", (_, spoiltAttempt, overrides) =>
     changesNothing(async () => {
-      const whole = "kl" in overrides ? attempt(references(-4)) : attempt();
+      const whole = overrides?.kl ? attempt(references(-4)) : attempt();
       const learnt = await learning([whole, spoiltAttempt], overrides);
       expect(learnt).toMatchObject({ refused: 1, report: { applied: 0, refused: 1, losses: [], gradNorms: [] } });
     }),

@@ -63,7 +63,9 @@ export function estimateAdvantages(groups: readonly (readonly Attempt[])[], esti
     });
   });
   const whitened = whiten(estimates, groups, whitening(estimator));
-  whitened.forEach((row, b) => row.forEach((one, g) => demandFinite(one, `question ${b}, sibling ${g}`)));
+  for (const [b, row] of whitened.entries()) {
+    for (const [g, estimate] of row.entries()) demandFinite(estimate, `question ${b}, sibling ${g}`);
+  }
   return {
     values: whitened.map((row) => row.map((one) => (one instanceof Float64Array ? meanOf(one) : one))),
     byToken: whitened.map((row) => row.map((one) => (one instanceof Float64Array ? one : undefined))),

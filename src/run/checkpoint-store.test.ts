@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
@@ -117,19 +117,34 @@ test("wherever the replacing of a damaged checkpoint fails, the older one is sti
   }
 });
 
+const edit = (from: string, to: string) => (path: string) =>
+  writeFileSync(path, readFileSync(path, "utf8").replace(from, to));
+
 test.each([
   ["weights.bin", (path: string) => writeFileSync(path, "weights 11"), /weights\.bin has other content/],
   ["weights.bin", (path: string) => writeFileSync(path, "weights"), /weights\.bin has 7 bytes instead of 10/],
   ["inner/optimizer.bin", (path: string) => rmSync(path), /ENOENT.*optimizer\.bin/],
   ["manifest.json", (path: string) => rmSync(path), /ENOENT.*manifest\.json/],
   ["manifest.json", (path: string) => writeFileSync(path, "{"), /JSON/],
+  ["manifest.json", edit('"step": 10', '"step": 12'), /manifest\.json has other content/],
+  ["manifest.json", edit('"pinned": []', '"pinned": [7]'), /manifest\.json has other content/],
+  ["manifest.json", edit('"pinned": []', '"pinned": 7'), /manifest\.json is damaged at "pinned": .*array/],
+  ["manifest.json", edit("checkpoint-2", "checkpoint-1"), /manifest\.json .*"format": .*made by another version/],
   [
-    "manifest.json",
-    (path: string) => writeFileSync(path, readFileSync(path, "utf8").replace('"step": 10', '"step": 12')),
-    /of step 12/,
+    "",
+    (path: string) => cpSync(join(path, "..", "step-000000"), path, { recursive: true }),
+    /manifest\.json is of step 0/,
   ],
   ["cursor.json", (path: string) => writeFileSync(path, '{"step":9}'), /cursor\.json has/],
   ["stranger.bin", (path: string) => writeFileSync(path, ""), /stranger\.bin is not in its manifest/],
+  [
+    "weights.bin",
+    (path: string) => {
+      rmSync(path);
+      mkdirSync(path);
+    },
+    /weights\.bin is not a file/,
+  ],
 ])("damage to %s is named and the one before is taken", async (name, damage, fault) => {
   const { store, directory, warnings } = newStore();
   for (const step of [0, 10]) await save(store, step);

@@ -2,6 +2,7 @@
  * @file A checkpoint is whole or absent: its own directory, every file fsynced and hashed in a manifest that is written
  * last, and one rename that makes it visible. The newest directory that verifies wins; there is no pointer to be wrong.
  */
+import { createHash } from "node:crypto";
 import {
   closeSync,
   fsyncSync,
@@ -20,16 +21,22 @@ import { fsyncDirectory, sha256File, writeDurably } from "../base/files.ts";
 import { toJson } from "../base/jsonl.ts";
 import { remedyFor } from "./on-disk.ts";
 
-const FORMAT = "r1-searcher-checkpoint-1";
+const MANIFEST = "manifest.json";
+const CURSOR = "cursor.json";
+const FORMAT = "r1-searcher-checkpoint-2";
 
-const Manifest = z.strictObject({
-  format: z.literal(FORMAT),
+const ManifestContent = z.strictObject({
+  format: z.literal(FORMAT, `not of format ${FORMAT}: made by another version`),
   /** The next step to run. */
   step: z.int().min(0),
   /** Steps whose checkpoints stay whatever their age. */
   pinned: z.array(z.int()),
   files: z.array(z.strictObject({ name: z.string(), size: z.int().min(0), sha256: z.string() })),
 });
+type ManifestContent = z.infer<typeof ManifestContent>;
+
+/** Also vouches for itself. */
+const Manifest = z.strictObject({ ...ManifestContent.shape, sha256: z.string() });
 
 /** What touches the disk while a checkpoint is made; a test replaces it to fail at every point. */
 export const checkpointFiles = {
@@ -101,7 +108,7 @@ export class CheckpointStore {
       this.#files.remove(temporary);
       this.#files.makeDirectory(temporary);
       await write(temporary);
-      this.#files.write(join(temporary, "cursor.json"), `${toJson(cursor, 2)}\n`);
+      this.#files.write(join(temporary, CURSOR), `${toJson(cursor, 2)}\n`);
       await this.#seal(temporary, step, pinned);
       this.#publish(temporary, name);
     } catch (cause) {
@@ -147,7 +154,9 @@ export class CheckpointStore {
       files.push({ name, size: statSync(path).size, sha256: await this.#files.hash(path) });
     }
     for (const inner of directoriesUnder(temporary)) this.#files.flushDirectory(join(temporary, inner));
-    this.#files.write(join(temporary, "manifest.json"), `${toJson({ format: FORMAT, step, pinned, files }, 2)}\n`);
+    const content: ManifestContent = { format: FORMAT, step, pinned: [...pinned], files };
+    const manifest: z.infer<typeof Manifest> = { ...content, sha256: sealOf(content) };
+    this.#files.write(join(temporary, MANIFEST), `${toJson(manifest, 2)}\n`);
     this.#files.flushDirectory(temporary);
   }
 
@@ -208,25 +217,52 @@ function stepsIn(directory: string): number[] {
     .sort((a, b) => a - b);
 }
 
-async function verify(
-  directory: string,
-  step: number,
-): Promise<{ cursor: unknown; pinned: readonly number[] } | { fault: string }> {
+type Verdict = { cursor: unknown; pinned: readonly number[] } | { fault: string };
+
+async function verify(directory: string, step: number): Promise<Verdict> {
   try {
-    const manifest = Manifest.parse(JSON.parse(readFileSync(join(directory, "manifest.json"), "utf8")));
-    if (manifest.step !== step) return { fault: `its manifest is of step ${manifest.step}` };
+    const manifest = readManifest(join(directory, MANIFEST));
+    if (typeof manifest === "string") return { fault: `${MANIFEST} ${manifest}` };
+    if (manifest.step !== step) return { fault: `its ${MANIFEST} is of step ${manifest.step}` };
     const listed = new Set(manifest.files.map(({ name }) => name));
-    const unlisted = filesUnder(directory).find((name) => name !== "manifest.json" && !listed.has(name));
+    const unlisted = filesUnder(directory).find((name) => name !== MANIFEST && !listed.has(name));
     if (unlisted !== undefined) return { fault: `${unlisted} is not in its manifest` };
     for (const { name, size, sha256 } of manifest.files) {
       const path = join(directory, name);
-      if (statSync(path).size !== size) return { fault: `${name} has ${statSync(path).size} bytes instead of ${size}` };
+      const found = statSync(path);
+      if (!found.isFile()) return { fault: `${name} is not a file` };
+      if (found.size !== size) return { fault: `${name} has ${found.size} bytes instead of ${size}` };
       if ((await sha256File(path)) !== sha256) return { fault: `${name} has other content than was saved` };
     }
-    return { cursor: JSON.parse(readFileSync(join(directory, "cursor.json"), "utf8")), pinned: manifest.pinned };
+    return { cursor: JSON.parse(readFileSync(join(directory, CURSOR), "utf8")), pinned: manifest.pinned };
   } catch (cause) {
     return { fault: messageOf(cause).replace(/\s+/g, " ") };
   }
+}
+
+/** @returns in words what is wrong with it, where something is */
+function readManifest(file: string): ManifestContent | string {
+  let json: unknown;
+  try {
+    json = JSON.parse(readFileSync(file, "utf8"));
+  } catch (cause) {
+    return `cannot be read: ${messageOf(cause).replace(/\s+/g, " ")}`;
+  }
+  const parsed = Manifest.safeParse(json);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    return issue ? `is damaged at "${issue.path.join(".")}": ${issue.message}` : "is damaged";
+  }
+  const { sha256, ...content } = parsed.data;
+  return sealOf(content) === sha256 ? content : "has other content than was saved";
+}
+
+/** Of what is read, in a fixed order: spaces and the order of keys mean nothing. */
+function sealOf({ format, step, pinned, files }: ManifestContent): string {
+  const rows = files.map(({ name, size, sha256 }) => [name, size, sha256]);
+  return createHash("sha256")
+    .update(toJson([format, step, pinned, rows]))
+    .digest("hex");
 }
 
 function entriesOf(directory: string): string[] {
