@@ -3,6 +3,7 @@ import { EngineError } from "../../base/errors.ts";
 import { createSession, type Session, type Tensor } from "../../runtime/onnx.ts";
 import type { LossSpec, TrainingSequence } from "../engine.ts";
 import type { ModelConfig } from "../huggingface/model-config.ts";
+import { QUERY_BLOCKS } from "./graph/attention.ts";
 import { lossForm } from "./graph/losses.ts";
 import { type MicroBatchLimits, type Planned, planMicroBatches } from "./micro-batch.ts";
 import { llamaTrainGraph, type TrainGraphKind, trainNames } from "./models/llama-train.ts";
@@ -105,7 +106,7 @@ export class LearnerCore {
     batch: readonly { readonly tokens: Int32Array }[],
     isScored: (sequence: number, position: number) => boolean,
   ): Padded {
-    const rowsPer = group[0]!.length;
+    const rowsPer = Math.max(QUERY_BLOCKS, group[0]!.length);
     const ids = new Int32Array(group.length * rowsPer); // padding is token 0: causal masks keep it unseen
     const rows: number[] = [];
     const targets: number[] = [];

@@ -1,5 +1,6 @@
 import type { Tensor } from "../../runtime/onnx.ts";
 import type { ModelConfig } from "../huggingface/model-config.ts";
+import { QUERY_BLOCKS } from "./graph/attention.ts";
 import { trainNames } from "./models/llama-train.ts";
 
 /** cos and sin of the rotary angles, [positions, headDim / 2] each, in float64 until the last rounding. */
@@ -15,6 +16,15 @@ export function rotaryTables(config: ModelConfig, positions: number): { cos: Flo
     }
   }
   return { cos, sin };
+}
+
+/** Where blocks of queries begin, `length` last: equal shares, whole multiples of 16 where there are enough. */
+export function blockEdges(length: number): number[] {
+  if (length < QUERY_BLOCKS) throw new Error(`${length} positions cannot be cut into ${QUERY_BLOCKS} blocks`);
+  const unit = length >= 16 * QUERY_BLOCKS ? 16 : 1;
+  const units = Math.floor(length / unit);
+  const inner = Array.from({ length: QUERY_BLOCKS }, (_, i) => unit * Math.floor((i * units) / QUERY_BLOCKS));
+  return [...inner, length];
 }
 
 /** Low enough that softmax gives exactly 0 in f32, far from overflow. */
@@ -39,7 +49,8 @@ export class Positions {
         data: BigInt64Array.from([batch, length, heads + 2 * kvHeads, headDim], BigInt),
         shape: [4],
       },
-      [trainNames.mask]: { data: this.#mask(length), shape: [(heads / kvHeads) * length, length] },
+      [trainNames.edges]: { data: BigInt64Array.from(blockEdges(length), BigInt), shape: [QUERY_BLOCKS + 1] },
+      [trainNames.mask]: { data: this.#mask(length), shape: [length, length] },
       [trainNames.cos]: { data: tables.cos, shape: tableShape },
       [trainNames.sin]: { data: tables.sin, shape: tableShape },
       [trainNames.negativeSin]: { data: tables.negativeSin, shape: tableShape },
@@ -49,9 +60,8 @@ export class Positions {
   #mask(length: number): Float32Array {
     let mask = this.#masks.get(length);
     if (mask) return mask;
-    const rows = (this.#config.heads / this.#config.kvHeads) * length;
-    mask = new Float32Array(rows * length);
-    for (let row = 0; row < rows; row++) mask.fill(HIDDEN, row * length + (row % length) + 1, (row + 1) * length);
+    mask = new Float32Array(length * length);
+    for (let row = 0; row < length; row++) mask.fill(HIDDEN, row * length + row + 1, (row + 1) * length);
     if (this.#masks.size >= 64) this.#masks.clear();
     this.#masks.set(length, mask);
     return mask;

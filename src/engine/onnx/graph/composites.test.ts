@@ -1,8 +1,10 @@
 import { expect, test } from "vitest";
 import { randomOf } from "../../../base/random.ts";
 import { createSession, type Tensor } from "../../../runtime/onnx.ts";
+import { blockEdges } from "../positions.ts";
+import { attention, QUERY_BLOCKS, shareAttention } from "./attention.ts";
 import { GraphBuilder, type Value } from "./builder.ts";
-import { attention, linear, rmsNorm, swiglu, takeRows, targetLogprobs } from "./composites.ts";
+import { linear, rmsNorm, swiglu, takeRows, targetLogprobs } from "./composites.ts";
 import { GradientTape } from "./tape.ts";
 
 interface Case {
@@ -27,23 +29,20 @@ function rope(): Record<string, Tensor> {
 }
 
 function attentionCase(heads: number, kvHeads: number): Case {
-  const group = heads / kvHeads;
-  const mask = Float32Array.from({ length: group * T * T }, (_, i) => (i % T > Math.floor(i / T) % T ? -1e9 : 0));
+  const mask = Float32Array.from({ length: T * T }, (_, i) => (i % T > Math.floor(i / T) ? -1e9 : 0));
   return {
     variables: { qkv: [B * T, (heads + 2 * kvHeads) * D] },
     fixed: {
       ...rope(),
-      mask: { data: mask, shape: [group * T, T] },
+      mask: { data: mask, shape: [T, T] },
+      edges: { data: BigInt64Array.from(blockEdges(T), BigInt), shape: [QUERY_BLOCKS + 1] },
       shape: { data: BigInt64Array.from([B, T, heads + 2 * kvHeads, D].map(BigInt)), shape: [4] },
     },
     outputShape: [B * T, heads * D],
-    build: (tape, { qkv, shape, mask, cos, sin, negative_sin }) =>
-      attention(
-        tape,
-        qkv!,
-        { shape: shape!, mask: mask!, cos: cos!, sin: sin!, negativeSin: negative_sin! },
-        { heads, kvHeads, headDim: D },
-      ),
+    build: (tape, { qkv, shape, edges, mask, cos, sin, negative_sin }) => {
+      const inputs = { shape: shape!, edges: edges!, mask: mask!, cos: cos!, sin: sin!, negativeSin: negative_sin! };
+      return attention(tape, qkv!, shareAttention(tape.graph, inputs, { heads, kvHeads, headDim: D }));
+    },
   };
 }
 

@@ -6,10 +6,8 @@
 import type { GraphBuilder, Value } from "./builder.ts";
 import type { GradientTape } from "./tape.ts";
 
-const MICROSOFT = { domain: "com.microsoft" };
-
 /** Adds `value` to what is there. */
-function plus(graph: GraphBuilder, soFar: Value | undefined, value: Value): Value {
+export function plus(graph: GraphBuilder, soFar: Value | undefined, value: Value): Value {
   return soFar ? graph.node("Add", [soFar, value]) : value;
 }
 
@@ -75,73 +73,6 @@ export function swiglu(tape: GradientTape, x: Value, ffnWidth: number): Value {
     ]);
     const dGate = graph.node("Mul", [graph.node("Mul", [dy, up]), slope]);
     tape.add(x, (soFar) => plus(graph, soFar, graph.node("Concat", [dGate, dUp], { axis: 1 })));
-  });
-  return y;
-}
-
-export interface AttentionShape {
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly headDim: number;
-}
-
-/** Inputs that every attention layer of one graph shares. */
-export interface AttentionInputs {
-  /** int64 [4] = [B, T, heads + 2·kvHeads, headDim]. */
-  readonly shape: Value;
-  /** Added to the scores, [G·T, T]: 0 where a row may look, very negative where not. G = heads / kvHeads. */
-  readonly mask: Value;
-  /** [T', headDim / 2], T' ≥ T. */
-  readonly cos: Value;
-  readonly sin: Value;
-  readonly negativeSin: Value;
-}
-
-/**
- * Causal self-attention with rotary positions over packed qkv [N, (heads + 2·kvHeads)·headDim] → [N, heads·headDim].
- * The query heads of one key head are folded into rows, so that keys are never repeated and their gradients are
- * summed inside one matrix product. Softmax's rule uses rowsum(dP·P) = rowsum(dO·O), as FlashAttention does.
- */
-export function attention(tape: GradientTape, qkv: Value, shared: AttentionInputs, shape: AttentionShape): Value {
-  const { graph } = tape;
-  const { heads, kvHeads, headDim } = shape;
-  const scale = graph.scalar(1 / Math.sqrt(headDim));
-  const start = graph.constant([0], [1], "int64");
-  const reshape = (x: Value, ...dims: number[]) =>
-    graph.node("Reshape", [x, graph.constant(dims, [dims.length], "int64")]);
-  const swap = (x: Value) => graph.node("Transpose", [x], { perm: [0, 1, 3, 2] });
-  const split = (x: Value, first: number, second: number) =>
-    graph.nodes("Split", [x, graph.constant([first, second], [2], "int64")], {
-      outputs: ["float32", "float32"],
-      attributes: { axis: 1 },
-    }) as [Value, Value];
-  const rotate = (x: Value, sin: Value) => graph.node("RotaryEmbedding", [x, start, shared.cos, sin], {}, MICROSOFT);
-
-  const byHead = graph.node("Transpose", [graph.node("Reshape", [qkv, shared.shape])], { perm: [0, 2, 1, 3] });
-  const [qk, v] = split(byHead, heads + kvHeads, kvHeads);
-  const [q, k] = split(rotate(qk, shared.sin), heads, kvHeads);
-  const rows = reshape(q, 0, kvHeads, -1, headDim); // [B, KV, G·T, D]
-  const scores = graph.node("Add", [graph.node("Mul", [graph.node("MatMul", [rows, swap(k)]), scale]), shared.mask]);
-  const p = graph.node("Softmax", [scores], { axis: -1 });
-  const o = graph.node("MatMul", [p, v]);
-  const byRow = graph.node("Transpose", [reshape(o, 0, heads, -1, headDim)], { perm: [0, 2, 1, 3] });
-  const y = reshape(byRow, -1, heads * headDim);
-
-  tape.record(y, (dy) => {
-    const outputShape = graph.node("Shape", [byRow], {}, { type: "int64" });
-    const dByHead = graph.node("Transpose", [graph.node("Reshape", [dy, outputShape])], { perm: [0, 2, 1, 3] });
-    const dO = reshape(dByHead, 0, kvHeads, -1, headDim);
-    const dV = graph.node("MatMul", [swap(p), dO]);
-    const dP = graph.node("MatMul", [dO, swap(v)]);
-    const rowSum = graph.node("ReduceSum", [graph.node("Mul", [dO, o]), graph.constant([-1], [1], "int64")], {
-      keepdims: 1,
-    });
-    const dScores = graph.node("Mul", [graph.node("Mul", [p, graph.node("Sub", [dP, rowSum])]), scale]);
-    const dQ = reshape(graph.node("MatMul", [dScores, k]), 0, heads, -1, headDim);
-    const dK = graph.node("MatMul", [swap(dScores), rows]);
-    const dQk = rotate(graph.node("Concat", [dQ, dK], { axis: 1 }), shared.negativeSin);
-    const dAll = graph.node("Transpose", [graph.node("Concat", [dQk, dV], { axis: 1 })], { perm: [0, 2, 1, 3] });
-    tape.add(qkv, (soFar) => plus(graph, soFar, reshape(dAll, -1, (heads + 2 * kvHeads) * headDim)));
   });
   return y;
 }

@@ -1,16 +1,9 @@
 /** @file The training graph of the Llama family: forward, loss and every gradient, in one ONNX model of a few kB. */
 
 import type { ModelConfig } from "../../huggingface/model-config.ts";
+import { attention, shareAttention } from "../graph/attention.ts";
 import { GraphBuilder, type Value } from "../graph/builder.ts";
-import {
-  type AttentionInputs,
-  attention,
-  linear,
-  rmsNorm,
-  swiglu,
-  takeRows,
-  targetLogprobs,
-} from "../graph/composites.ts";
+import { linear, rmsNorm, swiglu, takeRows, targetLogprobs } from "../graph/composites.ts";
 import { hasDualClip, klOf, type LossForm, type LossInputs, lossSlope } from "../graph/losses.ts";
 import { GradientTape } from "../graph/tape.ts";
 
@@ -25,6 +18,7 @@ export const trainNames = {
   inverse: "inverse", // int32 [N]
   target: "target", // int32 [R, 1]
   shape: "shape", // int64 [4]
+  edges: "edges", // int64 [QUERY_BLOCKS + 1]
   mask: "mask",
   cos: "cos",
   sin: "sin",
@@ -87,18 +81,20 @@ function layers(
   { x: embedded, parameter }: { x: Value; parameter: (pack: string, rank: number) => Value },
 ): Value {
   const { graph } = tape;
-  const shared: AttentionInputs = {
+  const inputs = {
     shape: graph.input(trainNames.shape, 1, "int64"),
+    edges: graph.input(trainNames.edges, 1, "int64"),
     mask: graph.input(trainNames.mask, 2),
     cos: graph.input(trainNames.cos, 2),
     sin: graph.input(trainNames.sin, 2),
     negativeSin: graph.input(trainNames.negativeSin, 2),
   };
+  const shared = shareAttention(graph, inputs, config);
   let x = embedded;
   for (let layer = 0; layer < config.layers; layer++) {
     const normal = rmsNorm(tape, x, parameter(`l${layer}.norm1`, 1), config.rmsEpsilon);
     const qkv = linear(tape, normal, parameter(`l${layer}.qkv`, 2));
-    x = linear(tape, attention(tape, qkv, shared, config), parameter(`l${layer}.o`, 2), x);
+    x = linear(tape, attention(tape, qkv, shared), parameter(`l${layer}.o`, 2), x);
     const normal2 = rmsNorm(tape, x, parameter(`l${layer}.norm2`, 1), config.rmsEpsilon);
     const gateUp = linear(tape, normal2, parameter(`l${layer}.gate_up`, 2));
     x = linear(tape, swiglu(tape, gateUp, config.ffnWidth), parameter(`l${layer}.down`, 2), x);

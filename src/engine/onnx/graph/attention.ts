@@ -1,0 +1,171 @@
+/** @file Causal self-attention with its gradient rule, in blocks of queries that never look at keys behind them. */
+import type { GraphBuilder, Value } from "./builder.ts";
+import { plus } from "./composites.ts";
+import type { GradientTape } from "./tape.ts";
+
+/** Query blocks: of n, a share of (n − 1) / 2n of all scores is never computed; more of them are smaller products. */
+export const QUERY_BLOCKS = 4;
+
+export interface AttentionShape {
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+}
+
+/** Inputs that every attention layer of one graph shares. */
+export interface AttentionInputs {
+  /** int64 [4] = [B, T, heads + 2·kvHeads, headDim]. */
+  readonly shape: Value;
+  /** Where the query blocks begin, T last: int64 [QUERY_BLOCKS + 1], strictly rising from 0. */
+  readonly edges: Value;
+  /** Added to the scores, [T, T]: 0 where a query may look, very negative where not. */
+  readonly mask: Value;
+  /** [T', headDim / 2], T' ≥ T. */
+  readonly cos: Value;
+  readonly sin: Value;
+  readonly negativeSin: Value;
+}
+
+/** One block of queries: rows [from, to) of every query head, which see keys [0, to). */
+interface Block {
+  readonly from: Value;
+  readonly to: Value;
+  /** [G·(to − from), to]. */
+  readonly mask: Value;
+  /** Pads a [.., .., .., from] to `to`. */
+  readonly pads: Value;
+}
+
+export interface SharedAttention extends AttentionInputs, AttentionShape {
+  readonly blocks: readonly Block[];
+}
+
+/** What all layers need alike, computed once in a run. */
+export function shareAttention(graph: GraphBuilder, inputs: AttentionInputs, shape: AttentionShape): SharedAttention {
+  const whole = (...values: number[]) => graph.constant(values, [values.length], "int64");
+  const edge = (i: number) => graph.node("Slice", [inputs.edges, whole(i), whole(i + 1)], {}, { type: "int64" });
+  const blocks = Array.from({ length: QUERY_BLOCKS }, (_, i): Block => {
+    const [from, to] = [edge(i), edge(i + 1)];
+    const zero = whole(0);
+    const starts = graph.node("Concat", [from, zero], { axis: 0 }, { type: "int64" });
+    const ends = graph.node("Concat", [to, to], { axis: 0 }, { type: "int64" });
+    const one = graph.node("Slice", [inputs.mask, starts, ends]);
+    const wider = graph.node("Sub", [to, from], {}, { type: "int64" });
+    return {
+      from,
+      to,
+      mask: graph.node("Concat", new Array<Value>(shape.heads / shape.kvHeads).fill(one), { axis: 0 }),
+      pads: graph.node("Concat", [whole(0, 0, 0, 0, 0, 0, 0), wider], { axis: 0 }, { type: "int64" }),
+    };
+  });
+  return { ...inputs, ...shape, blocks };
+}
+
+/**
+ * Causal self-attention with rotary positions over packed qkv [N, (heads + 2·kvHeads)·headDim] → [N, heads·headDim].
+ * The query heads of one key head are folded into rows, so that keys are never repeated and their gradients are
+ * summed inside one matrix product. The scale is applied to queries, which are smaller than scores.
+ */
+export function attention(tape: GradientTape, qkv: Value, shared: SharedAttention): Value {
+  const { graph } = tape;
+  const { heads, kvHeads, headDim, blocks } = shared;
+  const { reshape, split, rotate } = shorthand(graph, shared);
+  const scale = graph.scalar(1 / Math.sqrt(headDim));
+  const byHead = graph.node("Transpose", [graph.node("Reshape", [qkv, shared.shape])], { perm: [0, 2, 1, 3] });
+  const [qk, v] = split(byHead, heads + kvHeads, kvHeads);
+  const [q, k] = split(rotate(qk, shared.sin), heads, kvHeads);
+  const queries = graph.node("Mul", [q, scale]);
+  const parts = blocks.map((block) => attendBlock(graph, { queries, k, v }, block, shared));
+  const o = graph.node(
+    "Concat",
+    parts.map(({ o }) => reshape(o, 0, heads, -1, headDim)),
+    { axis: 2 },
+  );
+  const byRow = graph.node("Transpose", [o], { perm: [0, 2, 1, 3] });
+  const y = reshape(byRow, -1, heads * headDim);
+
+  tape.record(y, (dy) => {
+    const outputShape = graph.node("Shape", [byRow], {}, { type: "int64" });
+    const dO = graph.node("Transpose", [graph.node("Reshape", [dy, outputShape])], { perm: [0, 2, 1, 3] });
+    let dKeys: Value | undefined; // [B, KV, D, keys so far]: the product with the smaller operand transposed
+    let dValues: Value | undefined;
+    const dQueries = blocks.map((block, i) => {
+      const back = returnBlock(graph, { ...parts[i]!, dO }, block, shared);
+      const grown = (soFar: Value | undefined) => soFar && graph.node("Pad", [soFar, block.pads]);
+      dKeys = plus(graph, grown(dKeys), back.dKeys);
+      dValues = plus(graph, grown(dValues), back.dValues);
+      return reshape(back.dQueries, 0, heads, -1, headDim);
+    });
+    const dQ = graph.node("Mul", [graph.node("Concat", dQueries, { axis: 2 }), scale]);
+    const upright = (x: Value) => graph.node("Transpose", [x], { perm: [0, 1, 3, 2] });
+    const dQk = rotate(graph.node("Concat", [dQ, upright(dKeys!)], { axis: 1 }), shared.negativeSin);
+    const dAll = graph.node("Concat", [dQk, upright(dValues!)], { axis: 1 });
+    const dRows = graph.node("Transpose", [dAll], { perm: [0, 2, 1, 3] });
+    tape.add(qkv, (soFar) => plus(graph, soFar, reshape(dRows, -1, (heads + 2 * kvHeads) * headDim)));
+  });
+  return y;
+}
+
+function shorthand(graph: GraphBuilder, { kvHeads, headDim, ...shared }: SharedAttention) {
+  const start = graph.constant([0], [1], "int64");
+  const axis = graph.constant([2], [1], "int64");
+  const reshape = (x: Value, ...dims: number[]) =>
+    graph.node("Reshape", [x, graph.constant(dims, [dims.length], "int64")]);
+  const rows = (x: Value, from: Value, to: Value) => graph.node("Slice", [x, from, to, axis]);
+  return {
+    reshape,
+    split: (x: Value, first: number, second: number) =>
+      graph.nodes("Split", [x, graph.constant([first, second], [2], "int64")], {
+        outputs: ["float32", "float32"],
+        attributes: { axis: 1 },
+      }) as [Value, Value],
+    rotate: (x: Value, sin: Value) =>
+      graph.node("RotaryEmbedding", [x, start, shared.cos, sin], {}, { domain: "com.microsoft" }),
+    swap: (x: Value) => graph.node("Transpose", [x], { perm: [0, 1, 3, 2] }),
+    /** A block's rows of every head, [B, KV, G·block, D]. */
+    folded: (x: Value, { from, to }: Block) => reshape(rows(x, from, to), 0, kvHeads, -1, headDim),
+    /** The keys or values that a block may look at. */
+    seen: (x: Value, { to }: Block) => rows(x, start, to),
+  };
+}
+
+interface Attended {
+  readonly queries: Value;
+  readonly keys: Value;
+  readonly values: Value;
+  readonly p: Value;
+  readonly o: Value;
+}
+
+function attendBlock(
+  graph: GraphBuilder,
+  { queries, k, v }: { readonly queries: Value; readonly k: Value; readonly v: Value },
+  block: Block,
+  shared: SharedAttention,
+): Attended {
+  const { folded, seen, swap } = shorthand(graph, shared);
+  const [rows, keys, values] = [folded(queries, block), seen(k, block), seen(v, block)];
+  const scores = graph.node("Add", [graph.node("MatMul", [rows, swap(keys)]), block.mask]);
+  const p = graph.node("Softmax", [scores], { axis: -1 });
+  return { queries: rows, keys, values, p, o: graph.node("MatMul", [p, values]) };
+}
+
+/** Softmax's rule uses rowsum(dP·P) = rowsum(dO·O), as FlashAttention does. */
+function returnBlock(
+  graph: GraphBuilder,
+  { queries, keys, values, p, o, dO: whole }: Attended & { readonly dO: Value },
+  block: Block,
+  shared: SharedAttention,
+): { dQueries: Value; dKeys: Value; dValues: Value } {
+  const { folded, swap } = shorthand(graph, shared);
+  const dO = folded(whole, block);
+  const dP = graph.node("MatMul", [dO, swap(values)]);
+  const lastAxis = graph.constant([-1], [1], "int64");
+  const rowSum = graph.node("ReduceSum", [graph.node("Mul", [dO, o]), lastAxis], { keepdims: 1 });
+  const dScores = graph.node("Mul", [p, graph.node("Sub", [dP, rowSum])]);
+  return {
+    dQueries: graph.node("MatMul", [dScores, keys]),
+    dKeys: graph.node("MatMul", [swap(queries), dScores]),
+    dValues: graph.node("MatMul", [swap(dO), p]),
+  };
+}
