@@ -22,8 +22,7 @@ export function rotaryTables(config: ModelConfig, positions: number): { cos: Flo
 export function blockEdges(length: number): number[] {
   if (length < QUERY_BLOCKS) throw new Error(`${length} positions cannot be cut into ${QUERY_BLOCKS} blocks`);
   const unit = length >= 16 * QUERY_BLOCKS ? 16 : 1;
-  const units = Math.floor(length / unit);
-  const inner = Array.from({ length: QUERY_BLOCKS }, (_, i) => unit * Math.floor((i * units) / QUERY_BLOCKS));
+  const inner = Array.from({ length: QUERY_BLOCKS }, (_, i) => unit * Math.round((i * length) / QUERY_BLOCKS / unit));
   return [...inner, length];
 }
 
