@@ -116,3 +116,19 @@ test("importance weights are learner over sampler, truncated; the ratio then sta
   const [same] = toBatch([{ ...attempt, learnerLogprobs: one.logprobs }], { ...options, truncateRatio: 2 }).sequences;
   expect(same).toEqual(toBatch([{ trajectory: one, advantage: -2 }], options).sequences[0]);
 });
+
+test("documents that are not masked have the attempt's weight and advantage, and count among the tokens", () => {
+  const one = trajectory({ words: [3, 4, 5] });
+  const learnerLogprobs = Float32Array.from(one.tape.tokens, (_, t) => -t);
+  const attempt = { trajectory: one, advantage: -2, learnerLogprobs };
+  const unmasked = { ...options, maskDocuments: false } as const;
+  for (const normaliser of ["sequence", "token"] as const) {
+    const [sequence] = toBatch([attempt], { ...unmasked, normaliser }).sequences;
+    expect([...sequence!.weights]).toEqual([0, 0, ...Array(8).fill(1 / 8)]);
+    expect([...sequence!.advantages]).toEqual([0, 0, ...Array(8).fill(-2)]);
+    // what the policy wrote keeps the sampler's log-probability
+    expect([...sequence!.oldLogprobs]).toEqual([0, 0, -1, -1, -1, -5, -6, -1, -1, -1]);
+  }
+  expect(() => toBatch([{ trajectory: one, advantage: 1 }], unmasked)).toThrow(/the learner was not asked/);
+  expect(toBatch([attempt], options)).toEqual(toBatch([{ trajectory: one, advantage: -2 }], options));
+});

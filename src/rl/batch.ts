@@ -2,7 +2,7 @@
 import { EngineError } from "../base/errors.ts";
 import type { TrainingSequence } from "../engine/engine.ts";
 import { clampLog } from "../engine/loss.ts";
-import type { Tape } from "../protocol/tape.ts";
+import type { Author, Tape } from "../protocol/tape.ts";
 import type { Trajectory } from "../rollout/trajectory.ts";
 import type { LossConfig } from "./config.ts";
 
@@ -14,7 +14,7 @@ export interface ScoredAttempt {
   readonly tokenAdvantages?: Float64Array | undefined;
   /** [T], where the loss has a KL term. */
   readonly referenceLogprobs?: Float32Array | undefined;
-  /** [T], by the learner before its first update, where sampler and learner are to be told apart. */
+  /** [T], by the learner before its first update, where sampler and learner are to be told apart or documents are learnt from. */
   readonly learnerLogprobs?: Float32Array | undefined;
 }
 
@@ -22,8 +22,14 @@ export interface BatchOptions {
   readonly normaliser: LossConfig["normaliser"];
   readonly policyVersion: number;
   readonly maxLag: number;
-  /** Largest importance weight, where attempts carry `learnerLogprobs`; default none. */
+  /** Largest importance weight; needs `learnerLogprobs`. Absent: what was sampled counts as the learner's own. */
   readonly truncateRatio?: number | undefined;
+  /**
+   * Default true. False learns from documents as if the policy had written them, with the attempt's weight and
+   * advantage. Nobody sampled them, so their old log-probabilities are the learner's own before the first update of the
+   * step: there their ratio is 1. Needs `learnerLogprobs`.
+   */
+  readonly maskDocuments?: boolean;
 }
 
 export interface Batch {
@@ -35,19 +41,30 @@ export interface Batch {
 /** More tokens than this share without a log-probability are no accident. */
 const MAX_NON_FINITE_SHARE = 0.001;
 
-export function policyTokenCount({ runs }: Tape): number {
-  return runs.reduce((sum, { author, length }) => sum + (author === "policy" ? length : 0), 0);
+export function policyTokenCount(tape: Tape): number {
+  return tokenCount(tape, "policy");
+}
+
+function tokenCount({ runs }: Tape, of: Author): number {
+  return runs.reduce((sum, { author, length }) => sum + (author === of ? length : 0), 0);
+}
+
+type VisitRun = (from: number, to: number, nth: number) => void;
+
+/** `forEachRun` over what the policy wrote. */
+export function forEachPolicyRun(tape: Tape, visit: VisitRun): void {
+  forEachRun(tape, "policy", visit);
 }
 
 /**
- * Calls `visit` with the positions of every stretch the policy wrote, [from, to), and how many tokens it had written
+ * Calls `visit` with the positions of every stretch that `of` wrote, [from, to), and how many tokens it had written
  * before. Position 0 has nothing before it and is left out.
  */
-export function forEachPolicyRun({ runs }: Tape, visit: (from: number, to: number, nth: number) => void): void {
+export function forEachRun({ runs }: Tape, of: Author, visit: VisitRun): void {
   let at = 0;
   let written = 0;
   for (const { author, length } of runs) {
-    if (author === "policy") {
+    if (author === of) {
       const from = Math.max(1, at);
       if (at + length > 1) visit(from, at + length, written + from - at);
       written += length;
@@ -71,17 +88,19 @@ export function splitForUpdates<T>(groups: readonly (readonly T[])[], parts: num
 }
 
 /**
- * One minibatch. Weights are folded so that the summed loss is a mean: over attempts ("sequence") or over policy tokens
- * ("token"). An attempt without advantage or KL term has no gradient and is left out, yet counts in that mean.
+ * One minibatch. Weights are folded so that the summed loss is a mean: over attempts ("sequence") or over the tokens
+ * that are learnt from ("token"). An attempt without advantage or KL term has no gradient and is left out, yet counts in that mean.
  *
  * @throws EngineError where trajectories come from another policy than the loss was told of
  */
 export function toBatch(
   attempts: readonly ScoredAttempt[],
-  { normaliser, policyVersion, maxLag, truncateRatio = Number.POSITIVE_INFINITY }: BatchOptions,
+  { normaliser, policyVersion, maxLag, truncateRatio, maskDocuments = true }: BatchOptions,
 ): Batch {
   for (const { trajectory } of attempts) checkVersion(trajectory, policyVersion, maxLag);
-  const lengths = attempts.map(({ trajectory }) => policyTokenCount(trajectory.tape));
+  const lengths = attempts.map(
+    ({ trajectory: { tape } }) => policyTokenCount(tape) + (maskDocuments ? 0 : tokenCount(tape, "search")),
+  );
   const tokens = lengths.reduce((sum, length) => sum + length, 0);
   const sequences = lengths.filter((length) => length > 0).length;
   let nonFiniteLogprobs = 0;
@@ -89,6 +108,7 @@ export function toBatch(
     if (lengths[i] === 0 || isWithoutGradient(attempt)) return [];
     const weight = normaliser === "token" ? 1 / tokens : 1 / (sequences * lengths[i]!);
     const { sequence, nonFinite } = toSequence(attempt, weight, truncateRatio);
+    if (!maskDocuments) learnFromDocuments(sequence, attempt, weight);
     nonFiniteLogprobs += nonFinite;
     return [sequence];
   });
@@ -115,7 +135,7 @@ function isWithoutGradient({ advantage, tokenAdvantages, referenceLogprobs }: Sc
 function toSequence(
   { trajectory, advantage, tokenAdvantages, referenceLogprobs, learnerLogprobs }: ScoredAttempt,
   weight: number,
-  truncateRatio: number,
+  truncateRatio: number | undefined,
 ): { sequence: TrainingSequence; nonFinite: number } {
   const { tape, logprobs, question } = trajectory;
   const { length } = tape.tokens;
@@ -141,7 +161,7 @@ function toSequence(
       }
       sequence.weights[t] = weight;
       const value = tokenAdvantages ? tokenAdvantages[nth + t - from]! : advantage;
-      if (learnerLogprobs) {
+      if (truncateRatio !== undefined && learnerLogprobs) {
         sequence.advantages[t] = value * importance(learnerLogprobs[t]! - logprobs[t]!, truncateRatio);
         sequence.oldLogprobs[t] = learnerLogprobs[t]!;
       } else {
@@ -151,6 +171,19 @@ function toSequence(
     }
   });
   return { sequence, nonFinite };
+}
+
+function learnFromDocuments(
+  { weights, advantages, oldLogprobs }: TrainingSequence,
+  { trajectory: { tape }, advantage, learnerLogprobs }: ScoredAttempt,
+  weight: number,
+): void {
+  if (!learnerLogprobs) throw new Error("documents are learnt from, but the learner was not asked for them");
+  forEachRun(tape, "search", (from, to) => {
+    weights.fill(weight, from, to);
+    advantages.fill(advantage, from, to);
+    oldLogprobs.set(learnerLogprobs.subarray(from, to), from);
+  });
 }
 
 /** The weight of a token that another distribution than the learner's was drawn from; truncated, so that none dominates. */

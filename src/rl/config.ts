@@ -26,7 +26,13 @@ export const LossConfig = z.strictObject({
   normaliser: z
     .enum(["sequence", "token"])
     .default("sequence")
-    .describe("What has equal weight in an update: attempts, or policy tokens."),
+    .describe("What has equal weight in an update: attempts, or the tokens that are learnt from."),
+  maskDocuments: z
+    .boolean()
+    .default(true)
+    .describe(
+      "false, for comparison only, learns from documents as if the policy had written them: same weight, same advantage, and the learner's own log-probabilities before the step's first update as the old ones. Costs one more forward pass a step.",
+    ),
   dualClip: z
     .number()
     .gt(1)

@@ -5,7 +5,7 @@ import type { Trajectory } from "../rollout/trajectory.ts";
 import { estimateAdvantages } from "./advantage.ts";
 import { attemptsOf, scoredAttempts } from "./attempts.ts";
 import { toBatch } from "./batch.ts";
-import { EstimatorConfig, KlConfig } from "./config.ts";
+import { EstimatorConfig, KlConfig, LossConfig } from "./config.ts";
 import { klMetrics, scoreByReference, tokenRewards } from "./kl.ts";
 import { rescore } from "./rescore.ts";
 import { config, TinyLearner, tinyParts, trajectory } from "./testing/tiny-run.ts";
@@ -109,7 +109,7 @@ async function trainWith(held: KlConfig | undefined) {
   const records: Record<string, number>[] = [];
   await train(
     tinyParts(learner, {
-      config: config({ kl: held, loss: { clipLow: 0.2, clipHigh: 0.2, normaliser: "token" } }),
+      config: config({ kl: held, loss: LossConfig.parse({ normaliser: "token" }) }),
       ...(held ? { reference: new TinyLearner() } : {}),
       keeper: {
         record: async ({ metrics }) => void records.push(metrics),

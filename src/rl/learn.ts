@@ -2,7 +2,7 @@ import { EngineError } from "../base/errors.ts";
 import type { Learner, LossSpec } from "../engine/engine.ts";
 import { lossMask } from "../protocol/tape.ts";
 import { type ScoredAttempt, splitForUpdates, toBatch } from "./batch.ts";
-import type { OptimizerConfig, TrainerConfig } from "./config.ts";
+import type { LossConfig, OptimizerConfig, TrainerConfig } from "./config.ts";
 import { lossTerm } from "./kl.ts";
 import { type Drift, drift } from "./loss.ts";
 import { trainedTokens, type UpdateReport } from "./metrics.ts";
@@ -30,7 +30,7 @@ export async function learn(
   learner: Learner,
   { config, policyVersion, learningRate, refused: refusedBefore, abandon }: LearnOptions,
 ): Promise<{ report: UpdateReport; refused: number } | undefined> {
-  const { normaliser, truncateRatio } = config.loss;
+  const { normaliser, truncateRatio, maskDocuments } = config.loss;
   const loss = lossSpec(config);
   const [losses, gradNorms]: [number[], number[]] = [[], []];
   let [applied, refused, inARow, empty, nonFiniteLogprobs, tokens, maxRatio, clipped] = [
@@ -43,11 +43,14 @@ export async function learn(
     0,
     0,
   ];
-  const { scored, mismatch } =
-    truncateRatio === undefined ? { scored: groups } : await askLearner(groups, learner, truncateRatio);
+  const isAsked = truncateRatio !== undefined || !maskDocuments;
+  const { scored, mismatch } = isAsked ? await askLearner(groups, learner, config.loss) : { scored: groups };
   let mismatchKl = mismatch?.kl;
   for (const attempts of splitForUpdates(scored, config.stepsPerRollout)) {
-    const batch = toBatch(attempts, { normaliser, policyVersion, maxLag: config.maxLag, truncateRatio });
+    const batch = toBatch(attempts, {
+      ...{ normaliser, policyVersion, truncateRatio, maskDocuments },
+      maxLag: config.maxLag,
+    });
     nonFiniteLogprobs += batch.nonFiniteLogprobs;
     if (batch.sequences.length === 0) {
       empty++;
@@ -81,7 +84,7 @@ export async function learn(
       mismatchKl,
       maxRatio,
       clippedShare: tokens === 0 ? 0 : clipped / tokens,
-      ...(mismatch ? { truncatedShare: mismatch.clippedShare } : {}),
+      ...(mismatch && truncateRatio !== undefined ? { truncatedShare: mismatch.clippedShare } : {}),
     },
     refused: inARow,
   };
@@ -99,11 +102,12 @@ export function lossSpec({ loss, kl }: Pick<TrainerConfig, "loss" | "kl">): Loss
 async function askLearner(
   groups: readonly (readonly ScoredAttempt[])[],
   learner: Learner,
-  truncateRatio: number,
+  { truncateRatio = Number.POSITIVE_INFINITY, maskDocuments }: LossConfig,
 ): Promise<{ scored: ScoredAttempt[][]; mismatch: Drift }> {
   const attempts = groups.flat();
   const trajectories = attempts.map(({ trajectory }) => trajectory);
-  const rows = await rescore(trajectories, learner, "the policy that learns");
+  const authors = maskDocuments ? (["policy"] as const) : (["policy", "search"] as const);
+  const rows = await rescore(trajectories, learner, "the policy that learns", authors);
   const learnerLogprobs = new Map(attempts.map((attempt, i) => [attempt, rows[i]!]));
   const sampled = trajectories.map(({ tape, logprobs }) => {
     return { weights: Float32Array.from(lossMask(tape)), oldLogprobs: logprobs };

@@ -1,25 +1,28 @@
-/** @file What others than the sampler say of the tokens that were sampled: a frozen reference, or the learner itself. */
+/** @file What others than the sampler say of the tokens of attempts: a frozen reference, or the learner itself. */
 import { EngineError } from "../base/errors.ts";
 import type { Learner } from "../engine/engine.ts";
+import type { Author } from "../protocol/tape.ts";
 import type { Trajectory } from "../rollout/trajectory.ts";
-import { forEachPolicyRun } from "./batch.ts";
+import { forEachRun } from "./batch.ts";
 
 export type Scorer = Pick<Learner, "logprobs">;
 
 /**
  * @param who is named in errors
- * @returns log-probabilities laid out as those of the sampler: position t is that of token t, 0 where it is not the policy's
+ * @param authors whose tokens are asked about
+ * @returns log-probabilities laid out as those of the sampler: position t is that of token t, 0 where another wrote it
  * @throws EngineError on one that is not finite: weights that are finite give none
  */
 export async function rescore(
   trajectories: readonly Trajectory[],
   scorer: Scorer,
   who: string,
+  authors: readonly Author[] = ["policy"],
 ): Promise<readonly Float32Array[]> {
   const rows = await scorer.logprobs(trajectories.map(({ tape }) => tape.tokens));
   return trajectories.map(({ tape, question }, i) => {
     const aligned = new Float32Array(tape.tokens.length);
-    forEachPolicyRun(tape, (from, to) => {
+    const copy = (from: number, to: number) => {
       for (let t = from; t < to; t++) {
         const logprob = rows[i]![t - 1]!;
         if (!Number.isFinite(logprob)) {
@@ -29,7 +32,8 @@ export async function rescore(
         }
         aligned[t] = logprob;
       }
-    });
+    };
+    for (const author of authors) forEachRun(tape, author, copy);
     return aligned;
   });
 }

@@ -1,5 +1,8 @@
 import { expect, test } from "vitest";
 import { EngineError, InterruptedError, SearchError } from "../base/errors.ts";
+import type { TrainingSequence } from "../engine/engine.ts";
+import type { Trajectory } from "../rollout/trajectory.ts";
+import { LossConfig } from "./config.ts";
 import type { Cursor, Keeper, Outage, StepRecord } from "./parts.ts";
 import { firstCursor } from "./parts.ts";
 import { config, TinyLearner, tinyParts } from "./testing/tiny-run.ts";
@@ -28,7 +31,7 @@ test("training raises the reward, learns twice a step, and every record has the 
   const learner = new TinyLearner();
   const { keeper, records } = memoryKeeper(learner);
   const end = await train(
-    tinyParts(learner, { keeper, config: config({ loss: { clipLow: 0.2, clipHigh: 0.2, normaliser: "token" } }) }),
+    tinyParts(learner, { keeper, config: config({ loss: LossConfig.parse({ normaliser: "token" }) }) }),
   );
   expect(end.step).toBe(10);
   expect(records.map(({ step }) => step)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
@@ -246,7 +249,7 @@ test("where sampler and learner are told apart, the learner is asked once a step
       asked.steps++;
       return logprobs.call(learner, batch);
     };
-    const loss = { clipLow: 0.2, clipHigh: 0.2, normaliser: "token", truncateRatio: 2 } as const;
+    const loss = LossConfig.parse({ normaliser: "token", truncateRatio: 2 });
     const parts = tinyParts(learner, { keeper, config: config({ loss }) });
     await train({
       ...parts,
@@ -267,4 +270,32 @@ test("where sampler and learner are told apart, the learner is asked once a step
   const [one, other] = [same, apart].map(({ learner }) => learner.batches[0]![0]!);
   for (const [t, advantage] of one!.advantages.entries()) expect(other!.advantages[t]).toBeCloseTo(2 * advantage, 5);
   expect(other!.oldLogprobs).toEqual(one!.oldLogprobs);
+});
+
+test("where documents are learnt from, their old log-probabilities are the learner's own before the step", async () => {
+  const readable = (one: Trajectory): Trajectory => {
+    return { ...one, tape: { ...one.tape, tokens: one.tape.tokens.map((token) => (token === 9 ? 1 : token)) } };
+  };
+  const trainBy = async (maskDocuments: boolean) => {
+    const learner = new TinyLearner();
+    const { keeper, records } = memoryKeeper(learner);
+    const loss = LossConfig.parse({ normaliser: "token", maskDocuments });
+    const parts = tinyParts(learner, { keeper, config: config({ loss }) });
+    await train({
+      ...parts,
+      rollOut: async (questions, request) =>
+        (await parts.rollOut(questions, request)).map((group) => group.map(readable)),
+    });
+    return { batches: learner.batches, metrics: records[0]!.metrics };
+  };
+  const [masked, unmasked] = [await trainBy(true), await trainBy(false)];
+  const learnt = ({ weights }: TrainingSequence) => [...weights].map((weight) => Number(weight !== 0));
+  expect(learnt(masked.batches[0]![0]!)).toEqual([0, 0, 1, 1, 1, 0, 0, 1, 1, 1]);
+  expect(learnt(unmasked.batches[0]![0]!)).toEqual([0, 0, 1, 1, 1, 1, 1, 1, 1, 1]);
+  // both updates of a step start from what the learner said before the first, so the second one's ratio has moved
+  for (const { oldLogprobs } of [...unmasked.batches[0]!, ...unmasked.batches[1]!]) {
+    expect(oldLogprobs[5]).toBeCloseTo(Math.log(1 / 3), 5);
+  }
+  expect(unmasked.metrics["policy/mismatch_kl"]).toBeCloseTo(0, 6);
+  expect(unmasked.metrics).not.toHaveProperty("policy/truncated_share");
 });

@@ -10,8 +10,8 @@ import {
   type TrainerConfig,
 } from "../rl/config.ts";
 import { PolicySettings } from "./policy-settings.ts";
-import { readRecipeText, recipePaths } from "./presets.ts";
-import { parseRecipe } from "./run-recipe.ts";
+import { pathsFrom, readRecipeContent } from "./presets.ts";
+import { checkRecipe, withOverrides } from "./run-recipe.ts";
 
 const SearchConfig = z.strictObject({
   source: z
@@ -92,15 +92,14 @@ export type Recipe = z.infer<typeof Recipe>;
  * @throws ConfigError naming file, key and value
  */
 export function loadRecipe(nameOrFile: string, sets: readonly string[] = []): Recipe {
-  const { file, text } = readRecipeText(nameOrFile);
-  const recipe = parseRecipe(Recipe, text, { file, overrides: sets });
+  const { file, content } = readRecipeContent(nameOrFile);
+  const recipe = checkRecipe(Recipe, pathsFrom(".", withOverrides(content, sets)), file);
   checkPlaces(recipe, file);
-  const given = new Set(sets.map((set) => set.slice(0, set.indexOf("="))));
-  return recipePaths(recipe, file, given);
+  return recipe;
 }
 
 function checkPlaces(
-  { search, data, stages, rolloutBatch, stepsPerRollout, eval: evaluation }: Recipe,
+  { search, data, stages, rolloutBatch, stepsPerRollout, loss, kl, eval: evaluation }: Recipe,
   file: string,
 ): void {
   const demand = (holds: boolean, complaint: string) => {
@@ -118,6 +117,10 @@ function checkPlaces(
   demand(
     stepsPerRollout <= rolloutBatch.siblings,
     `stepsPerRollout is ${stepsPerRollout}: expected at most rolloutBatch.siblings (${rolloutBatch.siblings}), for every update sees every group`,
+  );
+  demand(
+    loss.maskDocuments || kl === undefined || kl.kind === "off",
+    `loss.maskDocuments is false, but kl.kind is ${kl?.kind}: KL is of what the policy wrote`,
   );
   for (const [i, { mix, file: own }] of stages.entries()) {
     if (data.source === "world") {

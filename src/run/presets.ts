@@ -4,23 +4,60 @@ import { dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { closest } from "fastest-levenshtein";
 import { ConfigError, messageOf } from "../base/errors.ts";
-import type { Recipe } from "./config.ts";
+import { isRecord, type RecipeContent, recipeContent } from "./run-recipe.ts";
 
 const recipesFolder = fileURLToPath(new URL("../../recipes", import.meta.url));
 
-/** Names of the training recipes of the package. */
+/** Names of the training recipes of the package; those of a folder in it have a slash. */
 export function recipeNames(): string[] {
-  return readdirSync(recipesFolder)
+  return readdirSync(recipesFolder, { recursive: true, encoding: "utf8" })
     .filter((file) => file.endsWith(".yaml") && !file.endsWith("-pretrain.yaml"))
-    .map((file) => file.slice(0, -".yaml".length))
+    .map((file) => file.slice(0, -".yaml".length).replaceAll("\\", "/"))
     .sort();
 }
 
-/** @throws ConfigError on a name that no recipe has, or a file that cannot be read */
-export function readRecipeText(nameOrFile: string): { file: string; text: string } {
-  const isPath = /[\\/]|\.(ya?ml|json)$/.test(nameOrFile);
-  const file = isPath ? nameOrFile : join(recipesFolder, `${nameOrFile}.yaml`);
-  if (!isPath && !existsSync(file)) {
+/**
+ * Keys and values of a recipe, over those of the recipe that it extends, if any: groups are merged, lists and values
+ * replaced, and a name is never inherited. Every path in it starts from the working directory.
+ *
+ * @throws ConfigError on a name that no recipe has, a file that cannot be read, recipes that extend each other
+ */
+export function readRecipeContent(nameOrFile: string): { file: string; content: RecipeContent } {
+  return readExtended(nameOrFile, []);
+}
+
+function readExtended(nameOrFile: string, above: readonly string[]): { file: string; content: RecipeContent } {
+  const { file, text } = readRecipeText(nameOrFile);
+  const chain = [...above, file];
+  if (above.includes(file))
+    throw new ConfigError(`${file} extends itself: ${chain.join(" → ")}`, { hint: "take extends out of one of them" });
+  const { extends: base, ...own } = pathsFrom(dirname(file), recipeContent(text, file));
+  if (base === undefined) return { file, content: own };
+  if (typeof base !== "string" || base === "")
+    throw new ConfigError(
+      `${file}: extends is ${JSON.stringify(base)}: expected the name of a recipe or the path of one`,
+    );
+  const { name: _, ...inherited } = readExtended(isPath(base) ? resolve(dirname(file), base) : base, chain).content;
+  return { file, content: merge(inherited, own) };
+}
+
+function merge(base: RecipeContent, over: RecipeContent): RecipeContent {
+  const merged = { ...base };
+  for (const [key, value] of Object.entries(over)) {
+    const old = merged[key];
+    merged[key] = isRecord(old) && isRecord(value) ? merge(old, value) : value;
+  }
+  return merged;
+}
+
+function isPath(nameOrFile: string): boolean {
+  return /[\\/]|\.(ya?ml|json)$/.test(nameOrFile) && !recipeNames().includes(nameOrFile);
+}
+
+function readRecipeText(nameOrFile: string): { file: string; text: string } {
+  const isFile = isPath(nameOrFile);
+  const file = isFile ? nameOrFile : join(recipesFolder, `${nameOrFile}.yaml`);
+  if (!isFile && !existsSync(file)) {
     const names = recipeNames();
     throw new ConfigError(`there is no recipe "${nameOrFile}" (did you mean ${closest(nameOrFile, names)}?)`, {
       hint: `recipes: ${names.join(", ")}; or give the path of a .yaml file`,
@@ -36,26 +73,19 @@ export function readRecipeText(nameOrFile: string): { file: string; text: string
   }
 }
 
-/** Makes every path of a recipe one that starts from the working directory; those under a key in `given` do so already. */
-export function recipePaths(recipe: Recipe, file: string, given: ReadonlySet<string>): Recipe {
-  const start = dirname(resolve(file));
-  const isGiven = (key: string) => [...given].some((prefix) => key === prefix || key.startsWith(`${prefix}.`));
-  const place = <T extends string | undefined>(key: string, path: T) =>
-    path === undefined ? undefined : fromHere(isAbsolute(path) ? path : resolve(isGiven(key) ? "." : start, path));
-  const { search, data, eval: evaluation, promptFile } = recipe;
-  return {
-    ...recipe,
-    model: place("model", recipe.model)!,
-    search: withPath(search, "path", place("search.path", search.path)),
-    data: withPath(data, "file", place("data.file", data.file)),
-    eval: withPath(evaluation, "file", place("eval.file", evaluation.file)),
-    stages: recipe.stages.map((stage, i) => withPath(stage, "file", place(`stages.${i}.file`, stage.file))),
-    ...(promptFile === undefined ? {} : { promptFile: place("promptFile", promptFile)! }),
-  };
+const pathKeys = ["model", "promptFile", "search.path", "data.file", "eval.file", "stages.*.file"];
+
+/** Makes every path of a recipe, which starts from `folder`, one that starts from the working directory. */
+export function pathsFrom(folder: string, content: RecipeContent): RecipeContent {
+  const place = (path: unknown) => (typeof path === "string" && path !== "" ? fromHere(resolve(folder, path)) : path);
+  return pathKeys.reduce((placed, key) => changeAt(placed, key.split("."), place) as RecipeContent, content);
 }
 
-function withPath<T extends object>(group: T, key: keyof T, path: string | undefined): T {
-  return path === undefined ? group : { ...group, [key]: path };
+/** @param keys "*" is every item of a list */
+function changeAt(value: unknown, [key, ...rest]: readonly string[], change: (value: unknown) => unknown): unknown {
+  if (key === undefined) return change(value);
+  if (key === "*") return Array.isArray(value) ? value.map((item) => changeAt(item, rest, change)) : value;
+  return isRecord(value) && Object.hasOwn(value, key) ? { ...value, [key]: changeAt(value[key], rest, change) } : value;
 }
 
 /** Relative where it lies below the working directory, so that a folder that moves keeps its recipes. */

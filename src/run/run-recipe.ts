@@ -12,6 +12,9 @@ export interface RecipeSource {
   readonly overrides?: readonly string[];
 }
 
+/** Keys and values as they were written. */
+export type RecipeContent = Record<string, unknown>;
+
 /** @throws ConfigError on a file that cannot be read, broken YAML, an unknown key or a value out of range */
 export function readRecipe<Schema extends z.ZodType>(
   schema: Schema,
@@ -34,6 +37,11 @@ export function parseRecipe<Schema extends z.ZodType>(
   text: string,
   { file, overrides = [] }: RecipeSource,
 ): z.output<Schema> {
+  return checkRecipe(schema, withOverrides(recipeContent(text, file), overrides), file);
+}
+
+/** What the text holds, whatever a schema says of it. */
+export function recipeContent(text: string, file: string): RecipeContent {
   const lineCounter = new LineCounter();
   const document = parseDocument(text, { lineCounter, prettyErrors: false });
   const fault = document.errors[0];
@@ -44,8 +52,21 @@ export function parseRecipe<Schema extends z.ZodType>(
   const content: unknown = document.toJS() ?? {};
   if (!isRecord(content))
     throw new ConfigError(`${file} does not hold keys and values`, { hint: "a recipe is a YAML mapping" });
-  for (const override of overrides) applyOverride(content, override);
+  return content;
+}
 
+export function withOverrides(content: RecipeContent, overrides: readonly string[]): RecipeContent {
+  const changed = structuredClone(content);
+  for (const override of overrides) applyOverride(changed, override);
+  return changed;
+}
+
+/** @param file is named in every complaint */
+export function checkRecipe<Schema extends z.ZodType>(
+  schema: Schema,
+  content: RecipeContent,
+  file: string,
+): z.output<Schema> {
   const result = schema.safeParse(content);
   if (result.success) return result.data;
   const known = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" });
@@ -55,7 +76,7 @@ export function parseRecipe<Schema extends z.ZodType>(
   });
 }
 
-function applyOverride(content: Record<string, unknown>, override: string): void {
+function applyOverride(content: RecipeContent, override: string): void {
   const at = override.indexOf("=");
   const path = override.slice(0, Math.max(0, at)).split(".");
   if (at < 1 || path.some((key) => key === "" || key === "__proto__")) {
@@ -121,6 +142,6 @@ function keysAt(schema: JsonSchema, path: readonly string[]): string[] {
   });
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> {
+export function isRecord(value: unknown): value is RecipeContent {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -90,7 +90,13 @@ function drawBatch(random: Random): DrawnBatch {
   return {
     groups,
     whiten: random.pick([undefined, undefined, "batch", "std-only", "none"] as const),
-    loss: { clipLow: 0.1 + 0.2 * random.next(), clipHigh: 0.1 + 0.4 * random.next(), dualClip, truncateRatio },
+    loss: {
+      clipLow: 0.1 + 0.2 * random.next(),
+      clipHigh: 0.1 + 0.4 * random.next(),
+      dualClip,
+      truncateRatio,
+      maskDocuments: true,
+    },
     coefficient: random.pick([1e-4, 0.01, 0.3]),
   };
 }
