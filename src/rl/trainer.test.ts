@@ -273,19 +273,16 @@ test("where sampler and learner are told apart, the learner is asked once a step
 });
 
 test("where documents are learnt from, their old log-probabilities are the learner's own before the step", async () => {
-  const readable = (one: Trajectory): Trajectory => {
-    return { ...one, tape: { ...one.tape, tokens: one.tape.tokens.map((token) => (token === 9 ? 1 : token)) } };
+  const readable = ({ tape, ...rest }: Trajectory): Trajectory => {
+    return { ...rest, tape: { ...tape, tokens: tape.tokens.map((token) => (token === 9 ? 1 : token)) } };
   };
   const trainBy = async (maskDocuments: boolean) => {
     const learner = new TinyLearner();
     const { keeper, records } = memoryKeeper(learner);
-    const loss = LossConfig.parse({ normaliser: "token", maskDocuments });
-    const parts = tinyParts(learner, { keeper, config: config({ loss }) });
-    await train({
-      ...parts,
-      rollOut: async (questions, request) =>
-        (await parts.rollOut(questions, request)).map((group) => group.map(readable)),
-    });
+    const parts = tinyParts(learner, { keeper, config: config({ loss: LossConfig.parse({ maskDocuments }) }) });
+    const rollOut: typeof parts.rollOut = async (questions, request) =>
+      (await parts.rollOut(questions, request)).map((group) => group.map(readable));
+    await train({ ...parts, rollOut });
     return { batches: learner.batches, metrics: records[0]!.metrics };
   };
   const [masked, unmasked] = [await trainBy(true), await trainBy(false)];

@@ -1,11 +1,12 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, relative } from "node:path";
+import { basename, join, relative } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { parse, stringify } from "yaml";
 import { ConfigError } from "../base/errors.ts";
 import { loadRecipe, Recipe } from "./config.ts";
 import { recipeNames } from "./presets.ts";
+import { recipeDifferences } from "./run-folder.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "recipes-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -22,7 +23,7 @@ function complaint(nameOrFile: string, ...sets: string[]): string {
 
 test.each(recipeNames())("the recipe %s is valid, and resolved it says the same when read back", (name) => {
   const recipe = loadRecipe(name);
-  expect(recipe.name).toBe(name);
+  expect(recipe.name).toBe(basename(name));
   expect(Recipe.parse(parse(stringify(recipe)))).toEqual(recipe);
 });
 
@@ -37,6 +38,57 @@ test("nano is the recipe of the study", () => {
     2, 2, 3, 288, 0.95,
   ]);
   expect(model).toBe(join("models", "nano"));
+});
+
+test.each<[string, ...string[]]>([
+  ["no-masking", "loss.maskDocuments"],
+  ["no-search", "rollout.maxSearches"],
+  ["grpo", "estimator.kind", "estimator.whiten"],
+  ["reward-em", "stages.1.reward"],
+  ["reward-cover-em", "stages.1.reward"],
+  ["easy-only", "stages.0.mix", "stages.1.mix"],
+  ["hard-only", "stages.0.mix", "stages.1.mix"],
+  ["no-stage-1", "stages"],
+])("the ablation %s changes of nano what it asks about, and nothing else", (name, ...keys) => {
+  const { name: _, ...nano } = loadRecipe("nano");
+  const { name: __, ...ablation } = loadRecipe(`ablations/${name}`);
+  const changed = recipeDifferences(nano, ablation).map((difference) => difference.slice(0, difference.indexOf(": ")));
+  expect(changed.length).toBeGreaterThan(0);
+  expect(changed.filter((key) => !keys.some((allowed) => key === allowed || key.startsWith(`${allowed}.`)))).toEqual(
+    [],
+  );
+  const steps = ({ stages }: Pick<Recipe, "stages">) => stages.reduce((sum, stage) => sum + stage.steps, 0);
+  expect(steps(ablation)).toBe(steps(nano));
+});
+
+test("a recipe goes over the one that it extends: groups merge, lists are replaced, names and paths stay their own", () => {
+  const write = (path: string, content: object) => {
+    mkdirSync(join(folder, path, ".."), { recursive: true });
+    writeFileSync(join(folder, path), stringify(content));
+    return join(folder, path);
+  };
+  const stage = { name: "only", steps: 1, reward: "fixed/stage-2", mix: { "1-hop": 1 } };
+  write("base.yaml", {
+    ...{ name: "base", model: "model", rollout: { k: 3, maxSearches: 5 } },
+    ...{ stages: [{ ...stage, name: "first" }, stage] },
+  });
+  write("deep/middle.yaml", { extends: "../base.yaml", name: "middle", promptFile: "mine.yaml", stages: [stage] });
+  const top = write("deep/er/top.yaml", { extends: "../middle.yaml", name: "top", rollout: { k: 1 } });
+  const recipe = loadRecipe(top, ["seed=4"]);
+  expect(recipe).toMatchObject({ name: "top", seed: 4, rollout: { k: 1, maxSearches: 5 }, stages: [{ name: "only" }] });
+  expect([recipe.model, recipe.promptFile]).toEqual([join(folder, "model"), join(folder, "deep", "mine.yaml")]);
+  expect(recipe.stages.length).toBe(1);
+  expect(recipe).not.toHaveProperty("extends");
+  expect(loadRecipe(write("mine-too.yaml", { extends: "nano", name: "mine-too" })).model).toBe(
+    loadRecipe("nano").model,
+  );
+
+  expect(complaint(write("nameless.yaml", { extends: "base.yaml" }))).toContain("name is missing");
+  expect(complaint(write("number.yaml", { extends: 3 }))).toContain("extends is 3: expected the name of a recipe");
+  expect(complaint(write("lost.yaml", { extends: "nanno" }))).toContain('there is no recipe "nanno"');
+  expect(complaint(write("a.yaml", { extends: "b.yaml" }))).toContain("b.yaml cannot be read");
+  write("b.yaml", { extends: "a.yaml" });
+  expect(complaint(join(folder, "a.yaml"))).toMatch(/a\.yaml extends itself: .*a\.yaml → .*b\.yaml → .*a\.yaml/);
 });
 
 test("a setting goes over the recipe, into stages too", () => {
@@ -69,6 +121,7 @@ test.each([
     "kl.coefficient=0.01",
     'recipes/nano.yaml: kl.kind is missing: Invalid option: expected one of "off"|"k1"|"k2"|"k3"',
   ],
+  ["extends=nano", "recipes/nano.yaml: unknown key extends"],
   ["stages.1.name=stage-1", "expected names that differ"],
   ["stages.0.reward=fixed/stage-3", "expected a list of rules or one of paper/stage-1"],
   ["stepsPerRollout=9", "stepsPerRollout is 9: expected at most rolloutBatch.siblings (8)"],
@@ -77,6 +130,13 @@ test.each([
   ["stages.0.mix={}", "stages.0.mix is missing"],
 ])("%s is refused: %s", (set, message) => {
   expect(complaint("nano", set)).toContain(message);
+});
+
+test("KL has no meaning for documents that are learnt from", () => {
+  expect(complaint("nano", "loss.maskDocuments=false", "kl.kind=k3")).toContain(
+    "maskDocuments is false, but kl.kind is k3",
+  );
+  expect(complaint("nano", "loss.maskDocuments=false", "kl.kind=off")).toBe("none");
 });
 
 test("a recipe that does not exist is named with the nearest one", () => {

@@ -1,0 +1,113 @@
+/** @file What runs of `npm run learn` left in their folders. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { parse } from "yaml";
+import type { WorldSplit } from "../../src/data/world/splits.ts";
+import type { Recipe } from "../../src/run/config.ts";
+import { readLines } from "../../src/run/line-file.ts";
+import type { EvalSummary } from "../../src/run/run-eval.ts";
+import { recipeDifferences, type SavedEvaluation, type StepLine } from "../../src/run/run-folder.ts";
+
+/** How a run was begun, kept beside its folder as `<folder>.json`. */
+export interface Provenance {
+  /** As it was asked for: "nano", "ablations/no-search". */
+  readonly recipe: string;
+  readonly seed: number;
+  /** Settings over the recipe's, besides the seed. */
+  readonly set: readonly string[];
+  /** Runs at once: they share the machine. */
+  readonly jobs: number;
+  /** Of the code, whenever the run was begun or resumed. */
+  readonly commits: readonly string[];
+  readonly machine: string;
+  /** SHA-256 of the weights that it started from. */
+  readonly weights: string;
+}
+
+/** A run that came to its end. */
+export interface LearnRun extends Provenance {
+  readonly stages: readonly string[];
+  /** Of the questions of base and stage ends; `checkpoint` is "base" or a stage's name. */
+  readonly evals: readonly EvalSummary[];
+  /** Greedy, of other splits of the world. */
+  readonly splits: readonly (EvalSummary & { readonly split: WorldSplit })[];
+  readonly minutes: number;
+  /** The largest at the end of any step. */
+  readonly memoryBytes: number;
+}
+
+export type RunState = "absent" | "unfinished" | "finished";
+
+export const provenanceFile = (folder: string) => `${folder}.json`;
+/** Where a measurement of a checkpoint on a split is kept. */
+export const splitFolder = (folder: string, checkpoint: string, split: WorldSplit) =>
+  join(folder, "splits", `${checkpoint}--${split}`);
+
+export function stateOf(folder: string): RunState {
+  if (!existsSync(join(folder, "recipe.yaml"))) return "absent";
+  const { stages } = recipeOf(folder);
+  const steps = stages.reduce((sum, stage) => sum + stage.steps, 0);
+  const last = readLines<StepLine>(join(folder, "metrics.jsonl")).at(-1)?.value;
+  return last?.step === steps && last.stage === undefined ? "finished" : "unfinished";
+}
+
+export function stepsDone(folder: string): number {
+  return readLines<StepLine>(join(folder, "metrics.jsonl")).filter(({ value }) => value.stage !== undefined).length;
+}
+
+/** "key: old → new" where the run in the folder is of another recipe. */
+export function differences(folder: string, recipe: Recipe): string[] {
+  return recipeDifferences(recipeOf(folder), JSON.parse(JSON.stringify(recipe)));
+}
+
+export function readProvenance(folder: string): Provenance | undefined {
+  const file = provenanceFile(folder);
+  return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Provenance) : undefined;
+}
+
+/** All finished runs below `out`, by recipe and seed. */
+export function readRuns(out: string): LearnRun[] {
+  if (!existsSync(out)) return [];
+  return readdirSync(out)
+    .filter((entry) => entry.endsWith(".json"))
+    .map((entry) => join(out, entry.slice(0, -".json".length)))
+    .filter((folder) => stateOf(folder) === "finished")
+    .map(readRun)
+    .sort((a, b) => (a.recipe < b.recipe ? -1 : a.recipe > b.recipe ? 1 : a.seed - b.seed));
+}
+
+function readRun(folder: string): LearnRun {
+  const evals = summariesIn<SavedEvaluation>(join(folder, "evals")).map(({ content }) => content);
+  const timing = readLines<Record<string, unknown>>(join(folder, "timing.jsonl")).map(({ value }) => value);
+  return {
+    ...readProvenance(folder)!,
+    stages: recipeOf(folder).stages.map(({ name }) => name),
+    evals: evals.filter(({ scope }) => scope === "full").map(({ summary }) => summary),
+    splits: summariesIn<EvalSummary>(join(folder, "splits")).map(({ name, content }) => {
+      const [checkpoint, split] = name.split("--") as [string, WorldSplit];
+      return { ...content, checkpoint, split };
+    }),
+    minutes: timing.flatMap((line) => Object.entries(line).flatMap(secondsOf)).reduce((a, b) => a + b, 0) / 60,
+    memoryBytes: Math.max(...timing.map(({ rss_bytes: bytes }) => Number(bytes ?? 0))),
+  };
+}
+
+/** A line of timing.jsonl is seconds by phase, and a few figures that are none. */
+function secondsOf([name, value]: [string, unknown]): number[] {
+  const isSeconds = typeof value === "number" && !/^step$|_bytes$|_per_second$/.test(name);
+  return isSeconds ? [value] : [];
+}
+
+function recipeOf(folder: string): Recipe {
+  return parse(readFileSync(join(folder, "recipe.yaml"), "utf8")) as Recipe;
+}
+
+/** Every summary in a folder of measurements; one without was cut short. */
+function summariesIn<T>(directory: string): { name: string; content: T }[] {
+  if (!existsSync(directory)) return [];
+  return readdirSync(directory)
+    .sort()
+    .map((name) => ({ name, file: join(directory, name, "summary.json") }))
+    .filter(({ file }) => existsSync(file))
+    .map(({ name, file }) => ({ name, content: JSON.parse(readFileSync(file, "utf8")) as T }));
+}

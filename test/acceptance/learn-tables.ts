@@ -1,0 +1,211 @@
+/** @file The tables of docs/results.md from finished runs: the same runs give the same text. */
+import { worldSplits } from "../../src/data/world/splits.ts";
+import type { EvalSummary } from "../../src/run/run-eval.ts";
+import type { LearnRun } from "./learn-runs.ts";
+
+export const tableNames = ["seeds", "ablations", "splits"] as const;
+export type TableName = (typeof tableNames)[number];
+
+export const notMeasured = "Not measured yet.";
+
+const types = ["1-hop", "2-hop", "comparison", "3-hop"];
+const isAblation = ({ recipe }: LearnRun) => recipe.startsWith("ablations/");
+
+export function tablesOf(runs: readonly LearnRun[]): Record<TableName, string> {
+  const main = runs.filter((run) => !isAblation(run));
+  const recipes = [...new Set(main.map(({ recipe }) => recipe))];
+  const each = (table: (runs: readonly LearnRun[]) => string[]) =>
+    recipes.flatMap((recipe) => {
+      const lines = table(main.filter((run) => run.recipe === recipe));
+      return lines.length === 0 ? [] : [`### ${recipe}`, "", ...lines, ""];
+    });
+  const texts = { seeds: each(seedTables), ablations: ablationTable(runs), splits: each(splitTable) };
+  const textOf = (lines: readonly string[]) => lines.join("\n").trimEnd() || notMeasured;
+  return { seeds: textOf(texts.seeds), ablations: textOf(texts.ablations), splits: textOf(texts.splits) };
+}
+
+/** Replaces what stands between the two markers of every table. */
+export function insertTables(page: string, tables: Record<TableName, string>): string {
+  return tableNames.reduce((text, name) => {
+    const [open, close] = [`<!-- learn:${name} -->`, `<!-- /learn:${name} -->`];
+    const [from, to] = [text.indexOf(open), text.indexOf(close)];
+    if (from < 0 || to < from) throw new Error(`the page lacks ${open} followed by ${close}: put them back`);
+    return `${text.slice(0, from + open.length)}\n${tables[name]}\n${text.slice(to)}`;
+  }, page);
+}
+
+function seedTables(runs: readonly LearnRun[]): string[] {
+  const checkpoints = ["base", ...runs[0]!.stages];
+  const shownTypes = typesOf(runs);
+  const summaries = checkpoints.flatMap((checkpoint) =>
+    (["greedy", "sampled"] as const).flatMap((decode) => {
+      const all = runs.flatMap((run) => evalOf(run, checkpoint, decode) ?? []);
+      const over = (value: (summary: EvalSummary) => number | undefined) => percentOver(all.map(value));
+      return all.length === 0
+        ? []
+        : [
+            [
+              policy(checkpoint),
+              decode,
+              over(({ em }) => em),
+              ...shownTypes.map((type) => over(({ byType }) => byType[type])),
+              over(({ searchRate }) => searchRate),
+              meanOver(
+                all.map(({ searches }) => searches),
+                2,
+              ),
+              over(({ formatRate }) => formatRate),
+            ],
+          ];
+    }),
+  );
+  const last = checkpoints.at(-1)!;
+  const perSeed = runs.map((run) => [
+    String(run.seed),
+    ...checkpoints
+      .slice(1)
+      .flatMap((checkpoint) =>
+        (["greedy", "sampled"] as const).map((decode) => percentOver([evalOf(run, checkpoint, decode)?.em])),
+      ),
+    percentOver([evalOf(run, last, "greedy")?.byType["2-hop"]]),
+    run.minutes.toFixed(1),
+    `${Math.round(run.memoryBytes / 1e6)} MB`,
+  ]);
+  return [
+    `${spread(runs)}, in per cent but for searches; ${questionsOf(runs)} questions of two unseen worlds.`,
+    "",
+    ...table(["policy", "decoding", "EM", ...shownTypes, "search rate", "searches", "format"], summaries),
+    "",
+    "Every run: exact match in per cent, minutes of sampling, learning, evaluating and saving, and the largest memory at the end of a step.",
+    "",
+    ...table(
+      [
+        "seed",
+        ...checkpoints.slice(1).flatMap((name) => [`${policy(name)}, greedy`, "sampled"]),
+        "2-hop, greedy",
+        "minutes",
+        "memory",
+      ],
+      perSeed,
+    ),
+    "",
+    origin(runs),
+  ];
+}
+
+function ablationTable(all: readonly LearnRun[]): string[] {
+  const ablations = all.filter(isAblation);
+  if (ablations.length === 0) return [];
+  const seeds = new Set(ablations.map(({ seed }) => seed));
+  const runs = [...all.filter(({ recipe, seed }) => recipe === "nano" && seeds.has(seed)), ...ablations];
+  const shownTypes = typesOf(runs);
+  const rows = [...new Set(runs.map(({ recipe }) => recipe))].map((recipe) => {
+    const own = runs.filter((run) => run.recipe === recipe);
+    const over = (decode: "greedy" | "sampled", value: (summary: EvalSummary) => number | undefined) =>
+      percentOver(own.map((run) => optional(evalOf(run, run.stages.at(-1)!, decode), value)));
+    return [
+      recipe.replace("ablations/", ""),
+      own.map(({ seed }) => seed).join(", "),
+      over("greedy", ({ em }) => em),
+      ...shownTypes.map((type) => over("greedy", ({ byType }) => byType[type])),
+      over("greedy", ({ searchRate }) => searchRate),
+      over("sampled", ({ em }) => em),
+      over("sampled", ({ searchRate }) => searchRate),
+    ];
+  });
+  return [
+    `After the last step, in per cent: mean ± standard deviation over the seeds of a row; ${questionsOf(runs)} questions of two unseen worlds. What each recipe asks stands in its first line.`,
+    "",
+    ...table(["recipe", "seeds", "greedy EM", ...shownTypes, "search rate", "sampled EM", "sampled search rate"], rows),
+    "",
+    origin(runs),
+  ];
+}
+
+function splitTable(runs: readonly LearnRun[]): string[] {
+  const measured = runs.filter(({ splits }) => splits.length > 0);
+  if (measured.length === 0) return [];
+  const splits = worldSplits.filter(
+    (split) => split === "iid" || measured.some((run) => run.splits.some((one) => one.split === split)),
+  );
+  const rows = ["base", ...measured[0]!.stages].map((checkpoint) => [
+    policy(checkpoint),
+    ...splits.map((split) => {
+      const of = (run: LearnRun) =>
+        split === "iid"
+          ? evalOf(run, checkpoint, "greedy")
+          : run.splits.find((one) => one.split === split && one.checkpoint === checkpoint);
+      return percentOver(measured.map((run) => of(run)?.em));
+    }),
+  ]);
+  return [
+    `Greedy exact match in per cent, ${spread(measured).toLowerCase()}; ${questionsOf(measured)} questions of two unseen worlds for each split. The base is the same for all seeds.`,
+    "",
+    ...table(["policy", ...splits.map((split) => (split === "iid" ? "as in training" : split))], rows),
+    "",
+    origin(measured),
+  ];
+}
+
+function evalOf(run: LearnRun, checkpoint: string, decode: "greedy" | "sampled"): EvalSummary | undefined {
+  return run.evals.find((summary) => summary.checkpoint === checkpoint && summary.decode === decode);
+}
+
+function optional<T, R>(value: T | undefined, read: (value: T) => R): R | undefined {
+  return value === undefined ? undefined : read(value);
+}
+
+function typesOf(runs: readonly LearnRun[]): string[] {
+  return types.filter((type) => runs.some(({ evals }) => evals.some(({ byType }) => byType[type] !== undefined)));
+}
+
+function questionsOf(runs: readonly LearnRun[]): string {
+  return distinct(runs.flatMap(({ evals }) => evals.map(({ n, failed }) => String(n + failed)))).join(" or ");
+}
+
+const policy = (checkpoint: string) => (checkpoint === "base" ? "base" : `after ${checkpoint.replace("-", " ")}`);
+
+function spread(runs: readonly LearnRun[]): string {
+  const seeds = runs.map(({ seed }) => seed).join(", ");
+  return runs.length === 1
+    ? `One run (seed ${seeds})`
+    : `Mean ± standard deviation of ${runs.length} runs (seeds ${seeds})`;
+}
+
+const percentOver = (shares: readonly (number | undefined)[]) =>
+  meanOver(
+    shares.map((share) => (share === undefined ? undefined : 100 * share)),
+    1,
+  );
+
+/** "90.5 ± 0.7"; without a deviation where all values agree or there is one; the deviation is that of a sample. */
+export function meanOver(values: readonly (number | undefined)[], digits: number): string {
+  const known = values.filter((value) => value !== undefined);
+  if (known.length === 0) return "not measured yet";
+  const mean = known.reduce((sum, value) => sum + value, 0) / known.length;
+  if (known.every((value) => value === known[0])) return mean.toFixed(digits);
+  const squares = known.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  return `${mean.toFixed(digits)} ± ${Math.sqrt(squares / (known.length - 1)).toFixed(digits)}`;
+}
+
+/** What repeats these runs, and where and with which code they were made. */
+function origin(runs: readonly LearnRun[]): string {
+  const keyOf = ({ set, jobs }: LearnRun) => JSON.stringify([set, jobs]);
+  const commands = distinct(runs.map(keyOf)).map((key) => {
+    const group = runs.filter((run) => keyOf(run) === key);
+    const recipes = distinct(group.map(({ recipe }) => recipe)).join(",");
+    const seeds = 1 + Math.max(...group.map(({ seed }) => seed));
+    const { set, jobs } = group[0]!;
+    const options = [...(jobs > 1 ? [`--jobs ${jobs}`] : []), ...set.map((one) => `--set '${one}'`)];
+    return `\`npm run learn -- ${[`--recipe ${recipes}`, `--seeds ${seeds}`, ...options].join(" ")}\``;
+  });
+  const commits = distinct(runs.flatMap((run) => run.commits)).join(", ");
+  const machines = distinct(runs.map(({ machine }) => machine)).join("; ");
+  return `Command ${commands.join(" and ")}; commit ${commits}; ${machines}.`;
+}
+
+const distinct = (values: readonly string[]) => [...new Set(values)];
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  return [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`);
+}
