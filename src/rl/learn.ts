@@ -30,7 +30,7 @@ export async function learn(
   learner: Learner,
   { config, policyVersion, learningRate, refused: refusedBefore, abandon }: LearnOptions,
 ): Promise<{ report: UpdateReport; refused: number } | undefined> {
-  const { normaliser, truncateRatio, maskDocuments } = config.loss;
+  const { truncateRatio, maskDocuments } = config.loss;
   const loss = lossSpec(config);
   const [losses, gradNorms]: [number[], number[]] = [[], []];
   let [applied, refused, inARow, empty, nonFiniteLogprobs, tokens, maxRatio, clipped] = [
@@ -47,10 +47,7 @@ export async function learn(
   const { scored, mismatch } = isAsked ? await askLearner(groups, learner, config.loss) : { scored: groups };
   let mismatchKl = mismatch?.kl;
   for (const attempts of splitForUpdates(scored, config.stepsPerRollout)) {
-    const batch = toBatch(attempts, {
-      ...{ normaliser, policyVersion, truncateRatio, maskDocuments },
-      maxLag: config.maxLag,
-    });
+    const batch = toBatch(attempts, { ...config.loss, policyVersion, maxLag: config.maxLag });
     nonFiniteLogprobs += batch.nonFiniteLogprobs;
     if (batch.sequences.length === 0) {
       empty++;

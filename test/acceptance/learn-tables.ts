@@ -34,62 +34,53 @@ export function insertTables(page: string, tables: Record<TableName, string>): s
   }, page);
 }
 
+const decodings = ["greedy", "sampled"] as const;
+type Decoding = (typeof decodings)[number];
+
 function seedTables(runs: readonly LearnRun[]): string[] {
-  const checkpoints = ["base", ...runs[0]!.stages];
-  const shownTypes = typesOf(runs);
-  const summaries = checkpoints.flatMap((checkpoint) =>
-    (["greedy", "sampled"] as const).flatMap((decode) => {
-      const all = runs.flatMap((run) => evalOf(run, checkpoint, decode) ?? []);
-      const over = (value: (summary: EvalSummary) => number | undefined) => percentOver(all.map(value));
-      return all.length === 0
-        ? []
-        : [
-            [
-              policy(checkpoint),
-              decode,
-              over(({ em }) => em),
-              ...shownTypes.map((type) => over(({ byType }) => byType[type])),
-              over(({ searchRate }) => searchRate),
-              meanOver(
-                all.map(({ searches }) => searches),
-                2,
-              ),
-              over(({ formatRate }) => formatRate),
-            ],
-          ];
-    }),
-  );
-  const last = checkpoints.at(-1)!;
-  const perSeed = runs.map((run) => [
-    String(run.seed),
-    ...checkpoints
-      .slice(1)
-      .flatMap((checkpoint) =>
-        (["greedy", "sampled"] as const).map((decode) => percentOver([evalOf(run, checkpoint, decode)?.em])),
-      ),
-    percentOver([evalOf(run, last, "greedy")?.byType["2-hop"]]),
-    run.minutes.toFixed(1),
-    `${Math.round(run.memoryBytes / 1e6)} MB`,
-  ]);
+  const { stages } = runs[0]!;
+  const ends = stages.flatMap((name) => [`${policy(name)}, greedy`, "sampled"]);
   return [
     `${spread(runs)}, in per cent but for searches; ${questionsOf(runs)} questions of two unseen worlds.`,
     "",
-    ...table(["policy", "decoding", "EM", ...shownTypes, "search rate", "searches", "format"], summaries),
+    ...table(
+      ["policy", "decoding", "EM", ...typesOf(runs), "search rate", "searches", "format"],
+      ["base", ...stages].flatMap((checkpoint) => decodings.map((decode) => meanRow(runs, checkpoint, decode))),
+    ),
     "",
     "Every run: exact match in per cent, minutes of sampling, learning, evaluating and saving, and the largest memory at the end of a step.",
     "",
-    ...table(
-      [
-        "seed",
-        ...checkpoints.slice(1).flatMap((name) => [`${policy(name)}, greedy`, "sampled"]),
-        "2-hop, greedy",
-        "minutes",
-        "memory",
-      ],
-      perSeed,
-    ),
+    ...table(["seed", ...ends, "2-hop, greedy", "minutes", "memory"], runs.map(seedRow)),
     "",
     origin(runs),
+  ];
+}
+
+function meanRow(runs: readonly LearnRun[], checkpoint: string, decode: Decoding): string[] {
+  const all = runs.flatMap((run) => evalOf(run, checkpoint, decode) ?? []);
+  const over = (value: (summary: EvalSummary) => number | undefined) => percentOver(all.map(value));
+  return [
+    policy(checkpoint),
+    decode,
+    over(({ em }) => em),
+    ...typesOf(runs).map((type) => over(({ byType }) => byType[type])),
+    over(({ searchRate }) => searchRate),
+    meanOver(
+      all.map(({ searches }) => searches),
+      2,
+    ),
+    over(({ formatRate }) => formatRate),
+  ];
+}
+
+function seedRow(run: LearnRun): string[] {
+  const ems = run.stages.flatMap((stage) => decodings.map((decode) => percentOver([evalOf(run, stage, decode)?.em])));
+  return [
+    String(run.seed),
+    ...ems,
+    percentOver([evalOf(run, run.stages.at(-1)!, "greedy")?.byType["2-hop"]]),
+    run.minutes.toFixed(1),
+    `${Math.round(run.memoryBytes / 1e6)} MB`,
   ];
 }
 
@@ -101,7 +92,7 @@ function ablationTable(all: readonly LearnRun[]): string[] {
   const shownTypes = typesOf(runs);
   const rows = [...new Set(runs.map(({ recipe }) => recipe))].map((recipe) => {
     const own = runs.filter((run) => run.recipe === recipe);
-    const over = (decode: "greedy" | "sampled", value: (summary: EvalSummary) => number | undefined) =>
+    const over = (decode: Decoding, value: (summary: EvalSummary) => number | undefined) =>
       percentOver(own.map((run) => optional(evalOf(run, run.stages.at(-1)!, decode), value)));
     return [
       recipe.replace("ablations/", ""),
@@ -147,7 +138,7 @@ function splitTable(runs: readonly LearnRun[]): string[] {
   ];
 }
 
-function evalOf(run: LearnRun, checkpoint: string, decode: "greedy" | "sampled"): EvalSummary | undefined {
+function evalOf(run: LearnRun, checkpoint: string, decode: Decoding): EvalSummary | undefined {
   return run.evals.find((summary) => summary.checkpoint === checkpoint && summary.decode === decode);
 }
 
