@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import type { Tokenizer } from "../base/tokenizer.ts";
-import { evaluationMix, worldQuestions } from "../data/world/questions.ts";
+import { worldQuestions } from "../data/world/questions.ts";
 import { policyBytes } from "../protocol/parse.ts";
 import type { Question } from "../protocol/question.ts";
 import type { Author } from "../protocol/tape.ts";
@@ -31,7 +31,7 @@ export interface AskResult {
   readonly answer: string | undefined;
 }
 
-/** Questions an example is drawn from. */
+/** Questions an example is drawn from; two hops show what one search cannot do. */
 const examples = 200;
 
 export async function runAsk(options: AskOptions): Promise<AskResult> {
@@ -77,7 +77,7 @@ async function whatToAsk(options: AskOptions): Promise<{ question: Question; sea
   const { question, seed } = options;
   const searcher = await openSearch(indexFor(options));
   if (question !== undefined) return { question: { id: "asked", text: question, gold: [] }, searcher };
-  const list = worldQuestions([exampleWorld()], examples, { seed: 1, mix: evaluationMix });
+  const list = worldQuestions([exampleWorld()], examples, { seed: 1, mix: { "1-hop": 0, "2-hop": 1, comparison: 0 } });
   return { question: list[seed % examples]!, searcher };
 }
 
