@@ -126,6 +126,6 @@ test("doctor says what this machine can run", async () => {
   const { code, stdout } = await run("doctor", "--json");
   expect(lastObject(stdout)).toMatchObject({
     ok: code === 0,
-    findings: [{ name: "node" }, {}, {}, {}, { name: "engine" }],
+    findings: [{ name: "node" }, {}, {}, {}, { name: "engine" }, { name: "sampler", state: "ok" }],
   });
 });

@@ -92,7 +92,7 @@ function eventOf(record: Buffer): Event {
     expect(fieldsOf(session)).toEqual(new Map([[1, [1]]]));
     return { ...head, start: true };
   }
-  const scalars: Record<string, number> = {};
+  const scalars: Record<string, number> = Object.create(null); // a tag may be called __proto__
   for (const bytes of fieldsOf(summary!).get(1) ?? []) {
     const value = fieldsOf(bytes as Buffer);
     const tag = bytesAt(value, 1)!.toString();
