@@ -4,6 +4,9 @@ import { Command, InvalidArgumentError, Option } from "@commander-js/extra-typin
 export const jsonOption = () =>
   new Option("--json", "print one JSON object on the last line of stdout, words on stderr");
 
+export const promptHelp =
+  "how the policy is asked: nano, base, chat, examples, or a template file (default: as it was taught; chat or base for other models)";
+
 /** A command with its description, its example and `--json`. */
 export function describedCommand(name: string, description: string, ...examples: readonly string[]) {
   const shown = examples.map((example) => `\n  $ r1-searcher ${example}`).join("");

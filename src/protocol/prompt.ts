@@ -10,14 +10,18 @@ export type PromptTemplate =
   | { readonly kind: "base"; readonly text: string }
   | { readonly kind: "chat"; readonly system: string; readonly user: string };
 
-export const promptNames = ["nano", "base", "chat"] as const;
+export const promptNames = ["nano", "base", "chat", "examples"] as const;
 export type PromptName = (typeof promptNames)[number];
 
 const slot = "{question}";
 /** Stands for the question while a chat template is rendered; letters and digits only, so that no template changes it. */
 const sentinel = "QuestionGoesHere7f3a91";
 
-/** "nano" is for the bundled small model, "base" for models without a chat template, "chat" for those with one. */
+/**
+ * "nano" is for the bundled small model, "base" for models without a chat template, "chat" for those with one.
+ * "examples" shows two attempts instead of explaining: models of a hundred million parameters follow a pattern, and
+ * copy whatever stands for a query in an explanation ("…", "keywords").
+ */
 export function promptTemplate(name: PromptName, { think, query, documents, answer }: Protocol): PromptTemplate {
   switch (name) {
     case "nano":
@@ -45,6 +49,18 @@ export function promptTemplate(name: PromptName, { think, query, documents, answ
         ].join(""),
         user: `${slot}\nKeep to the shape.`,
       };
+    case "examples": {
+      const example = (question: string, words: string, fact: string, short: string) =>
+        `Question: ${question}\n${think.open} ${query.open} ${words} ${query.close} ${fact} ${think.close} ${answer.open} ${short} ${answer.close}\n\n`;
+      return {
+        kind: "base",
+        text: [
+          example("On which river does Lyon lie?", "Lyon river", "Lyon lies on the Rhône.", "Rhône"),
+          example("Who wrote the opera Tosca?", "Tosca opera composer", "Tosca is an opera by Puccini.", "Puccini"),
+          `Question: ${slot}\n${think.open}`,
+        ].join(""),
+      };
+    }
   }
 }
 

@@ -16,7 +16,7 @@ import { memorySearcher } from "../search/bm25/searcher.ts";
 import type { Searcher } from "../search/searcher.ts";
 import { newestCheckpoint } from "./checkpoint-store.ts";
 import { openPolicy, type Policy } from "./policy.ts";
-import { type PolicySettings, promptOf, readPolicySettings } from "./policy-settings.ts";
+import { type PolicySettings, promptOf, readPolicySettings, withPrompt } from "./policy-settings.ts";
 
 /** Policies below this many parameters gain more from a worker per core than from threads in one. */
 const smallPolicy = 30e6;
@@ -33,6 +33,8 @@ export interface OpenOptions {
   /** Attempts at once. */
   readonly concurrency: number;
   readonly settings?: PolicySettings;
+  /** Name or file of a prompt, over what the policy was taught with. */
+  readonly prompt?: string | undefined;
   readonly warn?: (message: string) => void;
   readonly engine?: { readonly workers?: number | undefined; readonly threads?: number | undefined };
 }
@@ -52,7 +54,7 @@ export async function policyFolder(path: string, warn: (message: string) => void
 
 export async function openAskable(path: string, options: OpenOptions): Promise<AskablePolicy> {
   const directory = await policyFolder(path, options.warn ?? (() => {}));
-  const settings = options.settings ?? readPolicySettings(directory);
+  const settings = withPrompt(options.settings ?? readPolicySettings(directory), options.prompt);
   const protocol = protocols[settings.protocol];
   const layout = layoutFor(directory, options.engine);
   const policy = await openPolicy(directory, {

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { DataError, messageOf } from "../base/errors.ts";
+import { ConfigError, DataError, messageOf } from "../base/errors.ts";
 import { writeAtomically } from "../base/files.ts";
 import { toJson } from "../base/jsonl.ts";
 import type { Tokenizer } from "../base/tokenizer.ts";
@@ -42,6 +42,18 @@ export function readPolicySettings(directory: string): PolicySettings {
       cause,
     });
   }
+}
+
+/** @param prompt name of a prompt, or the path of a template; absent: as the settings have it */
+export function withPrompt(settings: PolicySettings, prompt: string | undefined): PolicySettings {
+  if (prompt === undefined) return settings;
+  const { promptFile: _, ...rest } = settings;
+  const name = promptNames.find((known) => known === prompt);
+  if (name) return { ...rest, prompt: name };
+  if (existsSync(prompt)) return { ...rest, promptFile: prompt };
+  throw new ConfigError(`--prompt ${prompt} is neither a prompt nor a file`, {
+    hint: `prompts: ${promptNames.join(", ")}; or give the path of a template in YAML or JSON`,
+  });
 }
 
 /** @throws ConfigError on a template file that is none */

@@ -16,6 +16,8 @@ export interface AskOptions {
   readonly question?: string;
   /** A model folder or a run folder; default the bundled searcher. */
   readonly model?: string;
+  /** Name or file of a prompt; default the policy's own. */
+  readonly prompt?: string | undefined;
   /** The index that answers; default the bundled world's. */
   readonly index?: string;
   readonly decode: "greedy" | "sampled";
@@ -36,7 +38,11 @@ const examples = 200;
 
 export async function runAsk(options: AskOptions): Promise<AskResult> {
   const { question, searcher } = await whatToAsk(options);
-  const policy = await openAskable(options.model ?? bundled("nano-searcher"), { training: false, concurrency: 1 });
+  const policy = await openAskable(options.model ?? bundled("nano-searcher"), {
+    training: false,
+    concurrency: 1,
+    prompt: options.prompt,
+  });
   try {
     const { engine, tokenizer, protocol, rollout, promptFor } = policy;
     const { seed, signal, onText, decode } = options;

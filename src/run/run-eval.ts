@@ -25,6 +25,8 @@ export interface EvalOptions {
   readonly split?: WorldSplit;
   /** At most so many; all of a file where it is absent, 500 of a world. */
   readonly questions?: number;
+  /** Name or file of a prompt; default the policy's own. */
+  readonly prompt?: string | undefined;
   /** The index that answers; needed for a file of questions. */
   readonly index?: string;
   readonly decode: "greedy" | "sampled";
@@ -75,7 +77,11 @@ async function evalAndKeep(
   benchmarks: readonly Benchmark[],
 ): Promise<EvalSummary> {
   const isWorld = options.benchmark === "world";
-  const opened = await openAskable(options.policy, { training: false, concurrency: evalConcurrency });
+  const opened = await openAskable(options.policy, {
+    training: false,
+    concurrency: evalConcurrency,
+    prompt: options.prompt,
+  });
   const policy = isWorld ? withSearches(opened, splitTraits[options.split].leastSearches) : opened;
   try {
     const sampler = await policy.engine.publish();

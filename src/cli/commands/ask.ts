@@ -2,7 +2,7 @@ import { Option } from "@commander-js/extra-typings";
 import { ConfigError } from "../../base/errors.ts";
 import { createTranscriptWriter } from "../display/transcript.ts";
 import { untilInterrupted } from "../interrupt.ts";
-import { describedCommand, jsonOption, wholeNumber } from "../options.ts";
+import { describedCommand, jsonOption, promptHelp, wholeNumber } from "../options.ts";
 import { createOutput, printable } from "../output.ts";
 
 export function command() {
@@ -17,6 +17,7 @@ export function command() {
     .option("--example", "a question of the bundled fictional world")
     .option("--model <dir>", "model folder or run folder (default: the bundled searcher)")
     .option("--index <dir>", "index that answers (default: the bundled world's)")
+    .option("--prompt <name|file>", promptHelp)
     .addOption(
       new Option("--decode <how>", "how the policy writes")
         .choices(["greedy", "sampled"] as const)
@@ -24,7 +25,7 @@ export function command() {
     )
     .option("--seed <n>", "of the sampling, and which example", wholeNumber(0), 1)
     .addOption(jsonOption())
-    .action(async (question, { example = false, model, index, decode, seed, json }) => {
+    .action(async (question, { example = false, model, index, prompt, decode, seed, json }) => {
       const output = createOutput({ json });
       if ((question === undefined || question.trim() === "") !== example) {
         throw new ConfigError(example ? "ask got both a question and --example" : "ask got no question", {
@@ -39,6 +40,7 @@ export function command() {
         ...(question && !example ? { question } : {}),
         ...(model ? { model } : {}),
         ...(index ? { index } : {}),
+        prompt,
       };
       const { trajectory, answer } = await untilInterrupted(output, (signal) =>
         runAsk({ ...options, signal, onText: writer.write }),

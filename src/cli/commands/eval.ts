@@ -4,7 +4,7 @@ import { worldSplits } from "../../data/world/splits.ts";
 import { evalTable } from "../display/eval-table.ts";
 import { createProgressBar } from "../display/live-line.ts";
 import { untilInterrupted } from "../interrupt.ts";
-import { describedCommand, jsonOption, wholeNumber } from "../options.ts";
+import { describedCommand, jsonOption, promptHelp, wholeNumber } from "../options.ts";
 import { createOutput } from "../output.ts";
 
 export function command() {
@@ -18,6 +18,7 @@ export function command() {
     .argument("<policy>", "model folder or run folder")
     .requiredOption("--benchmark <name|file>", '"world" (fictional, unseen), or a file of questions')
     .option("--index <dir>", "index that answers; needed for a file of questions")
+    .option("--prompt <name|file>", promptHelp)
     .option("--world-seed <n>", "which fictional world", wholeNumber(0), 1)
     .addOption(
       new Option(
