@@ -17,6 +17,8 @@ export interface RemoteWorker {
   close(): Promise<void>;
 }
 
+const hint = "what is saved is intact: a run continues with --resume; if it was out of memory, ask for less at once";
+
 /** @param module the worker's file without its ending, as a URL beside the caller's */
 export function startWorker(module: URL, workerData: unknown): RemoteWorker {
   const worker = import.meta.url.endsWith(".ts")
@@ -37,8 +39,8 @@ export function startWorker(module: URL, workerData: unknown): RemoteWorker {
     if ("error" in reply) call?.reject(new EngineError(reply.error));
     else call?.resolve(reply.value as never);
   });
-  worker.on("error", (cause) => die(new EngineError(`an engine worker failed: ${cause.message}`, { cause })));
-  worker.on("exit", (code) => die(new EngineError(`an engine worker ended with code ${code}`)));
+  worker.on("error", (cause) => die(new EngineError(`an engine worker failed: ${cause.message}`, { hint, cause })));
+  worker.on("exit", (code) => die(new EngineError(`an engine worker ended with code ${code}`, { hint })));
   worker.unref();
   return {
     call(method, argument, transfer = []) {

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
 export const packageFolder = fileURLToPath(new URL("../..", import.meta.url));
-const program = fileURLToPath(new URL("../../bin/r1-searcher.js", import.meta.url));
+const ofTheClone = fileURLToPath(new URL("../../bin/r1-searcher.js", import.meta.url));
 
 export interface CliEnd {
   /** Undefined where a signal ended it. */
@@ -27,11 +27,19 @@ process.once("exit", () => {
   for (const child of running) child.signal("SIGKILL");
 });
 
-/** @param onText called with every piece of output, as it comes */
-export function startCli(args: readonly string[], onText?: (text: string) => void): CliProcess {
+export interface CliOptions {
+  /** Called with every piece of output, as it comes. */
+  readonly onText?: (text: string) => void;
+  /** The program's own file; default that of the clone, which runs from its sources. */
+  readonly program?: string;
+  /** Besides those of this process. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
+}
+
+export function startCli(args: readonly string[], { onText, program = ofTheClone, env }: CliOptions = {}): CliProcess {
   const child = spawn(process.execPath, [program, ...args], {
     detached: process.platform !== "win32", // there a kill takes one process, and the command line is one
-    env: { ...process.env, NO_COLOR: "1" },
+    env: { ...process.env, NO_COLOR: "1", ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const text = { stdout: "", stderr: "" };

@@ -151,7 +151,7 @@ export class OnnxEngine implements Learner {
         const home = this.#home.get(tapeName(key));
         if (home === undefined || policyVersion !== this.#version) return;
         this.#home.delete(tapeName(key));
-        void this.#workers[home]!.call("finished", key);
+        this.#workers[home]!.call("finished", key).catch(() => {}); // a worker that died holds nothing
       },
     };
   }

@@ -7,7 +7,6 @@ import {
   closeSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   openSync,
   readFileSync,
   rmSync,
@@ -15,24 +14,11 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { gunzipSync } from "node:zlib";
-import { type CliEnd, sleep, startCli } from "./cli-process.ts";
-import { compareFolders, filesBelow } from "./same-files.ts";
-import { writeTinyPolicy } from "./tiny-policy.ts";
-
-const help = `Fills a small file system before and while \`train\` and \`index build\` write to it.
-
-usage: npm run disk-full -- [--model <dir>]     (as root, on Linux)
-`;
-
-const say = (line: string) => void process.stdout.write(`${line}\n`);
-
-function demand(holds: boolean, complaint: string): void {
-  if (!holds) throw new Error(complaint);
-}
+import { type CliEnd, sleep, startCli } from "../cli-process.ts";
+import { filesBelow } from "../same-files.ts";
+import { type Context, demand, demandSame, finish, type Part, Skipped, stepsIn } from "./part.ts";
 
 /** A file system of 200 MB in memory, with a file that fills it. */
 class SmallDisk {
@@ -82,7 +68,6 @@ class SmallDisk {
 }
 
 function saysSo({ code, signal, stderr }: CliEnd, what: string): void {
-  say(stderr.trimEnd().replaceAll(/^/gm, "    "));
   demand(code === 1 || code === 2, `${what} ended with ${code ?? signal}`);
   demand(/^error: .*(ENOSPC|disk is full).*\nhint: .*free .*space.*\n$/.test(stderr), `${what} did not say it clearly`);
 }
@@ -120,32 +105,23 @@ async function buildIndex(disk: SmallDisk, folder: string): Promise<void> {
   demand(disk.files().length === 0, `index build left ${disk.files().join(", ")}`);
   disk.free();
   demand((await startCli(args).ended).code === 0, "index build fails where there is room again");
-  say("index build: nothing left behind, and it builds once there is room");
   rmSync(join(disk.folder, "index"), { recursive: true });
 }
 
-async function train(disk: SmallDisk, folder: string, model: string): Promise<void> {
+async function train(disk: SmallDisk, { folder, whole, train: start }: Context): Promise<number> {
   const run = join(disk.folder, "run");
-  const trains = (out: string) => [
-    ...["train", "nano-short", "--set", `model=${model}`, "--set", "checkpoint.every=2", "--out", out],
-    ...["--resume"],
-  ];
-  const whole = join(folder, "whole");
-  demand((await startCli(trains(whole)).ended).code === 0, "train fails on a disk with room");
-
+  const undisturbed = await whole();
   disk.fill();
-  saysSo(await startCli(trains(run)).ended, "train on a full disk");
+  saysSo(await start(run).ended, "train on a full disk");
   demand(!existsSync(run), `train on a full disk left ${disk.files().join(", ")}`);
   disk.free();
-  say("train on a full disk: nothing left behind");
-
-  for (const step of [2, 15, 28]) {
-    const child = startCli(trains(run));
+  for (const step of steps) {
+    const child = start(run);
     let end: CliEnd | undefined;
     void child.ended.then((ended) => {
       end = ended;
     });
-    while (!end && stepOf(child.output()) < step) await sleep(5);
+    while (!end && stepsIn(run) < step) await sleep(5);
     while (!end) {
       disk.fill(); // a checkpoint that is retired makes room
       await sleep(5);
@@ -153,40 +129,26 @@ async function train(disk: SmallDisk, folder: string, model: string): Promise<vo
     saysSo(end, `train after step ${step}`);
     demandWhole(run);
     disk.free();
-    say(`train, full after step ${step}: every file whole`);
   }
-  demand((await startCli(trains(run)).ended).code === 0, "train does not go on where there is room again");
-  const { files, difference } = compareFolders(
-    whole,
-    run,
-    (path) => path !== "timing.jsonl" && !path.startsWith("tensorboard/"),
-  );
-  demand(difference === undefined, `the resumed run differs: ${difference}`);
-  say(`train: resumed to the end, ${files} files the same as of a run with room`);
+  await finish(start(run));
+  return demandSame(undisturbed, run, `after a disk of ${folder} was full`);
 }
 
-const stepOf = (output: string) => Number(/(\d+)\/\d+ steps(?!.*\d+\/\d+ steps)/s.exec(output)?.[1] ?? 0);
+/** After which steps of the run the disk fills up. */
+const steps = [2, 9, 15] as const;
 
-async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { model: { type: "string" }, help: { type: "boolean", default: false } } });
-  if (values.help) return void process.stdout.write(help);
-  const folder = mkdtempSync(join(tmpdir(), "disk-full-"));
-  const disk = SmallDisk.mount(join(folder, "disk"));
-  try {
-    if (typeof disk === "string") return say(`SKIPPED, nothing was tested: ${disk}`);
-    const model = values.model ?? writeTinyPolicy(join(folder, "model"));
-    await buildIndex(disk, folder);
-    await train(disk, folder, model);
-    say("passed");
-  } finally {
-    if (typeof disk !== "string") disk.unmount();
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-
-try {
-  await main();
-} catch (error) {
-  process.stderr.write(`failed: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exitCode = 1;
-}
+export const diskFull: Part = {
+  name: "disk",
+  what: "a file system of 200 MB full before and while train and index build write to it (root, Linux)",
+  run: async (context: Context) => {
+    const disk = SmallDisk.mount(join(context.folder, "disk"));
+    if (typeof disk === "string") throw new Skipped(disk);
+    try {
+      await buildIndex(disk, context.folder);
+      const files = await train(disk, context);
+      return `full before and within index build, before train and after steps ${steps.join(", ")}: said so, every file whole; resumed to the same ${files} files`;
+    } finally {
+      disk.unmount();
+    }
+  },
+};

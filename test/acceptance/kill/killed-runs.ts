@@ -1,0 +1,128 @@
+/** @file A real run that is ended by signals at seeded moments and resumed each time ends with the bytes of one that never was. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Random, randomOf } from "../../../src/base/random.ts";
+import { type CliEnd, type CliProcess, sleep } from "../cli-process.ts";
+import { type Context, checkpointsIn, demand, demandSame, finish, type Part, stepsIn } from "./part.ts";
+
+/** When a run is ended: `delay` milliseconds after it has come to `step`, or there to the next checkpoint. */
+interface Moment {
+  readonly step: number;
+  readonly at: "launch" | "step" | "checkpoint";
+  readonly delay: number;
+}
+
+/** Milliseconds. */
+interface Pace {
+  readonly steps: number;
+  readonly perStep: number;
+  readonly perSave: number;
+}
+
+function paceOf(run: string): Pace {
+  const timing = readFileSync(join(run, "timing.jsonl"), "utf8")
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { sample?: number; learn?: number; save?: number });
+  const mean = (values: readonly number[]) =>
+    (1000 * values.reduce((sum, value) => sum + value, 0)) / Math.max(1, values.length);
+  return {
+    steps: stepsIn(run),
+    perStep: mean(timing.flatMap(({ sample, learn }) => (sample && learn ? sample + learn : []))),
+    perSave: mean(timing.flatMap(({ save }) => save ?? [])),
+  };
+}
+
+/** Spread over the run: one in each equal part of it, the first at any time of the start, every second in a checkpoint. */
+function momentsOf(count: number, { steps, perStep, perSave }: Pace, random: Random): Moment[] {
+  return Array.from({ length: count }, (_, i): Moment => {
+    const step = Math.floor(((i + random.next()) / count) * Math.max(0, steps - 2));
+    if (i === 0) return { step: 0, at: "launch", delay: random.next() * 3000 };
+    if (i % 2 === 1) return { step, at: "checkpoint", delay: random.next() * perSave };
+    return { step, at: "step", delay: random.next() * 2 * perStep };
+  });
+}
+
+const unfinishedCheckpoint = (run: string) => checkpointsIn(run).find((name) => name.startsWith(".tmp-"));
+
+/** @returns how it ended, and how long after the signal; undefined where the run had come to its end before */
+async function endAt(
+  { step, at, delay }: Moment,
+  child: CliProcess,
+  { run, signal }: { readonly run: string; readonly signal: "SIGKILL" | "SIGTERM" },
+): Promise<(CliEnd & { readonly ms: number }) | undefined> {
+  let isOver = false;
+  const over = child.ended.then(() => {
+    isOver = true;
+  });
+  const reached = () => {
+    if (at === "launch") return true;
+    if (stepsIn(run) < step) return false;
+    return at === "step" || unfinishedCheckpoint(run) !== undefined;
+  };
+  while (!isOver && !reached()) await Promise.race([sleep(3), over]);
+  await Promise.race([sleep(delay), over]);
+  const sent = performance.now();
+  child.signal(signal);
+  const end = await child.ended;
+  return end.code === 0 ? undefined : { ...end, ms: performance.now() - sent };
+}
+
+/** How a run takes a signal: in words, to be counted. Throws where it takes it badly. */
+type Verdict = (end: CliEnd & { readonly ms: number }, run: string) => string;
+
+async function endAgainAndAgain(
+  context: Context,
+  {
+    signal,
+    count,
+    verdict,
+  }: { readonly signal: "SIGKILL" | "SIGTERM"; readonly count: number; readonly verdict: Verdict },
+): Promise<string> {
+  const { train, folder, seed, progress } = context;
+  const whole = await context.whole();
+  const run = join(folder, "run");
+  const random = randomOf(seed, signal);
+  const moments = momentsOf(count, paceOf(whole), random);
+  const counts = new Map<string, number>();
+  for (let i = 0; i < count; ) {
+    progress(i, count, `${stepsIn(run)} steps`);
+    const end = await endAt(moments[i]!, train(run), { run, signal });
+    if (end) {
+      const word = verdict(end, run);
+      counts.set(word, (counts.get(word) ?? 0) + 1);
+      i++;
+    } else moments[i] = { step: 0, at: "launch", delay: random.next() * 1500 }; // it had ended: while it starts again
+  }
+  await finish(train(run));
+  const files = demandSame(whole, run, `after ${count} ${signal}`);
+  const words = [...counts].map(([word, times]) => `${times} ${word}`).join(", ");
+  return `${count} ${signal} over ${stepsIn(run)} steps: ${words}; resumed to the same ${files} files, byte for byte`;
+}
+
+const killed: Verdict = ({ signal, code, stderr }, run) => {
+  demand(signal === "SIGKILL", `train ended with ${code ?? signal} before it was killed: ${stderr}`);
+  if (unfinishedCheckpoint(run)) return "within a checkpoint";
+  return checkpointsIn(run).length === 0 ? "before the first checkpoint" : "between checkpoints";
+};
+
+const stopped: Verdict = ({ signal, code, stderr, ms }, run) => {
+  demand(ms < 10_000, `train took ${Math.round(ms)} ms to stop`);
+  if (signal === "SIGTERM") return "while it started"; // nobody listened yet
+  demand(code === 130, `train ended with ${code ?? signal}: ${stderr}`);
+  demand(/^stopped: .*the run is saved\nhint: continue with --resume\n$/m.test(stderr), `train said: ${stderr}`);
+  demand(!unfinishedCheckpoint(run), `${unfinishedCheckpoint(run)} was left behind`);
+  return "saved and said so";
+};
+
+export const kills: Part = {
+  name: "kills",
+  what: "a real run killed by SIGKILL at seeded moments, half of them within a checkpoint, and resumed each time",
+  run: (context) => endAgainAndAgain(context, { signal: "SIGKILL", count: context.kills, verdict: killed }),
+};
+
+export const stops: Part = {
+  name: "stops",
+  what: "the same with SIGTERM: saved within ten seconds, exit code 130",
+  run: (context) => endAgainAndAgain(context, { signal: "SIGTERM", count: context.stops, verdict: stopped }),
+};
