@@ -89,7 +89,7 @@ export function alarms(metrics: Metrics): string[] {
     ...(over("policy/mismatch_kl", 0.01)
       ? ["sampler and learner disagree on the probability of what was sampled"]
       : []),
-    ...(over("optim/refused", 0) ? ["an update was refused: its gradient was not finite"] : []),
+    ...(over("optim/refused", 0) ? ["an update was refused: its loss or its gradient was not finite"] : []),
   ];
 }
 

@@ -18,7 +18,7 @@ export interface AttemptRecord {
 export interface UpdateReport {
   readonly learningRate: number;
   readonly applied: number;
-  /** The gradient was not finite: nothing changed. */
+  /** The loss or the gradient was not finite: nothing changed. */
   readonly refused: number;
   /** No attempt had an advantage: nothing to learn. */
   readonly empty: number;

@@ -256,7 +256,7 @@ class Training {
     const { step, rollbacks } = this.#cursor;
     if (rollbacks >= MAX_ROLLBACKS) {
       throw new EngineError(
-        `${MAX_REFUSED} updates in a row were refused at step ${step}: their gradients are not finite, after going back ${rollbacks} times`,
+        `${MAX_REFUSED} updates in a row were refused at step ${step}: their losses or gradients are not finite, after going back ${rollbacks} times`,
         {
           hint: "lower optimizer.learningRate; the last good checkpoint is kept",
         },
