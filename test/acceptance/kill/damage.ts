@@ -63,7 +63,9 @@ const bytes: Record<string, Mutation> = {
   },
   "a sector zeroed": (victim) => {
     const name = pickFile(victim);
-    overwrite(join(victim.directory, name), victim.random, (bytes, at) => bytes.fill(0, at, Math.min(bytes.length, at + 512)));
+    overwrite(join(victim.directory, name), victim.random, (bytes, at) =>
+      bytes.fill(0, at, Math.min(bytes.length, at + 512)),
+    );
     return [name];
   },
   truncated: (victim) => {

@@ -1,5 +1,5 @@
 /** @file A real run that is ended by signals at seeded moments and resumed each time ends with the bytes of one that never was. */
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type Random, randomOf } from "../../../src/base/random.ts";
 import { type CliEnd, type CliProcess, sleep } from "../cli-process.ts";
@@ -45,31 +45,43 @@ function momentsOf(count: number, { steps, perStep, perSave }: Pace, random: Ran
 
 const unfinishedCheckpoint = (run: string) => checkpointsIn(run).find((name) => name.startsWith(".tmp-"));
 
-/** @returns how it ended, and how long after the signal; undefined where the run had come to its end before */
+/** A process that resumes first writes its metrics anew, without what came after the checkpoint. */
+const metricsOf = (run: string) => statSync(join(run, "metrics.jsonl"), { throwIfNoEntry: false })?.ino;
+
+interface Ended extends CliEnd {
+  /** Since the signal, in milliseconds. */
+  readonly ms: number;
+  /** The signal came before it had read its checkpoint. */
+  readonly isEarly: boolean;
+}
+
+/** @returns undefined where the run had come to its end before */
 async function endAt(
   { step, at, delay }: Moment,
   child: CliProcess,
   { run, signal }: { readonly run: string; readonly signal: "SIGKILL" | "SIGTERM" },
-): Promise<(CliEnd & { readonly ms: number }) | undefined> {
+): Promise<Ended | undefined> {
+  const before = metricsOf(run);
   let isOver = false;
   const over = child.ended.then(() => {
     isOver = true;
   });
   const reached = () => {
     if (at === "launch") return true;
-    if (stepsIn(run) < step) return false;
+    if (metricsOf(run) === before || stepsIn(run) < step) return false;
     return at === "step" || unfinishedCheckpoint(run) !== undefined;
   };
   while (!isOver && !reached()) await Promise.race([sleep(3), over]);
   await Promise.race([sleep(delay), over]);
   const sent = performance.now();
+  const isEarly = metricsOf(run) === before;
   child.signal(signal);
   const end = await child.ended;
-  return end.code === 0 ? undefined : { ...end, ms: performance.now() - sent };
+  return end.code === 0 ? undefined : { ...end, ms: performance.now() - sent, isEarly };
 }
 
 /** How a run takes a signal: in words, to be counted. Throws where it takes it badly. */
-type Verdict = (end: CliEnd & { readonly ms: number }, run: string) => string;
+type Verdict = (end: Ended, run: string) => string;
 
 async function endAgainAndAgain(
   context: Context,
@@ -100,15 +112,15 @@ async function endAgainAndAgain(
   return `${count} ${signal} over ${stepsIn(run)} steps: ${words}; resumed to the same ${files} files, byte for byte`;
 }
 
-const killed: Verdict = ({ signal, code, stderr }, run) => {
+const killed: Verdict = ({ signal, code, stderr, isEarly }, run) => {
   demand(signal === "SIGKILL", `train ended with ${code ?? signal} before it was killed: ${stderr}`);
-  if (unfinishedCheckpoint(run)) return "within a checkpoint";
-  return checkpointsIn(run).length === 0 ? "before the first checkpoint" : "between checkpoints";
+  if (isEarly) return "while it started";
+  return unfinishedCheckpoint(run) ? "within a checkpoint" : "between checkpoints";
 };
 
-const stopped: Verdict = ({ signal, code, stderr, ms }, run) => {
+const stopped: Verdict = ({ signal, code, stderr, ms, isEarly }, run) => {
   demand(ms < 10_000, `train took ${Math.round(ms)} ms to stop`);
-  if (signal === "SIGTERM") return "while it started"; // nobody listened yet
+  if (signal === "SIGTERM" && isEarly) return "while it started"; // nobody listened yet
   demand(code === 130, `train ended with ${code ?? signal}: ${stderr}`);
   demand(/^stopped: .*the run is saved\nhint: continue with --resume\n$/m.test(stderr), `train said: ${stderr}`);
   demand(!unfinishedCheckpoint(run), `${unfinishedCheckpoint(run)} was left behind`);
