@@ -93,23 +93,26 @@ async function endAgainAndAgain(
 ): Promise<string> {
   const { train, folder, seed, progress } = context;
   const whole = await context.whole();
-  const run = join(folder, "run");
+  const pace = paceOf(whole);
   const random = randomOf(seed, signal);
-  const moments = momentsOf(count, paceOf(whole), random);
   const counts = new Map<string, number>();
-  for (let i = 0; i < count; ) {
-    progress(i, count, `${stepsIn(run)} steps`);
-    const end = await endAt(moments[i]!, train(run), { run, signal });
-    if (end) {
+  let [runs, sent, files] = [0, 0, 0];
+  do {
+    const run = join(folder, `run-${++runs}`);
+    for (const moment of momentsOf(count - sent, pace, random)) {
+      progress(sent, count, `run ${runs} at step ${stepsIn(run)}`);
+      const end = await endAt(moment, train(run), { run, signal });
+      if (!end) break; // it came to its end; the rest is for another run
       const word = verdict(end, run);
       counts.set(word, (counts.get(word) ?? 0) + 1);
-      i++;
-    } else moments[i] = { step: 0, at: "launch", delay: random.next() * 1500 }; // it had ended: while it starts again
-  }
-  await finish(train(run));
-  const files = demandSame(whole, run, `after ${count} ${signal}`);
+      sent++;
+    }
+    await finish(train(run));
+    files = demandSame(whole, run, `run ${runs}, after ${sent} ${signal}`);
+  } while (sent < count);
   const words = [...counts].map(([word, times]) => `${times} ${word}`).join(", ");
-  return `${count} ${signal} over ${stepsIn(run)} steps: ${words}; resumed to the same ${files} files, byte for byte`;
+  const over = `${runs === 1 ? "a run" : `${runs} runs`} of ${pace.steps} steps`;
+  return `${count} ${signal} over ${over}: ${words}; resumed to the same ${files} files, byte for byte`;
 }
 
 const killed: Verdict = ({ signal, code, stderr, isEarly }, run) => {
