@@ -75,7 +75,7 @@ export async function openAskable(path: string, options: OpenOptions): Promise<A
 }
 
 /** Workers × threads: one worker per core for a small policy, one worker with a thread per core for a large one. */
-function layoutFor(directory: string, asked: OpenOptions["engine"]): { workers: number; threads: number } {
+export function layoutFor(directory: string, asked: OpenOptions["engine"]): { workers: number; threads: number } {
   const cores = availableParallelism();
   const file = join(directory, "config.json");
   const {

@@ -4,9 +4,9 @@ import { scoreTrajectory } from "../reward/stages.ts";
 import { createCurriculum } from "../rl/curriculum.ts";
 import type { Evaluation, EvaluationRequest, StepRecord, TrainerParts } from "../rl/parts.ts";
 import { train } from "../rl/trainer.ts";
-import { collectGroups } from "../rollout/collect.ts";
 import { type AskablePolicy, type OpenOptions, openAskable } from "./assemble.ts";
 import { loadRecipe, type Recipe, trainerConfig } from "./config.ts";
+import { rolloutStep } from "./rollout-step.ts";
 import type { EvalSummary } from "./run-eval.ts";
 import { evaluatePolicy, type ShownAttempt, showAttempt } from "./run-eval.ts";
 import { openRun, type RunFolder } from "./run-folder.ts";
@@ -94,7 +94,7 @@ export async function runTraining(options: TrainingOptions): Promise<TrainingRes
 }
 
 /** The policy that the run starts from. */
-function openStart(recipe: Recipe, how: Pick<OpenOptions, "training" | "concurrency">): Promise<AskablePolicy> {
+export function openStart(recipe: Recipe, how: Pick<OpenOptions, "training" | "concurrency">): Promise<AskablePolicy> {
   const { model, engine, protocol, prompt, promptFile, rollout } = recipe;
   return openAskable(model, { ...how, engine, settings: { protocol, prompt, promptFile, rollout } });
 }
@@ -144,23 +144,7 @@ class TrainingRun {
           this.#announce(record, curriculum.steps);
         },
       },
-      rollOut: async (questions, { step, firstQuestion, sampler, attempt, signal }) => {
-        const { groups } = await collectGroups(questions, {
-          sampler,
-          searcher: data.searcher,
-          tokenizer: policy.tokenizer,
-          protocol: policy.protocol,
-          config: policy.rollout,
-          promptOf: policy.promptFor,
-          siblings: recipe.rolloutBatch.siblings,
-          concurrency: recipe.rolloutBatch.concurrency,
-          // going back over a stretch needs other draws than those that led to trouble
-          key: { seed: recipe.seed + 1_000_003 * attempt, step },
-          numberOf: (index) => firstQuestion + index,
-          signal,
-        });
-        return groups;
-      },
+      rollOut: rolloutStep({ recipe, policy, searcher: data.searcher }),
       score: (trajectory, stage) => scoreTrajectory(trajectory, stage.reward),
       evaluate: (request) => this.#evaluate(request),
       ...(options.signal ? { signal: options.signal } : {}),

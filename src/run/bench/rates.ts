@@ -1,0 +1,170 @@
+/** @file Tokens per second of sampling and of learning alone, for a model and a peer that does the same. */
+import { randomOf } from "../../base/random.ts";
+import type { TrainingSequence } from "../../engine/engine.ts";
+import type { ModelConfig } from "../../engine/huggingface/model-config.ts";
+import { startWorker } from "../../runtime/worker-pool.ts";
+import type { GemmJob } from "./gemm-worker.ts";
+import { gradientFlops, type OpenEngine, openRandom, shapeOf } from "./model.ts";
+import type { Peer, Timed } from "./peer.ts";
+import { plainSequence } from "./step.ts";
+
+export interface Rate {
+  readonly tokensPerSecond: number;
+  /** null where there is no peer. */
+  readonly peerTokensPerSecond: number | null;
+}
+
+export interface TrainRate extends Rate {
+  /** Of what the processor reaches in one large matrix product in the same layout, 0 to 1. */
+  readonly shareOfGemmPeak: number;
+}
+
+export interface ModelRates {
+  readonly decode: Rate;
+  readonly train: TrainRate;
+  /** In floating-point operations per second, all workers together. */
+  readonly gemmPeak: number;
+}
+
+export interface Work {
+  readonly rounds: number;
+  /** Sequences sampled at once, their prompts' length, and how many tokens each then gets. */
+  readonly rows: number;
+  readonly prompt: number;
+  readonly sampled: number;
+  /** Sequences of one update, and their length. */
+  readonly sequences: number;
+  readonly length: number;
+}
+
+export async function measureRates(config: ModelConfig, work: Work, peer: Peer | undefined): Promise<ModelRates> {
+  const open = await openRandom(config, work.rows);
+  try {
+    const decode = await decodeRate(open, config, work, peer);
+    const gemmPeak = await measureGemm(open.layout);
+    const train = await trainRate(open, config, work, peer);
+    const flops = gradientFlops(shapeOf(config), trainingBatch(config, work));
+    const perSecond = flops / ((work.sequences * work.length) / train.tokensPerSecond);
+    return { decode, train: { ...train, shareOfGemmPeak: perSecond / gemmPeak }, gemmPeak };
+  } finally {
+    await open.engine.close();
+  }
+}
+
+/** The highest of several sizes: what fits a cache best differs between machines. */
+export async function measureGemm({
+  workers,
+  threads,
+}: {
+  readonly workers: number;
+  readonly threads: number;
+}): Promise<number> {
+  const pool = Array.from({ length: workers }, () => startWorker(new URL("./gemm-worker", import.meta.url), undefined));
+  let peak = 0;
+  for (const size of [512, 1024, 2048]) {
+    const job: GemmJob = { size, threads, seconds: 0.4 };
+    const rates = await Promise.all(pool.map((worker) => worker.call<number>("multiply", job)));
+    peak = Math.max(
+      peak,
+      rates.reduce((sum, rate) => sum + rate, 0),
+    );
+  }
+  await Promise.all(pool.map((worker) => worker.close()));
+  return peak;
+}
+
+async function decodeRate(
+  { engine }: OpenEngine,
+  config: ModelConfig,
+  { rounds, rows, prompt, sampled }: Work,
+  peer: Peer | undefined,
+): Promise<Rate> {
+  const random = randomOf("bench", "decode");
+  const ids = (length: number) => Int32Array.from({ length }, () => random.int(config.vocabSize));
+  const prompts = Array.from({ length: rows }, () => ids(prompt));
+  const limits = { maxTokens: sampled, temperature: 1, topP: 1, topK: 0, stop: { tokens: [], text: [] } };
+  const ours = async (round: number) => {
+    const sampler = await engine.publish();
+    const key = (question: number) => ({ seed: 1, step: round, question, sibling: 0, turn: 0 });
+    return secondsOf(() => Promise.all(prompts.map((tokens, i) => sampler.sample({ ...limits, tokens, key: key(i) }))));
+  };
+  const task = {
+    task: "decode",
+    config: shapeOf(config),
+    context: config.contextLength,
+    rows: prompts.map((tokens) => [...tokens, ...ids(sampled)]),
+    runs: [
+      ["prompt", prompt],
+      ["policy", sampled],
+    ],
+  };
+  const { seconds, peerSeconds } = await alternate(rounds, ours, peer && (() => peer.ask<Timed>(task)));
+  return rateOf(rows * sampled, seconds, peerSeconds);
+}
+
+async function trainRate(
+  { engine }: OpenEngine,
+  config: ModelConfig,
+  work: Work,
+  peer: Peer | undefined,
+): Promise<Rate> {
+  const batch = trainingBatch(config, work);
+  const optimizer = { kind: "adamw", beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1 } as const;
+  const ours = () =>
+    secondsOf(async () => {
+      await engine.forwardBackward(batch, { kind: "ppo", clipLow: 0.2, clipHigh: 0.2 });
+      await engine.optimStep({ ...optimizer, learningRate: 1e-5 });
+    });
+  const task = {
+    task: "train",
+    config: shapeOf(config),
+    context: config.contextLength,
+    sequences: batch.map(plainSequence),
+  };
+  const { seconds, peerSeconds } = await alternate(work.rounds, ours, peer && (() => peer.ask<Timed>(task)));
+  return rateOf(work.sequences * work.length, seconds, peerSeconds);
+}
+
+/** Every position is scored. */
+function trainingBatch(config: ModelConfig, { sequences, length }: Work): TrainingSequence[] {
+  const random = randomOf("bench", "train");
+  return Array.from({ length: sequences }, (_, i) => ({
+    tokens: Int32Array.from({ length }, () => random.int(config.vocabSize)),
+    weights: Float32Array.from({ length }, (_, t) => (t === 0 ? 0 : 1 / (sequences * (length - 1)))),
+    advantages: new Float32Array(length).fill(i % 2 === 0 ? 1 : -1),
+    oldLogprobs: new Float32Array(length).fill(-Math.log(config.vocabSize)),
+  }));
+}
+
+/** One unmeasured round, then ours and the peer's in turn, so that a change of the machine's mood meets both. */
+export async function alternate(
+  rounds: number,
+  ours: (round: number) => Promise<number>,
+  theirs: (() => Promise<Timed>) | undefined,
+): Promise<{ seconds: number; peerSeconds: number | null }> {
+  const [mine, others]: [number[], number[]] = [[], []];
+  for (let round = 0; round <= rounds; round++) {
+    mine.push(await ours(round));
+    if (theirs) others.push((await theirs()).seconds);
+  }
+  return { seconds: median(mine.slice(1)), peerSeconds: theirs ? median(others.slice(1)) : null };
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+async function secondsOf(work: () => Promise<unknown>): Promise<number> {
+  const began = performance.now();
+  await work();
+  return (performance.now() - began) / 1000;
+}
+
+function rateOf(tokens: number, seconds: number, peerSeconds: number | null): Rate {
+  return {
+    tokensPerSecond: tokens / seconds,
+    peerTokensPerSecond: peerSeconds === null ? null : tokens / peerSeconds,
+  };
+}
