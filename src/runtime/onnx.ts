@@ -56,6 +56,8 @@ function typeOf(data: TensorData): "float32" | "int32" | "int64" {
 }
 
 let skipCopies = true;
+/** Weights and caches come with every run, and checking a tensor takes longer than passing it on. */
+const converted = new WeakMap<Tensor, Ort.Tensor>();
 
 export async function createSession(model: Uint8Array, options: SessionOptions): Promise<Session> {
   const ort = await loadOnnxRuntime();
@@ -75,7 +77,13 @@ export async function createSession(model: Uint8Array, options: SessionOptions):
   } catch (cause) {
     throw new EngineError(`the runtime refused a graph: ${messageOf(cause)}`, { cause });
   }
-  const toOrt = ({ data, shape }: Tensor) => new ort.Tensor(typeOf(data), data as never, shape);
+  const toOrt = (tensor: Tensor) => {
+    const known = converted.get(tensor);
+    if (known) return known;
+    const made = new ort.Tensor(typeOf(tensor.data), tensor.data as never, tensor.shape);
+    converted.set(tensor, made);
+    return made;
+  };
   const convert = (tensors: Readonly<Record<string, Tensor>>) =>
     Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, toOrt(tensor)]));
   return {

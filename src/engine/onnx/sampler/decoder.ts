@@ -44,10 +44,14 @@ export class Decoder {
   readonly #cache: KvCache;
   readonly #decode: Session;
   readonly #append: Session;
-  readonly #tables: Record<string, Tensor>;
+  /** Weights and rotary tables. */
+  readonly #fixed: Readonly<Record<string, Tensor>>;
   readonly #waiting: { request: SampleRequest; done: Done }[] = [];
   readonly #seats: (Seat | undefined)[];
   readonly #cancelled = new Set<SampleRequest>();
+  /** Written anew by every step. */
+  readonly #logprobs: Float32Array;
+  readonly #probabilities: Float32Array;
 
   private constructor(options: DecoderOptions, sessions: { decode: Session; append: Session }) {
     this.#options = options;
@@ -57,9 +61,15 @@ export class Decoder {
     const slots = Math.max(MIN_ROWS, maxSequences);
     this.#cache = new KvCache(config, { slots, maximum: contextLength });
     this.#seats = new Array(slots).fill(undefined);
+    this.#logprobs = new Float32Array(slots * config.vocabSize);
+    this.#probabilities = new Float32Array(slots * config.vocabSize);
     const { cos, sin } = rotaryTables(config, contextLength);
     const shape = [contextLength, config.headDim / 2];
-    this.#tables = { [decodeNames.cos]: { data: cos, shape }, [decodeNames.sin]: { data: sin, shape } };
+    this.#fixed = {
+      ...Object.fromEntries(options.weights),
+      [decodeNames.cos]: { data: cos, shape },
+      [decodeNames.sin]: { data: sin, shape },
+    };
   }
 
   static async create(options: DecoderOptions): Promise<Decoder> {
@@ -162,7 +172,7 @@ export class Decoder {
       const seat = this.#seats[own]!;
       if (seat.live) return undefined;
       if (isPrefix(seat.cached, request.tokens)) return own;
-      seat.cached = new Int32Array();
+      seat.cached = [];
       return own;
     }
     let slot = this.#seats.indexOf(undefined);
@@ -175,7 +185,7 @@ export class Decoder {
         return undefined;
       slot = 0; // every seat is held by a tape that nobody has finished: the first gives way
     }
-    this.#seats[slot] = { tape, cached: new Int32Array(), opening: 0, live: undefined };
+    this.#seats[slot] = { tape, cached: [], opening: 0, live: undefined };
     return slot;
   }
 
@@ -188,7 +198,7 @@ export class Decoder {
       if (twin >= 0) {
         this.#cache.copy(twin, slot, body.length);
         this.stats.sharedTokens += body.length;
-        seat.cached = body;
+        seat.cached = Array.from(body);
         live.fed = body.length;
         return;
       }
@@ -198,8 +208,7 @@ export class Decoder {
     const { inputs, outputs } = this.#cache.tensors(slot, 1);
     await this.#append.run(
       {
-        ...this.#weights(),
-        ...this.#tables,
+        ...this.#fixed,
         ...inputs,
         [decodeNames.ids]: { data: tail.slice(), shape: [1, tail.length] },
         [decodeNames.lengths]: { data: Int32Array.of(body.length - 1), shape: [1] },
@@ -208,7 +217,7 @@ export class Decoder {
       outputs,
     );
     this.stats.appendedTokens += tail.length;
-    seat.cached = body;
+    for (const id of tail) seat.cached.push(id);
     live.fed = body.length;
   }
 
@@ -258,13 +267,12 @@ export class Decoder {
       const { temperature } = seat.live.request;
       if (temperature > 0) inverseTemperature[row] = 1 / temperature;
     }
-    const logprobs = new Float32Array(rows * vocabSize);
-    const probabilities = new Float32Array(rows * vocabSize);
+    const logprobs = this.#logprobs.subarray(0, rows * vocabSize);
+    const probabilities = this.#probabilities.subarray(0, rows * vocabSize);
     const { inputs, outputs } = this.#cache.tensors(0, rows);
     await this.#decode.run(
       {
-        ...this.#weights(),
-        ...this.#tables,
+        ...this.#fixed,
         ...inputs,
         [decodeNames.ids]: { data: ids, shape: [rows, 1] },
         [decodeNames.lengths]: { data: lengths, shape: [rows] },
@@ -299,7 +307,7 @@ export class Decoder {
     const { request, tokens, logprobs } = live;
     const token = tokenAt(live, live.fed);
     live.fed++;
-    seat.cached = Int32Array.of(...seat.cached, token);
+    seat.cached.push(token);
     const position = request.tokens.length + tokens.length;
     if (live.fed < position) return;
     const { seed, step, question, sibling, turn } = request.key;
@@ -329,9 +337,5 @@ export class Decoder {
     seat.live = undefined;
     if (result instanceof Error) this.#seats[slot] = undefined;
     done(result);
-  }
-
-  #weights(): Record<string, Tensor> {
-    return Object.fromEntries(this.#options.weights);
   }
 }

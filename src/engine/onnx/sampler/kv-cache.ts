@@ -2,6 +2,11 @@ import type { Tensor } from "../../../runtime/onnx.ts";
 import type { ModelConfig } from "../../huggingface/model-config.ts";
 import { decodeNames } from "../models/llama-decode.ts";
 
+export interface CacheTensors {
+  readonly inputs: Readonly<Record<string, Tensor>>;
+  readonly outputs: Readonly<Record<string, Tensor>>;
+}
+
 /** Keys and values of a fixed number of sequences, one slot each: [slots, KV, maximum, D] per layer. */
 export class KvCache {
   readonly slots: number;
@@ -9,6 +14,8 @@ export class KvCache {
   readonly maximum: number;
   readonly #config: ModelConfig;
   readonly #layers: readonly { readonly keys: Float32Array; readonly values: Float32Array }[];
+  /** By "from/count": the same few stretches are asked for all the time. */
+  readonly #tensors = new Map<string, CacheTensors>();
 
   constructor(config: ModelConfig, { slots, maximum }: { readonly slots: number; readonly maximum: number }) {
     this.slots = slots;
@@ -22,7 +29,9 @@ export class KvCache {
   }
 
   /** Graph inputs and outputs (the same memory) for slots [from, from + count). */
-  tensors(from: number, count: number): { inputs: Record<string, Tensor>; outputs: Record<string, Tensor> } {
+  tensors(from: number, count: number): CacheTensors {
+    const known = this.#tensors.get(`${from}/${count}`);
+    if (known) return known;
     const { kvHeads, headDim } = this.#config;
     const shape = [count, kvHeads, this.maximum, headDim];
     const inputs: Record<string, Tensor> = {};
@@ -35,6 +44,7 @@ export class KvCache {
       inputs[decodeNames.key(layer)] = outputs[decodeNames.newKey(layer)] = view(keys);
       inputs[decodeNames.value(layer)] = outputs[decodeNames.newValue(layer)] = view(values);
     }
+    this.#tensors.set(`${from}/${count}`, { inputs, outputs });
     return { inputs, outputs };
   }
 

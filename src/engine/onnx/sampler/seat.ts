@@ -20,8 +20,8 @@ export interface Live {
 /** A tape's place in the cache: its tokens so far, and the request that is being sampled, if any. */
 export interface Seat {
   readonly tape: string;
-  /** Tokens whose keys and values are in the cache. */
-  cached: Int32Array;
+  /** Tokens whose keys and values are in the cache; grows by one with every step. */
+  cached: number[];
   /** How many of them the first append put there: the prompt, which siblings share. */
   opening: number;
   live: Live | undefined;
@@ -32,7 +32,7 @@ export const tapeOf = ({ seed, step, question, sibling }: SampleKey) => `${seed}
 export const tokenAt = ({ request, tokens }: Live, position: number): number =>
   position < request.tokens.length ? request.tokens[position]! : tokens[position - request.tokens.length]!;
 
-export function isPrefix(start: Int32Array, whole: Int32Array): boolean {
+export function isPrefix(start: readonly number[], whole: Int32Array): boolean {
   return start.length < whole.length && start.every((id, i) => id === whole[i]);
 }
 
