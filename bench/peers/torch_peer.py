@@ -236,8 +236,8 @@ def best_micro_batch(model, optimizer, updates):
     """The fastest of three sizes, as someone who cares would choose it; tried once, outside of any measurement."""
     if not hasattr(model, "micro_batch"):
         seconds = {}
+        learn(model, optimizer, updates[:1], 512)
         for tokens in (512, 1024, 4096):
-            learn(model, optimizer, updates[:1], tokens)
             began = time.perf_counter()
             learn(model, optimizer, updates[:1], tokens)
             seconds[tokens] = time.perf_counter() - began

@@ -4,9 +4,11 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { parseModelConfig } from "../../engine/huggingface/model-config.ts";
 import { gradientFlops, middleSize, parameters, shapeOf } from "./model.ts";
+import { startPeer } from "./peer.ts";
 import { alternate, measureRates, median } from "./rates.ts";
 import { benchTable, checkMarked, marksBegin, marksEnd, writeBetweenMarks } from "./report.ts";
 import type { BenchResult } from "./run-bench.ts";
+import { openNanoSteps } from "./step.ts";
 
 const tiny = parseModelConfig(
   {
@@ -56,7 +58,7 @@ test("the middle model has about 30 M parameters", () => {
 });
 
 test("a model is measured without a peer, and its share of the peak is a share", { timeout: 60_000 }, async () => {
-  const work = { rounds: 1, rows: 4, prompt: 5, sampled: 6, sequences: 2, length: 12 };
+  const work = { rounds: 1, rows: 4, prompt: 5, sampled: 6, sequences: 2, length: 12, gemmSizes: [128] };
   const { decode, train, gemmPeak } = await measureRates(tiny, work, undefined);
   expect(decode.tokensPerSecond).toBeGreaterThan(0);
   expect(decode.peerTokensPerSecond).toBeNull();
@@ -64,6 +66,43 @@ test("a model is measured without a peer, and its share of the peak is a share",
   expect(gemmPeak).toBeGreaterThan(1e9);
   expect(train.shareOfGemmPeak).toBeGreaterThan(0);
   expect(train.shareOfGemmPeak).toBeLessThan(1);
+});
+
+test("a step is measured phase by phase and described as it was, authors and masks included", {
+  timeout: 60_000,
+}, async () => {
+  const small = ["rolloutBatch.questions=2", "rolloutBatch.siblings=4", "rollout.maxTokens=40"];
+  const steps = await openNanoSteps(small);
+  try {
+    const { seconds, policyTokens, rss } = await steps.next();
+    expect(Object.values(seconds).every((value) => value > 0)).toBe(true);
+    expect(policyTokens).toBeGreaterThan(8);
+    expect(rss).toBeGreaterThan(2 ** 20);
+    const { attempts, updates } = JSON.parse(readFileSync(steps.describe(), "utf8")) as StepFile;
+    expect(attempts.map(({ group }) => group)).toEqual([0, 0, 0, 0, 1, 1, 1, 1]);
+    const policyIn = (runs: StepFile["attempts"][number]["runs"]) =>
+      runs.reduce((sum, [author, length]) => sum + (author === "policy" ? length : 0), 0);
+    expect(attempts.reduce((sum, { runs }) => sum + policyIn(runs), 0)).toBe(policyTokens);
+    for (const { tokens, weights } of updates.flat()) {
+      const attempt = attempts.find((one) => String(one.tokens) === String(tokens))!;
+      expect(weights.filter((weight) => weight !== 0)).toHaveLength(policyIn(attempt.runs));
+    }
+  } finally {
+    await steps.close();
+  }
+});
+
+interface StepFile {
+  readonly attempts: readonly {
+    readonly tokens: readonly number[];
+    readonly runs: readonly (readonly [author: string, length: number])[];
+    readonly group: number;
+  }[];
+  readonly updates: readonly (readonly { readonly tokens: readonly number[]; readonly weights: readonly number[] }[])[];
+}
+
+test("without a Python that has torch there is no peer, and it is said why", async () => {
+  expect(await startPeer("no-such-python")).toMatch(/no-such-python has no torch; name one that has with --python/);
 });
 
 const result: BenchResult = {

@@ -35,13 +35,18 @@ export interface Work {
   /** Sequences of one update, and their length. */
   readonly sequences: number;
   readonly length: number;
+  /** Sizes of the square matrices that the peak is looked for with; default `gemmSizes`. */
+  readonly gemmSizes?: readonly number[];
 }
+
+/** What fits a cache best differs between machines. */
+const gemmSizes = [512, 1024, 2048];
 
 export async function measureRates(config: ModelConfig, work: Work, peer: Peer | undefined): Promise<ModelRates> {
   const open = await openRandom(config, work.rows);
   try {
     const decode = await decodeRate(open, config, work, peer);
-    const gemmPeak = await measureGemm(open.layout);
+    const gemmPeak = await measureGemm(open.layout, work.gemmSizes);
     const train = await trainRate(open, config, work, peer);
     const flops = gradientFlops(shapeOf(config), trainingBatch(config, work));
     const perSecond = flops / ((work.sequences * work.length) / train.tokensPerSecond);
@@ -51,17 +56,14 @@ export async function measureRates(config: ModelConfig, work: Work, peer: Peer |
   }
 }
 
-/** The highest of several sizes: what fits a cache best differs between machines. */
-export async function measureGemm({
-  workers,
-  threads,
-}: {
-  readonly workers: number;
-  readonly threads: number;
-}): Promise<number> {
+/** The highest of several sizes. */
+export async function measureGemm(
+  { workers, threads }: OpenEngine["layout"],
+  sizes: readonly number[] = gemmSizes,
+): Promise<number> {
   const pool = Array.from({ length: workers }, () => startWorker(new URL("./gemm-worker", import.meta.url), undefined));
   let peak = 0;
-  for (const size of [512, 1024, 2048]) {
+  for (const size of sizes) {
     const job: GemmJob = { size, threads, seconds: 0.4 };
     const rates = await Promise.all(pool.map((worker) => worker.call<number>("multiply", job)));
     peak = Math.max(

@@ -1,5 +1,6 @@
 /** @file Speed on this machine: a step of the nano recipe, sampling and learning alone, and memory over many steps. */
 import { arch, availableParallelism, cpus, platform } from "node:os";
+import { layoutFor } from "../assemble.ts";
 import { middleSize, parameters } from "./model.ts";
 import { type Peer, type PeerAbout, startPeer, type Timed } from "./peer.ts";
 import { type ModelRates, measureGemm, measureRates, median, type Work } from "./rates.ts";
@@ -106,8 +107,7 @@ async function benchStep(rounds: number, peer: Peer | undefined, say: (text: str
   } finally {
     await steps.close();
   }
-  const peak = await measureGemm({ workers: Math.min(2, availableParallelism()), threads: 1 });
-  return summariseSteps(measured, peak);
+  return summariseSteps(measured, await measureGemm(layoutFor(benchPolicy(), undefined)));
 }
 
 function summariseSteps(
