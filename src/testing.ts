@@ -12,4 +12,4 @@ export {
   engineConformance,
 } from "./engine/testing/conformance.ts";
 export { type ByteTokenizerOptions, byteTokenizer } from "./protocol/byte-tokenizer.ts";
-export { searcherConformance } from "./search/conformance.ts";
+export { type SearcherConformanceOptions, searcherConformance } from "./search/conformance.ts";

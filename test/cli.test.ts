@@ -50,6 +50,7 @@ describe("help", () => {
     ["score"],
     ["index", "build"],
     ["index", "search"],
+    ["serve", "search"],
     ["model", "info"],
     ["model", "pretrain"],
     ["doctor"],
@@ -68,7 +69,15 @@ describe("a mistake is exit code 2 and one clear line", () => {
     ["a number out of range", ["index", "search", "x", "y", "-k", "0"], "at least 1"],
     ["a setting without a value", ["train", "--set", "seed"], "key=value"],
     ["no question", ["ask"], "ask got no question"],
-    ["a file of questions without an index", ["eval", "x", "--benchmark", "q.jsonl"], "needs --index"],
+    ["a file of questions without an index", ["eval", "x", "--benchmark", "q.jsonl"], "needs --index or --search"],
+    [
+      "two places to search",
+      ["ask", "q", "--index", "a", "--search", "http://b"],
+      "--index and --search are both given",
+    ],
+    ["a server of nothing", ["serve", "search"], "neither --index nor --search"],
+    ["an open server without a token", ["serve", "search", "--index", "x", "--host", "0.0.0.0"], "there is no --token"],
+    ["a password in an address", ["ask", "q", "--search", "pgvector://u:p@h/d"], "holds a password"],
   ])("%s", async (_, args, text) => {
     const { code, stdout, stderr } = await run(...args);
     expect(code).toBe(2);

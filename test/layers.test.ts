@@ -37,6 +37,7 @@ const concrete = [
   "search/bm25/",
   "search/dense/",
   "search/hybrid/",
+  "search/remote/",
   "search/web/",
 ];
 const mayNameConcrete = ["run", "serve", "cli"];
@@ -47,6 +48,12 @@ const ownedPackages: Readonly<Record<string, string>> = {
   "onnx-buf": "engine",
   "@huggingface/tokenizers": "engine",
   "@huggingface/jinja": "engine",
+  "@hono/node-server": "base",
+  undici: "base",
+  "p-retry": "base",
+  pg: "search",
+  "@hono/zod-openapi": "serve",
+  "@modelcontextprotocol/sdk": "serve",
   commander: "cli",
   "@commander-js/extra-typings": "cli",
   "cli-progress": "cli",

@@ -1,10 +1,16 @@
 import type { Output } from "./output.ts";
 
+const saving = "\nstopping: saving what is whole (press Ctrl-C again to stop at once) …";
+
 /**
  * Runs `work` with a signal that Ctrl-C or SIGTERM raises; the work saves its state and throws InterruptedError.
  * A second Ctrl-C ends the process at once, as if nobody listened.
  */
-export async function untilInterrupted<T>(output: Output, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+export async function untilInterrupted<T>(
+  output: Output,
+  work: (signal: AbortSignal) => Promise<T>,
+  saying = saving,
+): Promise<T> {
   const controller = new AbortController();
   const stop = () => {
     if (controller.signal.aborted) {
@@ -12,7 +18,7 @@ export async function untilInterrupted<T>(output: Output, work: (signal: AbortSi
       process.kill(process.pid, "SIGINT");
       return;
     }
-    output.say("\nstopping: saving what is whole (press Ctrl-C again to stop at once) …");
+    output.say(saying);
     controller.abort();
   };
   const release = () => {

@@ -12,6 +12,7 @@ const verbs: Readonly<
   ask: { summary: "ask one question and watch the policy search", load: () => import("./commands/ask.ts") },
   score: { summary: "every published metric on a file of results", load: () => import("./commands/score.ts") },
   index: { summary: "build and search a corpus index", load: () => import("./commands/index-verb.ts") },
+  serve: { summary: "search for other programs, over HTTP or MCP", load: () => import("./commands/serve.ts") },
   model: { summary: "look at a policy, or make a small one from nothing", load: () => import("./commands/model.ts") },
   bench: { summary: "speed on this machine, beside PyTorch", load: () => import("./commands/bench.ts") },
   doctor: { summary: "what works on this machine, and what would fail", load: () => import("./commands/doctor.ts") },

@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
+import { ConfigError } from "../base/errors.ts";
 
 /** The option every command has. */
 export const jsonOption = () =>
@@ -32,3 +33,25 @@ export function assignment(text: string, before: readonly string[] = []): readon
     throw new InvalidArgumentError("Write it as key=value, for example optimizer.learningRate=0.0003.");
   return [...before, text];
 }
+
+/** Where to search, from `--index` and `--search`. @throws ConfigError where both are given */
+export function searchOption({
+  index,
+  search,
+}: {
+  readonly index?: string | undefined;
+  readonly search?: string | undefined;
+}):
+  | { readonly source: "index"; readonly path: string }
+  | { readonly source: "http"; readonly url: string }
+  | undefined {
+  if (index !== undefined && search !== undefined) {
+    throw new ConfigError("--index and --search are both given", { hint: "give the one that should answer" });
+  }
+  if (index !== undefined) return { source: "index", path: index };
+  return search === undefined ? undefined : { source: "http", url: search };
+}
+
+/** What every `--search` takes. */
+export const searchHelp =
+  "server that answers: http://host:port/retrieve or another dialect, opensearch+http://…, qdrant+http://…, pgvector://…";

@@ -110,4 +110,6 @@ export interface TrainerConfig {
   /** Steps between evaluations; 0 evaluates at base and stage ends only. */
   readonly evalEvery: number;
   readonly checkpointEvery: number;
+  /** Steps in a row whose searches all found nothing before the run stops; 0 or absent is never. */
+  readonly stopAfterEmptySteps?: number;
 }

@@ -1,4 +1,6 @@
 /** @file Gauges that move before the reward does: a dead retriever, a policy that asks the same thing, a collapse. */
+import { SearchError } from "../base/errors.ts";
+import { normalise } from "../reward/text.ts";
 import type { Stop, Trajectory } from "../rollout/trajectory.ts";
 import { forEachPolicyRun } from "./batch.ts";
 
@@ -66,9 +68,54 @@ export function searchGauges(trajectories: readonly Trajectory[]): Metrics {
       new Set(all.flatMap(({ passageIds }) => passageIds)).size,
       all.flatMap(({ passageIds }) => passageIds).length,
     ),
+    "search/duplicate": share(
+      served.reduce((sum, searches) => sum + repeats(searches.flatMap(({ passageIds }) => passageIds)), 0),
+      all.flatMap(({ passageIds }) => passageIds).length,
+    ),
+    "search/gold_in_documents": share(
+      trajectories.filter(goldInDocuments).length,
+      served.filter(({ length }) => length > 0).length,
+    ),
     "query/distinct": share(distinct.size, queries.length),
     "query/on_topic": share(onTopic.length, queries.length),
   };
+}
+
+/** How many passages an attempt had been given before. */
+const repeats = (ids: readonly string[]) => ids.length - new Set(ids).size;
+
+/** Whether what search showed holds an answer, as words. */
+function goldInDocuments({ transcript, question }: Trajectory): boolean {
+  const shown = transcript.filter(({ kind }) => kind === "documents").map(({ text }) => ` ${normalise(text)} `);
+  return question.gold
+    .map(normalise)
+    .some((gold) => gold !== "" && shown.some((documents) => documents.includes(` ${gold} `)));
+}
+
+/** With a greater share of failed attempts there is an outage: what is left says nothing. */
+export function isOutage(failed: number, attempts: number): boolean {
+  return failed > 0.5 * attempts;
+}
+
+/** Notices a search that died without an error: it answers, and finds nothing, step after step. */
+export class EmptySearchWatch {
+  readonly #most: number;
+  #inARow = 0;
+
+  /** @param most steps in a row; 0 never complains */
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  /** The complaint after this step, if there is one. A step without searches tells nothing. */
+  note(metrics: Metrics): SearchError | undefined {
+    if (!((metrics["search/per_trajectory"] ?? 0) > 0)) return undefined;
+    this.#inARow = metrics["search/empty"] === 1 ? this.#inARow + 1 : 0;
+    if (this.#most === 0 || this.#inARow < this.#most) return undefined;
+    return new SearchError(`every search of the last ${this.#inARow} steps found nothing: search has died`, {
+      hint: "check the index or the server, then continue with --resume; search.stopAfterEmptySteps sets how many steps it takes",
+    });
+  }
 }
 
 export function contentWords(text: string): string[] {

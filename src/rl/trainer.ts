@@ -6,7 +6,7 @@ import type { Trajectory } from "../rollout/trajectory.ts";
 import { estimateAdvantages } from "./advantage.ts";
 import { attemptsOf, scoredAttempts, survivorsOf } from "./attempts.ts";
 import type { Stage } from "./curriculum.ts";
-import { isFailed, type Metrics } from "./health.ts";
+import { EmptySearchWatch, isFailed, isOutage, type Metrics } from "./health.ts";
 import { klMetrics, scoreByReference } from "./kl.ts";
 import { learn, MAX_REFUSED } from "./learn.ts";
 import { type AttemptRecord, stepMetrics, updateMetrics } from "./metrics.ts";
@@ -16,8 +16,6 @@ import { type Stopwatch, stopwatch } from "./stopwatch.ts";
 
 /** So often may a run go back to a checkpoint before it is past the trouble. */
 const MAX_ROLLBACKS = 2;
-/** With a greater share of failed attempts there is an outage, and no step. */
-const OUTAGE_SHARE = 0.5;
 
 export interface StepOutcome {
   readonly metrics: Metrics;
@@ -99,7 +97,7 @@ async function rollOutOrWait(
       throw new Error(`${questions.length} questions gave ${groups.length} groups`);
     const attempts = groups.flat();
     const failed = attempts.filter(isFailed);
-    if (failed.length <= OUTAGE_SHARE * attempts.length) return groups;
+    if (!isOutage(failed.length, attempts.length)) return groups;
     const because =
       failed.flatMap(({ searches }) => searches.flatMap(({ error }) => error ?? []))[0] ?? "no reason given";
     if (!parts.waitOut) {
@@ -121,6 +119,7 @@ async function rollOutOrWait(
  *
  * @throws InterruptedError after saving, where the signal was raised; the learner may then hold half a gradient
  * @throws EngineError where updates keep being refused after going back twice
+ * @throws SearchError after saving, where search is away for good or finds nothing any more
  */
 export async function train(parts: TrainerParts, from: Cursor = firstCursor, saved = from.step > 0): Promise<Cursor> {
   return new Training(parts, from, saved ? from.step : -1).run();
@@ -130,6 +129,7 @@ class Training {
   readonly #parts: TrainerParts;
   readonly #signal: AbortSignal;
   readonly #clock: Stopwatch;
+  readonly #emptySearch: EmptySearchWatch;
   #cursor: Cursor;
   #savedStep: number;
 
@@ -137,6 +137,7 @@ class Training {
     this.#parts = parts;
     this.#signal = parts.signal ?? new AbortController().signal;
     this.#clock = stopwatch(parts.now ?? (() => performance.now() / 1000));
+    this.#emptySearch = new EmptySearchWatch(parts.config.stopAfterEmptySteps ?? 0);
     this.#cursor = cursor;
     this.#savedStep = savedStep;
   }
@@ -159,6 +160,8 @@ class Training {
       );
       if (refused >= MAX_REFUSED) await this.#goBack();
       else this.#advance(refused);
+      const died = this.#emptySearch.note(metrics);
+      if (died) await this.#leave(died);
     }
   }
 
@@ -197,14 +200,18 @@ class Training {
       const result = await work();
       return result === undefined ? await this.#leave() : result;
     } catch (cause) {
-      if (!this.#signal.aborted || cause instanceof InterruptedError) throw cause;
-      return this.#leave();
+      if (cause instanceof InterruptedError) throw cause;
+      if (this.#signal.aborted) return this.#leave();
+      if (cause instanceof SearchError) return this.#leave(cause); // search comes before any weight changes
+      throw cause;
     }
   }
 
-  async #leave(): Promise<never> {
-    const { step } = this.#cursor;
-    if (this.#savedStep !== step) await this.#save();
+  /** Saves where the run stands and ends it. */
+  async #leave(because?: SearchError): Promise<never> {
+    const { step, refused } = this.#cursor;
+    if (this.#savedStep !== step && (because === undefined || refused === 0)) await this.#save();
+    if (because) throw because;
     throw new InterruptedError(`stopped before step ${step + 1} of ${this.#parts.curriculum.steps}; the run is saved`, {
       hint: "continue with --resume",
     });

@@ -15,8 +15,11 @@ import { openIndex } from "../search/bm25/open.ts";
 import { memorySearcher } from "../search/bm25/searcher.ts";
 import type { Searcher } from "../search/searcher.ts";
 import { newestCheckpoint } from "./checkpoint-store.ts";
+import { type OpenSearch, openSearchSource } from "./open-search.ts";
 import { openPolicy, type Policy } from "./policy.ts";
 import { type PolicySettings, promptOf, readPolicySettings, withPrompt } from "./policy-settings.ts";
+import { passagesOf } from "./run-index-build.ts";
+import type { SearchConfig } from "./search-settings.ts";
 
 /** Policies below this many parameters gain more from a worker per core than from threads in one. */
 const smallPolicy = 30e6;
@@ -97,8 +100,19 @@ export function worldSearcher(world: World): Searcher {
   return memorySearcher(world.passages);
 }
 
-export function openSearch(index: string): Promise<Searcher> {
-  return openIndex(index);
+/** Where to search, from options or a recipe. @throws ConfigError, DataError or SearchError where it cannot be opened */
+export function openSearch(search: Partial<SearchConfig>, worlds: readonly World[] = []): Promise<OpenSearch> {
+  return openSearchSource(search, async ({ source, path }) => {
+    if (source === "index") return openIndex(path!);
+    if (source === "corpus") {
+      const passages = [];
+      for await (const passage of passagesOf(path!)) passages.push(passage);
+      return memorySearcher(passages);
+    }
+    // names repeat between worlds, so one index over several would mix their facts
+    if (worlds.length !== 1) throw new ConfigError(`data.worldSeeds names ${worlds.length} worlds; one is supported`);
+    return worldSearcher(worlds[0]!);
+  });
 }
 
 /** A folder under models/ of this package. */

@@ -12,14 +12,7 @@ import {
 import { PolicySettings } from "./policy-settings.ts";
 import { pathsFrom, readRecipeContent } from "./presets.ts";
 import { checkRecipe, withOverrides } from "./run-recipe.ts";
-
-const SearchConfig = z.strictObject({
-  source: z
-    .enum(["world", "index", "corpus"])
-    .default("world")
-    .describe("The worlds' own passages, an index that was built, or a corpus file to index at start."),
-  path: z.string().optional().describe("Of the index or corpus."),
-});
+import { SearchConfig, searchComplaint } from "./search-settings.ts";
 
 const DataConfig = z.strictObject({
   source: z.enum(["world", "file"]).default("world"),
@@ -106,10 +99,8 @@ function checkPlaces(
     if (!holds)
       throw new ConfigError(`${file}: ${complaint}`, { hint: "correct the recipe, or give the key with --set" });
   };
-  demand(
-    search.source === "world" || search.path !== undefined,
-    `search.path is missing: search.source is ${search.source}`,
-  );
+  const complaint = searchComplaint(search);
+  demand(complaint === undefined, complaint ?? "");
   demand(
     search.source !== "world" || data.source === "world",
     `search.source is world, but data.source is ${data.source}`,
@@ -149,6 +140,7 @@ export function trainerConfig({
   stepsPerRollout,
   eval: evaluation,
   checkpoint,
+  search,
 }: Recipe): TrainerConfig {
   return {
     estimator,
@@ -159,5 +151,6 @@ export function trainerConfig({
     maxLag: 0,
     evalEvery: evaluation.every,
     checkpointEvery: checkpoint.every,
+    stopAfterEmptySteps: search.stopAfterEmptySteps,
   };
 }

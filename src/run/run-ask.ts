@@ -10,6 +10,7 @@ import { runEpisode } from "../rollout/episode.ts";
 import type { Trajectory } from "../rollout/trajectory.ts";
 import type { Searcher } from "../search/searcher.ts";
 import { bundled, exampleWorld, openAskable, openSearch } from "./assemble.ts";
+import type { SearchConfig } from "./search-settings.ts";
 
 export interface AskOptions {
   /** Absent: an example question of the bundled world. */
@@ -18,8 +19,8 @@ export interface AskOptions {
   readonly model?: string;
   /** Name or file of a prompt; default the policy's own. */
   readonly prompt?: string | undefined;
-  /** The index that answers; default the bundled world's. */
-  readonly index?: string;
+  /** What answers; default the bundled world's index. */
+  readonly search?: Partial<SearchConfig>;
   readonly decode: "greedy" | "sampled";
   readonly seed: number;
   readonly signal?: AbortSignal;
@@ -37,15 +38,32 @@ export interface AskResult {
 const examples = 200;
 
 export async function runAsk(options: AskOptions): Promise<AskResult> {
-  const { question, searcher } = await whatToAsk(options);
-  const policy = await openAskable(options.model ?? bundled("nano-searcher"), {
-    training: false,
-    concurrency: 1,
-    prompt: options.prompt,
-  });
+  const { searcher } = await openSearch(searchFor(options));
   try {
-    const { engine, tokenizer, protocol, rollout, promptFor } = policy;
-    const { seed, signal, onText, decode } = options;
+    const asker = await openAsker(searcher, options);
+    try {
+      return await asker.ask(questionOf(options), options);
+    } finally {
+      await asker.close();
+    }
+  } finally {
+    await searcher.close();
+  }
+}
+
+/** A policy that answers one question after another. */
+export interface Asker {
+  ask(question: Question, how: Pick<AskOptions, "decode" | "seed" | "signal" | "onText">): Promise<AskResult>;
+  close(): Promise<void>;
+}
+
+export async function openAsker(
+  searcher: Searcher,
+  { model = bundled("nano-searcher"), prompt }: Pick<AskOptions, "model" | "prompt">,
+): Promise<Asker> {
+  const policy = await openAskable(model, { training: false, concurrency: 1, prompt });
+  const { engine, tokenizer, protocol, rollout, promptFor } = policy;
+  const ask: Asker["ask"] = async (question, { decode, seed, signal, onText }) => {
     const trajectory = await runEpisode({
       question,
       sibling: 0,
@@ -60,10 +78,8 @@ export async function runAsk(options: AskOptions): Promise<AskResult> {
       ...(onText ? { onAppend: textWriter(policy.tokenizer, onText), chunk: 1 } : {}),
     });
     return { trajectory, answer: answerOf(trajectory.transcript) };
-  } finally {
-    await policy.engine.close();
-    await searcher.close();
-  }
+  };
+  return { ask, close: () => engine.close() };
 }
 
 /** A character may be spread over several tokens: its text comes with the last of them. */
@@ -79,20 +95,18 @@ function textWriter(tokenizer: Tokenizer, onText: (author: Author, text: string)
   };
 }
 
-async function whatToAsk(options: AskOptions): Promise<{ question: Question; searcher: Searcher }> {
-  const { question, seed } = options;
-  const searcher = await openSearch(indexFor(options));
-  if (question !== undefined) return { question: { id: "asked", text: question, gold: [] }, searcher };
+function questionOf({ question, seed }: AskOptions): Question {
+  if (question !== undefined) return { id: "asked", text: question, gold: [] };
   const list = worldQuestions([exampleWorld()], examples, { seed: 1, mix: { "1-hop": 0, "2-hop": 1, comparison: 0 } });
-  return { question: list[seed % examples]!, searcher };
+  return list[seed % examples]!;
 }
 
-function indexFor({ question, index, model }: AskOptions): string {
+function searchFor({ question, search, model }: AskOptions): Partial<SearchConfig> {
   const own = join(bundled("nano-searcher"), "index");
-  if (index === undefined && question !== undefined && model !== undefined) {
-    throw new ConfigError("ask needs --index for a model of your own", {
+  if (search === undefined && question !== undefined && model !== undefined) {
+    throw new ConfigError("ask needs --index or --search for a model of your own", {
       hint: `make one with \`r1-searcher index build CORPUS --out DIR\`, or ask the fictional world with --index ${own}`,
     });
   }
-  return index ?? own;
+  return search ?? { source: "index", path: own };
 }

@@ -1,5 +1,5 @@
 import { basename, join } from "node:path";
-import { ConfigError } from "../base/errors.ts";
+import { ConfigError, SearchError } from "../base/errors.ts";
 import { writeAtomically } from "../base/files.ts";
 import { toJson } from "../base/jsonl.ts";
 import type { Tokenizer } from "../base/tokenizer.ts";
@@ -12,6 +12,7 @@ import type { Author } from "../protocol/tape.ts";
 import type { Trajectory } from "../rollout/trajectory.ts";
 import type { Searcher } from "../search/searcher.ts";
 import { type AskablePolicy, openAskable, openSearch, worldSearcher } from "./assemble.ts";
+import type { SearchConfig } from "./search-settings.ts";
 import { makeWritable } from "./writable-folder.ts";
 
 export interface EvalOptions {
@@ -27,8 +28,8 @@ export interface EvalOptions {
   readonly questions?: number;
   /** Name or file of a prompt; default the policy's own. */
   readonly prompt?: string | undefined;
-  /** The index that answers; needed for a file of questions. */
-  readonly index?: string;
+  /** What answers; needed for a file of questions. */
+  readonly search?: Partial<SearchConfig>;
   readonly decode: "greedy" | "sampled";
   readonly seed: number;
   /** Where every prediction is kept, as results.jsonl beside summary.json. */
@@ -53,6 +54,8 @@ export type ShownAttempt = readonly { readonly author: Author; readonly text: st
 export interface Benchmark {
   readonly questions: readonly Question[];
   readonly searcher: Searcher;
+  /** Why search refused to answer for good; undefined while it did not. */
+  readonly refused?: () => string | undefined;
 }
 
 /** Attempts at once in an evaluation. */
@@ -93,10 +96,20 @@ async function evalAndKeep(
       ...summary,
     };
     if (options.out !== undefined) keep(options.out, named, results);
+    checkAllAsked(benchmarks, named, options.out);
     return named;
   } finally {
     await policy.engine.close();
   }
+}
+
+/** A budget that ran out leaves questions that were not measured: no number for all of them. */
+function checkAllAsked(benchmarks: readonly Benchmark[], { n, failed }: Summary, out: string | undefined): void {
+  const [because] = benchmarks.flatMap(({ refused }) => refused?.() ?? []);
+  if (because === undefined) return;
+  throw new SearchError(`${because}; ${failed} of ${n + failed} questions could not be measured`, {
+    hint: out === undefined ? "raise the budget" : `what was measured lies in ${out}; raise the budget for the rest`,
+  });
 }
 
 /** Questions that need more searches than a policy was trained with still get them. */
@@ -105,16 +118,20 @@ function withSearches(policy: AskablePolicy, least: number): AskablePolicy {
   return { ...policy, rollout: { ...rollout, maxSearches: Math.max(rollout.maxSearches, least) } };
 }
 
-async function openBenchmark({ benchmark, worldSeed, split, questions, index }: EvalOptions): Promise<Benchmark[]> {
-  if (benchmark === "world") return worldBenchmark(worldSeed, questions ?? 500, split);
+async function openBenchmark({ benchmark, worldSeed, split, questions, search }: EvalOptions): Promise<Benchmark[]> {
+  if (benchmark === "world") {
+    if (search === undefined) return worldBenchmark(worldSeed, questions ?? 500, split);
+    throw new ConfigError("--benchmark world searches its own passages; it takes no --index and no --search");
+  }
   if (split !== undefined && split !== "iid") {
     throw new ConfigError(`--split ${split} is of the fictional world; the benchmark is ${benchmark}`, {
       hint: "give --benchmark world",
     });
   }
-  if (index === undefined) throw new ConfigError(`--benchmark ${benchmark} needs --index`);
+  if (search === undefined) throw new ConfigError(`--benchmark ${benchmark} needs --index or --search`);
   const all = await readQuestions(benchmark);
-  return [{ questions: questions === undefined ? all : all.slice(0, questions), searcher: await openSearch(index) }];
+  const { searcher, refused } = await openSearch(search);
+  return [{ questions: questions === undefined ? all : all.slice(0, questions), searcher, refused }];
 }
 
 /** Two unseen worlds, half of the questions each. */

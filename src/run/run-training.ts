@@ -1,7 +1,9 @@
 /** @file A run from its recipe to its last checkpoint: opens everything, trains, and reports to whoever watches. */
 import { join, resolve } from "node:path";
+import { SearchError } from "../base/errors.ts";
 import { scoreTrajectory } from "../reward/stages.ts";
 import { createCurriculum } from "../rl/curriculum.ts";
+import { isOutage } from "../rl/health.ts";
 import type { Evaluation, EvaluationRequest, StepRecord, TrainerParts } from "../rl/parts.ts";
 import { train } from "../rl/trainer.ts";
 import { type AskablePolicy, type OpenOptions, openAskable } from "./assemble.ts";
@@ -12,6 +14,7 @@ import { evaluatePolicy, type ShownAttempt, showAttempt } from "./run-eval.ts";
 import { openRun, type RunFolder } from "./run-folder.ts";
 import { runKeeper } from "./run-keeper.ts";
 import { openQuestions, questionSource } from "./training-data.ts";
+import { waitForSearch } from "./wait-out.ts";
 
 export interface TrainingOptions {
   /** The name of a recipe or the path of one. */
@@ -117,6 +120,7 @@ class TrainingRun {
   readonly #parts: Parts;
   readonly #began = performance.now();
   #firstStep = 0;
+  #waitOut: TrainerParts["waitOut"];
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -129,6 +133,7 @@ class TrainingRun {
       source: questionSource(recipe, data),
     });
     const warn = (text: string) => options.onEvent?.({ kind: "message", text });
+    this.#waitOut = waitForSearch(data.search, warn);
     const keeper = runKeeper({ folder, learner: policy.engine, keep: recipe.checkpoint.keep, warn });
     const { cursor, saved } = await keeper.resume();
     this.#firstStep = cursor.step;
@@ -140,13 +145,14 @@ class TrainingRun {
       keeper: {
         ...keeper,
         record: async (record) => {
-          await keeper.record(record);
+          await keeper.record({ ...record, timing: { ...record.timing, ...data.search.timing() } });
           this.#announce(record, curriculum.steps);
         },
       },
-      rollOut: rolloutStep({ recipe, policy, searcher: data.searcher }),
+      rollOut: rolloutStep({ recipe, policy, searcher: data.search.searcher }),
       score: (trajectory, stage) => scoreTrajectory(trajectory, stage.reward),
       evaluate: (request) => this.#evaluate(request),
+      ...(this.#waitOut ? { waitOut: this.#waitOut } : {}),
       ...(options.signal ? { signal: options.signal } : {}),
     };
     await train(parts, cursor, saved);
@@ -191,18 +197,14 @@ class TrainingRun {
     });
   }
 
-  async #evaluate({ step, checkpoint, scope, sampler, signal }: EvaluationRequest): Promise<Evaluation> {
-    const { recipe, data, folder, policy, options } = this.#parts;
+  async #evaluate(request: EvaluationRequest): Promise<Evaluation> {
+    const { step, checkpoint, scope } = request;
+    const { recipe, folder, policy, options } = this.#parts;
     const { decode } = recipe.eval[scope];
     let score = 0;
     const metrics: Record<string, number> = {};
     for (const how of decode) {
-      const { summary, results, trajectories } = await evaluatePolicy(policy, data.benchmarks[scope], {
-        decode: how,
-        seed: recipe.seed,
-        sampler,
-        signal,
-      });
+      const { summary, results, trajectories } = await this.#measureOrWait(how, request);
       const named = { checkpoint, decode: how, ...summary };
       const shown = trajectories.find(({ question }) => question.type === "2-hop") ?? trajectories[0];
       const example = shown && showAttempt(shown, policy.tokenizer);
@@ -213,5 +215,24 @@ class TrainingRun {
       if (scope === "full") options.onEvent?.({ kind: "eval", summary: named });
     }
     return { score, metrics };
+  }
+  /** The same evaluation again until search is back: what an outage spared is no measurement. */
+  async #measureOrWait(decode: "greedy" | "sampled", { step, scope, sampler, signal }: EvaluationRequest) {
+    const { recipe, data, policy } = this.#parts;
+    const benchmarks = data.benchmarks[scope];
+    const attempts = benchmarks.reduce((sum, { questions }) => sum + questions.length, 0);
+    for (let times = 1; ; times++) {
+      let [failed, because] = [attempts, "search failed in every attempt"];
+      try {
+        const measured = await evaluatePolicy(policy, benchmarks, { decode, seed: recipe.seed, sampler, signal });
+        failed = measured.summary.failed;
+        because =
+          measured.trajectories.flatMap(({ searches }) => searches.flatMap(({ error }) => error ?? []))[0] ?? because;
+        if (!this.#waitOut || !isOutage(failed, attempts)) return measured;
+      } catch (cause) {
+        if (!this.#waitOut || !(cause instanceof SearchError)) throw cause;
+      }
+      await this.#waitOut({ step, failed, attempts, times, because }, signal);
+    }
   }
 }

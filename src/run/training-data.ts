@@ -1,18 +1,15 @@
 /** @file What a run asks and where it searches, from its recipe. */
-import { ConfigError } from "../base/errors.ts";
 import { readQuestions } from "../data/benchmarks/read.ts";
 import { makeWorld, type World } from "../data/world/world.ts";
 import type { Question } from "../protocol/question.ts";
 import { listSource, type QuestionSource, worldSource } from "../rl/curriculum.ts";
-import { memorySearcher } from "../search/bm25/searcher.ts";
-import type { Searcher } from "../search/searcher.ts";
-import { openSearch, worldSearcher } from "./assemble.ts";
+import { openSearch } from "./assemble.ts";
 import type { Recipe } from "./config.ts";
+import type { OpenSearch } from "./open-search.ts";
 import { type Benchmark, worldBenchmark } from "./run-eval.ts";
-import { passagesOf } from "./run-index-build.ts";
 
 export interface TrainingData {
-  readonly searcher: Searcher;
+  readonly search: OpenSearch;
   readonly worlds: readonly World[];
   /** By file. */
   readonly files: ReadonlyMap<string, readonly Question[]>;
@@ -28,29 +25,18 @@ export async function openQuestions(recipe: Recipe): Promise<TrainingData> {
   const paths = data.source === "file" ? [...new Set(stages.map((stage) => stage.file ?? data.file!))] : [];
   const files = new Map<string, readonly Question[]>();
   for (const path of paths) files.set(path, await readQuestions(path));
-  const searcher = await openSearcher(recipe, worlds);
+  const search = await openSearch(recipe.search, worlds);
+  const { searcher } = search;
   const heldOut = evaluation.file === undefined ? undefined : await readQuestions(evaluation.file);
   const benchmark = ({ questions, worldSeed }: Recipe["eval"]["full"]): Benchmark[] =>
     heldOut ? [{ questions: heldOut.slice(0, questions), searcher }] : worldBenchmark(worldSeed, questions);
   return {
-    searcher,
+    search,
     worlds,
     files,
     benchmarks: { curve: benchmark(evaluation.curve), full: benchmark(evaluation.full) },
     close: () => searcher.close(),
   };
-}
-
-async function openSearcher({ search }: Recipe, worlds: readonly World[]): Promise<Searcher> {
-  if (search.source === "index") return openSearch(search.path!);
-  if (search.source === "corpus") {
-    const passages = [];
-    for await (const passage of passagesOf(search.path!)) passages.push(passage);
-    return memorySearcher(passages);
-  }
-  // names repeat between worlds, so one index over several would mix their facts
-  if (worlds.length !== 1) throw new ConfigError(`data.worldSeeds names ${worlds.length} worlds; one is supported`);
-  return worldSearcher(worlds[0]!);
 }
 
 export function questionSource(recipe: Recipe, { worlds, files }: TrainingData): QuestionSource {

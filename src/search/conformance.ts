@@ -10,7 +10,7 @@ export interface ConformanceCheck {
 
 type Make = (passages: readonly Passage[]) => Promise<Searcher>;
 
-const passages: readonly Passage[] = [
+const written: readonly Passage[] = [
   { id: "p7", title: "Ada Quill", text: "Ada Quill mapped the northern glacier of Tervane in winter." },
   { id: "p3", title: "Tervane", text: "Tervane is a harbour town known for its glacier and its copper." },
   { id: "p9", title: "Copper guild", text: "The copper guild of Tervane met twice a year." },
@@ -33,8 +33,21 @@ const hostileQueries: readonly string[] = [
   Array.from({ length: 40_000 }, (_, i) => `w${i}`).join(" "),
 ];
 
+/** For searchers over stores that cannot hold or tell everything. */
+export interface SearcherConformanceOptions {
+  /** What the store makes of a text, where it cannot hold NUL or half of a surrogate pair. */
+  readonly stored?: (text: string) => string;
+  /** The other side does not say how many passages it has. */
+  readonly hidesSize?: boolean;
+}
+
 /** `make` gets passages in corpus order and gives a fresh searcher over exactly those. */
-export function searcherConformance(name: string, make: Make): readonly ConformanceCheck[] {
+export function searcherConformance(
+  name: string,
+  make: Make,
+  { stored = (text) => text, hidesSize = false }: SearcherConformanceOptions = {},
+): readonly ConformanceCheck[] {
+  const passages = written.map((passage) => ({ ...passage, text: stored(passage.text) }));
   const check = (what: string, body: (searcher: Searcher) => Promise<void>): ConformanceCheck => ({
     name: `${name}: ${what}`,
     run: async () => {
@@ -46,12 +59,16 @@ export function searcherConformance(name: string, make: Make): readonly Conforma
       }
     },
   });
-  return [...answers(check), ...extremes(check), ...lifecycle(check)];
+  return [
+    ...answers(check, passages),
+    ...extremes(check),
+    ...lifecycle(check, hidesSize ? undefined : passages.length),
+  ];
 }
 
 type Check = (what: string, body: (searcher: Searcher) => Promise<void>) => ConformanceCheck;
 
-const answers = (check: Check): ConformanceCheck[] => [
+const answers = (check: Check, passages: readonly Passage[]): ConformanceCheck[] => [
   check("results have the length and order of the queries", async (searcher) => {
     const queries = ["glacier", "lantern", "nothingmatchesthis", "copper guild"];
     const together = await hitsOf(searcher, queries, 3);
@@ -129,10 +146,10 @@ const extremes = (check: Check): ConformanceCheck[] => [
   }),
 ];
 
-const lifecycle = (check: Check): ConformanceCheck[] => [
+const lifecycle = (check: Check, size: number | undefined): ConformanceCheck[] => [
   check("info tells the size and stays the same", async (searcher) => {
     const info = searcher.info();
-    strictEqual(info.passages, passages.length);
+    strictEqual(info.passages, size);
     ok(info.kind.length > 0 && info.hash.length > 0);
     await searcher.search(["glacier"], { k: 1 });
     deepStrictEqual(searcher.info(), info);

@@ -9,11 +9,20 @@ export interface Hit extends Passage {
 /** One failing query never fails the batch. No hits is a success. */
 export type QueryResult =
   | { readonly ok: true; readonly hits: readonly Hit[] }
-  | { readonly ok: false; readonly error: { readonly message: string; readonly retryable: boolean } };
+  | { readonly ok: false; readonly error: QueryError };
+
+export interface QueryError {
+  readonly message: string;
+  /** Another try may go better. */
+  readonly retryable: boolean;
+  /** How long the other side asked to be left alone. */
+  readonly retryAfterMs?: number;
+}
 
 export interface SearcherInfo {
   readonly kind: string;
-  readonly passages: number;
+  /** Undefined where the other side does not tell. */
+  readonly passages: number | undefined;
   /** Equal hashes mean equal answers. */
   readonly hash: string;
   readonly settings: Readonly<Record<string, string | number>>;

@@ -2,7 +2,7 @@ import { Option } from "@commander-js/extra-typings";
 import { ConfigError } from "../../base/errors.ts";
 import { createTranscriptWriter } from "../display/transcript.ts";
 import { untilInterrupted } from "../interrupt.ts";
-import { describedCommand, jsonOption, promptHelp, wholeNumber } from "../options.ts";
+import { describedCommand, jsonOption, promptHelp, searchHelp, searchOption, wholeNumber } from "../options.ts";
 import { createOutput, printable } from "../output.ts";
 
 export function command() {
@@ -12,12 +12,14 @@ export function command() {
     "ask --example",
     'ask "Who directed Dekgunlis?" --model runs/nano',
     'ask "Where was the author of Emma born?" --model DIR --index my-index',
+    'ask "Where was the author of Emma born?" --model DIR --search http://127.0.0.1:8000/retrieve',
   )
     .argument("[question]", "what to find out")
     .option("--example", "a question of the bundled fictional world")
     .option("--model <dir>", "model folder or run folder (default: the bundled searcher)")
     .option("--index <dir>", "index that answers (default: the bundled world's)")
     .option("--prompt <name|file>", promptHelp)
+    .option("--search <url>", searchHelp)
     .addOption(
       new Option("--decode <how>", "how the policy writes")
         .choices(["greedy", "sampled"] as const)
@@ -25,13 +27,14 @@ export function command() {
     )
     .option("--seed <n>", "of the sampling, and which example", wholeNumber(0), 1)
     .addOption(jsonOption())
-    .action(async (question, { example = false, model, index, prompt, decode, seed, json }) => {
+    .action(async (question, { example = false, model, prompt, decode, seed, json, ...where }) => {
       const output = createOutput({ json });
       if ((question === undefined || question.trim() === "") !== example) {
         throw new ConfigError(example ? "ask got both a question and --example" : "ask got no question", {
           hint: 'write `r1-searcher ask "your question"`, or `r1-searcher ask --example`',
         });
       }
+      const search = searchOption(where);
       const { runAsk } = await import("../../run/run-ask.ts");
       const writer = createTranscriptWriter((text) => output.stream.write(text), output.colour);
       const options = {
@@ -39,7 +42,7 @@ export function command() {
         seed,
         ...(question && !example ? { question } : {}),
         ...(model ? { model } : {}),
-        ...(index ? { index } : {}),
+        ...(search ? { search } : {}),
         prompt,
       };
       const { trajectory, answer } = await untilInterrupted(output, (signal) =>

@@ -4,7 +4,7 @@ import { worldSplits } from "../../data/world/splits.ts";
 import { evalTable } from "../display/eval-table.ts";
 import { createProgressBar } from "../display/live-line.ts";
 import { untilInterrupted } from "../interrupt.ts";
-import { describedCommand, jsonOption, promptHelp, wholeNumber } from "../options.ts";
+import { describedCommand, jsonOption, promptHelp, searchHelp, searchOption, wholeNumber } from "../options.ts";
 import { createOutput } from "../output.ts";
 
 export function command() {
@@ -14,10 +14,15 @@ export function command() {
     "eval runs/nano --benchmark world --world-seed 7 --questions 500",
     "eval runs/nano --benchmark world --split 3-hop",
     "eval models/my-policy --benchmark questions.jsonl --index my-index",
+    "eval models/my-policy --benchmark questions.jsonl --search http://127.0.0.1:8000/retrieve --record answers.jsonl",
   )
     .argument("<policy>", "model folder or run folder")
     .requiredOption("--benchmark <name|file>", '"world" (fictional, unseen), or a file of questions')
-    .option("--index <dir>", "index that answers; needed for a file of questions")
+    .option("--index <dir>", "index that answers a file of questions")
+    .option("--search <url>", searchHelp)
+    .option("--record <file>", "keep the outcome of every query there")
+    .option("--replay <file>", "let a recording answer; nothing is asked")
+    .option("--search-budget <n>", "ask search at most so many queries", wholeNumber(0))
     .option("--prompt <name|file>", promptHelp)
     .option("--world-seed <n>", "which fictional world", wholeNumber(0), 1)
     .addOption(
@@ -37,20 +42,23 @@ export function command() {
     .option("--seed <n>", "of the sampling", wholeNumber(0), 1)
     .option("--out <dir>", "keep the summary and every prediction there")
     .addOption(jsonOption())
-    .action(async (policy, { json, questions, index, out, ...settings }) => {
+    .action(async (policy, { json, questions, index, search, record, replay, searchBudget, out, ...settings }) => {
       const output = createOutput({ json });
-      if (settings.benchmark !== "world" && !index) {
-        throw new ConfigError(`--benchmark ${settings.benchmark} needs --index`, {
-          hint: "make one with `r1-searcher index build CORPUS --out DIR`",
+      const where = searchOption({ index, search }) ?? (replay === undefined ? undefined : {});
+      if (settings.benchmark !== "world" && where === undefined) {
+        throw new ConfigError(`--benchmark ${settings.benchmark} needs --index or --search`, {
+          hint: "make an index with `r1-searcher index build CORPUS --out DIR`",
         });
       }
+      const files = { ...(record ? { record } : {}), ...(replay ? { replay } : {}) };
+      const budget = searchBudget === undefined ? {} : { budget: { calls: searchBudget } };
       const { runEval } = await import("../../run/run-eval.ts");
       const bar = createProgressBar(output, "questions");
       const options = {
         policy,
         ...settings,
         ...(questions ? { questions } : {}),
-        ...(index ? { index } : {}),
+        ...(where ? { search: { ...where, ...files, ...budget } } : {}),
         ...(out ? { out } : {}),
       };
       const onProgress = ({ done, total, em }: { done: number; total: number; em: number }) =>

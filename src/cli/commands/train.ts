@@ -3,7 +3,7 @@ import { evalTable } from "../display/eval-table.ts";
 import { createLiveLine } from "../display/live-line.ts";
 import { reportTraining } from "../display/training-report.ts";
 import { untilInterrupted } from "../interrupt.ts";
-import { assignment, describedCommand, jsonOption, wholeNumber } from "../options.ts";
+import { assignment, describedCommand, jsonOption, searchHelp, searchOption, wholeNumber } from "../options.ts";
 import { createOutput, printable } from "../output.ts";
 
 export function command() {
@@ -17,10 +17,12 @@ export function command() {
     .argument("[recipe]", "name of a recipe or path of one", "nano")
     .option("--set <key=value>", "a setting over the recipe's; repeatable", assignment)
     .option("--steps <n>", "steps of every stage, over the recipe's", wholeNumber(1))
+    .option("--index <dir>", "index that answers, over what the recipe says of search")
+    .option("--search <url>", searchHelp)
     .option("--out <dir>", "run folder (default: runs/<recipe>)")
     .option("--resume", "continue the run that lies in the folder")
     .addOption(jsonOption())
-    .action(async (recipe, { set = [], steps, out, resume = false, json }) => {
+    .action(async (recipe, { set = [], steps, out, resume = false, json, ...where }) => {
       const output = createOutput({ json });
       const { runTraining } = await import("../../run/run-training.ts");
       const live = createLiveLine(output);
@@ -31,7 +33,10 @@ export function command() {
       };
       const options = {
         recipe,
-        overrides: set,
+        overrides: [
+          ...set,
+          ...Object.entries(searchOption(where) ?? {}).map(([key, value]) => `search.${key}=${JSON.stringify(value)}`),
+        ],
         resume,
         onEvent,
         ...(steps ? { stepsPerStage: steps } : {}),

@@ -19,7 +19,8 @@ export function reportTraining(
     output.say(`\n${when} training:\n${formatAttempt(shown, output.colour)}`);
   }
   output.say(`\ndone in ${duration(seconds)}; the run lies in ${run}`);
-  const index = search.source === "index" ? search.path : "DIR";
-  const how = search.source === "world" ? `--example --model ${run}` : `"a question" --model ${run} --index ${index}`;
+  const where =
+    search.source === "http" ? `--search ${search.url}` : `--index ${search.source === "index" ? search.path : "DIR"}`;
+  const how = search.source === "world" ? `--example --model ${run}` : `"a question" --model ${run} ${where}`;
   output.say(`ask it:  npx r1-searcher ask ${how}`);
 }

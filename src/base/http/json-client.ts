@@ -1,0 +1,143 @@
+/** @file JSON over HTTP with every limit set. One exchange is one try: trying again is `base/retry.ts`. */
+import { Agent, request } from "undici";
+import { messageOf, R1SearcherError } from "../errors.ts";
+
+/** A server could not be asked, or said no. */
+export class HttpError extends R1SearcherError {
+  readonly status: number | undefined;
+  /** Another try may go better. */
+  readonly retryable: boolean;
+  /** What the server asked for. */
+  readonly retryAfterMs: number | undefined;
+
+  constructor(
+    message: string,
+    options: {
+      readonly status?: number;
+      readonly retryable: boolean;
+      readonly retryAfterMs?: number | undefined;
+      readonly cause?: unknown;
+    },
+  ) {
+    super(message, { cause: options.cause });
+    this.status = options.status;
+    this.retryable = options.retryable;
+    this.retryAfterMs = options.retryAfterMs;
+  }
+}
+
+export interface JsonRequest {
+  readonly url: string;
+  /** Absent: GET. */
+  readonly body?: unknown;
+  /** Sent as JSON lines, in place of `body`. */
+  readonly lines?: readonly unknown[];
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface JsonClient {
+  /** @throws HttpError; the signal's reason where it is raised */
+  json(request: JsonRequest): Promise<unknown>;
+  close(): Promise<void>;
+}
+
+export interface JsonClientOptions {
+  /** For one exchange, connecting included. */
+  readonly timeoutMs?: number;
+  readonly maxReplyBytes?: number;
+  /** Sockets to one server. */
+  readonly connections?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export function jsonClient(options: JsonClientOptions = {}): JsonClient {
+  const { timeoutMs = 30_000, maxReplyBytes = 64 << 20, connections = 64, headers = {} } = options;
+  const agent = new Agent({
+    connections,
+    connect: { timeout: Math.min(timeoutMs, 10_000) },
+    headersTimeout: timeoutMs,
+    bodyTimeout: timeoutMs,
+    maxResponseSize: maxReplyBytes,
+    maxHeaderSize: 16 << 10,
+  });
+  return {
+    async json({ url, body, lines, headers: own, signal }) {
+      signal?.throwIfAborted();
+      const content = lines
+        ? { type: "application/x-ndjson", text: lines.map((line) => `${JSON.stringify(line)}\n`).join("") }
+        : body === undefined
+          ? undefined
+          : { type: "application/json", text: JSON.stringify(body) };
+      const deadline = AbortSignal.timeout(timeoutMs);
+      try {
+        const {
+          statusCode,
+          headers: replied,
+          body: stream,
+        } = await request(url, {
+          dispatcher: agent,
+          signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
+          method: content ? "POST" : "GET",
+          headers: {
+            accept: "application/json",
+            ...(content ? { "content-type": content.type } : {}),
+            ...headers,
+            ...own,
+          },
+          ...(content ? { body: content.text } : {}),
+        });
+        return read(shownUrl(url), statusCode, replied["retry-after"], await stream.text());
+      } catch (cause) {
+        signal?.throwIfAborted();
+        if (cause instanceof HttpError) throw cause;
+        const why = deadline.aborted ? `no answer within ${timeoutMs} ms` : reasonOf(cause);
+        throw new HttpError(`${shownUrl(url)}: ${why}`, { retryable: !isTooLarge(cause), cause });
+      }
+    },
+    close: () => agent.destroy(),
+  };
+}
+
+const transientStatuses = [408, 425, 429, 500, 502, 503, 504];
+
+function read(url: string, status: number, retryAfter: string | string[] | undefined, text: string): unknown {
+  if (status < 200 || status >= 300) {
+    const said = text.replace(/\s+/g, " ").trim().slice(0, 200);
+    throw new HttpError(`${url}: status ${status}${said === "" ? "" : `: ${said}`}`, {
+      status,
+      retryable: transientStatuses.includes(status),
+      retryAfterMs: retryAfterMs(String(retryAfter ?? "")),
+    });
+  }
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    // a reply that was cut off, or a proxy's page
+    throw new HttpError(`${url}: the reply is not JSON: ${messageOf(cause)}`, { status, retryable: true, cause });
+  }
+}
+
+/** Seconds or a date; undefined for anything else. */
+function retryAfterMs(text: string): number | undefined {
+  if (/^\d+(\.\d+)?$/.test(text.trim())) return Number(text) * 1000;
+  const date = /^[A-Z][a-z]{2}, /.test(text) ? Date.parse(text) : Number.NaN;
+  return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now());
+}
+
+function isTooLarge(cause: unknown): boolean {
+  return (cause as { code?: unknown }).code === "UND_ERR_RES_EXCEEDED_MAX_SIZE";
+}
+
+/** Node names several addresses that all refused only in `errors`. */
+function reasonOf(cause: unknown): string {
+  const { code, errors } = cause as { code?: unknown; errors?: readonly unknown[] };
+  return messageOf(cause) || (errors?.length ? messageOf(errors[0]) : "") || String(code ?? "connection failed");
+}
+
+/** Without user, password and query, which may hold secrets. */
+export function shownUrl(url: string): string {
+  if (!URL.canParse(url)) return url;
+  const { protocol, host, pathname } = new URL(url);
+  return `${protocol}//${host}${pathname}`;
+}

@@ -1,0 +1,62 @@
+/** @file A searcher with what stands around it: tries again, leaves alone, keeps, counts. */
+import { ConfigError } from "../base/errors.ts";
+import { RetryBudget } from "../base/retry.ts";
+import { budgeted } from "../search/decorators/budgeted.ts";
+import { circuitBroken } from "../search/decorators/circuit-breaker.ts";
+import { limited } from "../search/decorators/limited.ts";
+import { metered } from "../search/decorators/metered.ts";
+import { recorded, replayed } from "../search/decorators/recorded.ts";
+import { retrying } from "../search/decorators/retrying.ts";
+import type { QueryResult, Searcher } from "../search/searcher.ts";
+import { SearchConfig, searchComplaint } from "./search-settings.ts";
+
+export interface OpenSearch {
+  readonly searcher: Searcher;
+  /** Asks once, past every file; absent where search is in this process and cannot be away. */
+  readonly probe?: (signal: AbortSignal) => Promise<QueryResult>;
+  /** Counts and milliseconds since it was last asked. */
+  readonly timing: () => Record<string, number>;
+  /** Why queries were refused for good; undefined while none was. */
+  readonly refused: () => string | undefined;
+}
+
+/** Tries again per query, on the long run. In an outage the circuit breaker stops them sooner. */
+const retryShare = 0.5;
+const retryReserve = 50;
+
+/**
+ * @param openLocal opens what the source names where that is no server
+ * @throws ConfigError on keys that do not fit, SearchError where a server does not answer
+ */
+export async function openSearchSource(
+  given: Partial<SearchConfig>,
+  openLocal: (search: SearchConfig) => Promise<Searcher>,
+): Promise<OpenSearch> {
+  const search = { ...SearchConfig.parse({}), ...given };
+  const complaint = searchComplaint(search);
+  if (complaint !== undefined) throw new ConfigError(complaint, { hint: "correct the recipe or the options" });
+  if (search.replay !== undefined) return around(replayed(search.replay), search);
+  if (search.source !== "http") return around(await openLocal(search), search);
+  const { openUrl } = await import("./open-url.ts");
+  const far = await openUrl(search.url!, search.timeoutMs);
+  const near = circuitBroken(far);
+  const opened = around(near, search, (inner) =>
+    retrying(inner, { attempts: search.attempts, budget: new RetryBudget(retryShare, retryReserve) }),
+  );
+  return { ...opened, probe: async (signal) => (await near.search(["probe"], { k: 1, signal }))[0]! };
+}
+
+function around(
+  inner: Searcher,
+  search: SearchConfig,
+  again: (inner: Searcher) => Searcher = (one) => one,
+): OpenSearch {
+  const { perSecond, concurrency, budget, cache, record } = search;
+  const isLimited = perSecond !== undefined || concurrency !== undefined;
+  const slow = isLimited ? limited(inner, { perSecond, concurrency }) : inner;
+  const bounded = budget ? budgeted(slow, budget) : undefined;
+  const asking = again(bounded ?? slow);
+  const kept = record ? recorded(asking, record, "everything") : cache ? recorded(asking, cache, "answers") : asking;
+  const searcher = metered(kept);
+  return { searcher, timing: searcher.take, refused: () => bounded?.refused() };
+}

@@ -1,0 +1,60 @@
+/** @file What a recipe says of search. */
+import { z } from "zod";
+import { ConfigError } from "../base/errors.ts";
+
+const BudgetConfig = z.strictObject({
+  calls: z.int().min(0).optional().describe("Queries that may be asked in one go of the program."),
+  money: z.number().min(0).optional().describe("What they may cost in all; needs costPerCall."),
+  costPerCall: z.number().positive().optional().describe("In the unit of money."),
+});
+
+export const SearchConfig = z.strictObject({
+  source: z
+    .enum(["world", "index", "corpus", "http"])
+    .default("world")
+    .describe("The worlds' own passages, an index that was built, a corpus file to index at start, or a server."),
+  path: z.string().optional().describe("Of the index or corpus."),
+  url: z
+    .string()
+    .optional()
+    .describe("Of the server: http://host:port/retrieve or another dialect, opensearch+http, qdrant+http, pgvector."),
+  timeoutMs: z.int().min(1).default(30_000).describe("For one exchange with a server."),
+  attempts: z.int().min(1).default(4).describe("Tries of a query at a server, while the failures may pass."),
+  perSecond: z.number().positive().optional().describe("Most queries a second."),
+  concurrency: z.int().min(1).optional().describe("Most searches at once."),
+  budget: BudgetConfig.optional().describe("Beyond it no query is asked."),
+  cache: z.string().optional().describe("File of answers; what it holds is not asked again."),
+  record: z.string().optional().describe("File that keeps the outcome of every query, for replay."),
+  replay: z.string().optional().describe("File of a recording that answers alone; nothing is asked."),
+  stopAfterEmptySteps: z
+    .int()
+    .min(0)
+    .default(5)
+    .describe("Steps in a row whose searches all found nothing before the run stops; 0 is never."),
+});
+export type SearchConfig = z.infer<typeof SearchConfig>;
+
+/** What is wrong among the keys, in words; undefined where nothing is. */
+export function searchComplaint(search: SearchConfig): string | undefined {
+  const { source, path, url, budget, cache, record, replay } = search;
+  if ((source === "index" || source === "corpus") && path === undefined) {
+    return `search.path is missing: search.source is ${source}`;
+  }
+  if (source === "http" && url === undefined) return "search.url is missing: search.source is http";
+  if (source !== "http" && url !== undefined) return `search.url is given, but search.source is ${source}`;
+  if ((budget?.money === undefined) !== (budget?.costPerCall === undefined)) {
+    return "search.budget.money and search.budget.costPerCall need each other";
+  }
+  const files = Object.entries({ cache, record, replay }).filter(([, file]) => file !== undefined);
+  if (files.length > 1)
+    return `search.${files.map(([name]) => name).join(" and search.")} are given: expected one of them`;
+  return undefined;
+}
+
+/** Passwords in addresses end up in recipes and logs. @throws ConfigError */
+export function checkNoPassword(url: string): void {
+  if (!URL.canParse(url) || new URL(url).password === "") return;
+  throw new ConfigError("the address of search holds a password", {
+    hint: "give it by environment: PGPASSWORD for PostgreSQL, R1_SEARCHER_TOKEN for a search server",
+  });
+}

@@ -1,0 +1,42 @@
+import type { Searcher } from "../searcher.ts";
+
+export interface Metered extends Searcher {
+  /** What happened since it was last asked: counts and milliseconds; nothing where nothing was searched. */
+  take(): Record<string, number>;
+}
+
+/** Measures what the policy's searches take, waiting and trying again included. */
+export function metered(inner: Searcher, now: () => number = () => performance.now()): Metered {
+  let milliseconds: number[] = [];
+  let [queries, failed, empty] = [0, 0, 0];
+  return {
+    ...inner,
+    async search(asked, options) {
+      const began = now();
+      const results = await inner.search(asked, options);
+      milliseconds.push(now() - began);
+      queries += results.length;
+      for (const result of results) {
+        if (!result.ok) failed++;
+        else if (result.hits.length === 0) empty++;
+      }
+      return results;
+    },
+    take() {
+      if (queries === 0) return {};
+      const sorted = milliseconds.sort((a, b) => a - b);
+      const percentile = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!;
+      const taken = {
+        search_queries: queries,
+        search_failed: failed,
+        search_empty: empty,
+        search_p50_ms: percentile(0.5),
+        search_p95_ms: percentile(0.95),
+        search_p99_ms: percentile(0.99),
+      };
+      milliseconds = [];
+      [queries, failed, empty] = [0, 0, 0];
+      return taken;
+    },
+  };
+}

@@ -1,0 +1,37 @@
+import { readFileSync } from "node:fs";
+import { checkBind } from "../base/http/serve.ts";
+import { openSearch } from "../run/assemble.ts";
+import type { SearchConfig } from "../run/search-settings.ts";
+import type { SearchTotals } from "./search-app.ts";
+import { type SearchServerOptions, serveSearch } from "./search-server.ts";
+
+export interface ServeSearchOptions extends Omit<SearchServerOptions, "searcher" | "version"> {
+  readonly host: string;
+  readonly search: Partial<SearchConfig>;
+  /** Serves until it is raised. */
+  readonly signal: AbortSignal;
+  /** Gets one line as soon as it serves. */
+  readonly say: (text: string) => void;
+}
+
+/** @returns what it did, with its address, once the signal is raised and the last reply has gone */
+export async function runServeSearch(options: ServeSearchOptions): Promise<SearchTotals & { readonly url: string }> {
+  const { search, signal, say, host, token } = options;
+  checkBind(host, token); // before an index of gigabytes is opened
+  const { searcher } = await openSearch(search);
+  try {
+    const server = await serveSearch({ ...options, searcher, version: packageVersion() });
+    const { passages } = searcher.info();
+    say(`r1-searcher search listens on ${server.url}${passages === undefined ? "" : ` (${passages} passages)`}`);
+    if (!signal.aborted) await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+    await server.close();
+    return { url: server.url, ...server.totals() };
+  } finally {
+    await searcher.close();
+  }
+}
+
+export function packageVersion(): string {
+  const file = new URL("../../package.json", import.meta.url);
+  return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
+}

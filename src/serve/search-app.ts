@@ -1,0 +1,237 @@
+/** @file A searcher behind the HTTP shapes of R1-Searcher, Search-R1, veRL, SkyRL and ReSearch at once. */
+import { OpenAPIHono, type z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { HTTPException } from "hono/http-exception";
+import { messageOf, R1SearcherError, SearchError } from "../base/errors.ts";
+import { guard } from "../base/http/serve.ts";
+import type { Passage } from "../protocol/passage.ts";
+import type { Hit, QueryResult, Searcher } from "../search/searcher.ts";
+import { Batcher, OverloadedError } from "./batcher.ts";
+import { Registry } from "./prometheus.ts";
+import {
+  batchSearchRoute,
+  healthRoute,
+  limits,
+  queriesRoute,
+  rerankRoute,
+  retrieveRoute,
+  searchRoute,
+} from "./search-routes.ts";
+
+export interface SearchAppOptions {
+  readonly searcher: Searcher;
+  readonly token?: string | undefined;
+  /** Queries that may wait. */
+  readonly maxWaiting?: number | undefined;
+  readonly version: string;
+}
+
+/** What it has done, for whoever started it. */
+export interface SearchTotals {
+  readonly requests: number;
+  readonly queries: number;
+  readonly rejected: number;
+}
+
+export interface SearchApp {
+  readonly fetch: (request: Request) => Response | Promise<Response>;
+  /** New requests are sent away from now on. */
+  stopServing(): void;
+  totals(): SearchTotals;
+}
+
+/** Longest query that is searched, in UTF-16 units; what a policy writes beyond it is cut, and counted. */
+const maxQueryLength = 8192;
+/** Seconds after which a client that was sent away should come back. */
+const retryAfter = 1;
+
+export function searchApp(options: SearchAppOptions): SearchApp {
+  const { searcher, token, version } = options;
+  const gauges = new Gauges(searcher);
+  const app = new OpenAPIHono({
+    defaultHook: (result, context) =>
+      result.success ? undefined : context.json({ error: complaint(result.error) }, 400),
+  });
+  const state = { serving: true };
+  addChecks(app, gauges, token, state);
+  addDialects(app, asking(options, gauges));
+  addService(app, searcher, gauges, version);
+  app.notFound((context) => context.json({ error: `there is no ${context.req.method} ${context.req.path}` }, 404));
+  app.onError((error, context) => replyToError(error, context, gauges));
+  return {
+    fetch: app.fetch,
+    stopServing: () => {
+      state.serving = false;
+    },
+    totals: () => ({
+      requests: gauges.requests.total(),
+      queries: gauges.queries.total(),
+      rejected: gauges.rejected.total(),
+    }),
+  };
+}
+
+/** What every request meets, in this order: it is counted, then who asks, whether we still serve, how much it sends. */
+function addChecks(app: OpenAPIHono, gauges: Gauges, token: string | undefined, state: { readonly serving: boolean }) {
+  app.use(async (context, next) => {
+    const began = performance.now();
+    await next();
+    gauges.requests.add(1, { path: knownPath(context.req.path), status: context.res.status });
+    gauges.latency.observe((performance.now() - began) / 1000);
+  });
+  app.use(guard(token));
+  app.use(async (context, next) => {
+    if (state.serving) return next();
+    const headers = { "retry-after": String(retryAfter), connection: "close" };
+    return context.json({ error: "this server is about to stop" }, 503, headers);
+  });
+  app.use(
+    bodyLimit({
+      maxSize: limits.bodyBytes,
+      onError: (context) => context.json({ error: `expected a body of at most ${limits.bodyBytes} bytes` }, 413),
+    }),
+  );
+}
+
+type Ask = (context: Context, queries: readonly string[], k: number) => Promise<readonly QueryResult[]>;
+
+function asking({ searcher, maxWaiting }: SearchAppOptions, gauges: Gauges): Ask {
+  const batcher = new Batcher(searcher, {
+    onBatch: gauges.batches.observe,
+    ...(maxWaiting === undefined ? {} : { maxWaiting }),
+  });
+  gauges.registry.gauge("search_waiting_queries", "Queries in the queue", () => batcher.waiting);
+  return async (context, queries, k) => {
+    if (queries.length * k > limits.passages) {
+      const message = `${queries.length} queries of ${k} passages: expected at most ${limits.passages} passages in one reply`;
+      throw new HTTPException(400, { message });
+    }
+    gauges.queries.add(queries.length);
+    gauges.cut.add(queries.filter(({ length }) => length > maxQueryLength).length);
+    const cut = queries.map((query) => query.slice(0, maxQueryLength));
+    const results = await batcher.search(cut, k, context.req.raw.signal);
+    gauges.failed.add(results.filter(({ ok }) => !ok).length);
+    gauges.empty.add(results.filter((result) => result.ok && result.hits.length === 0).length);
+    return results;
+  };
+}
+
+class Gauges {
+  readonly registry = new Registry();
+  readonly requests = this.registry.counter("search_requests_total", "Requests by path and status");
+  readonly queries = this.registry.counter("search_queries_total", "Queries asked");
+  readonly rejected = this.registry.counter(
+    "search_rejected_total",
+    "Requests sent away because too many queries waited",
+  );
+  readonly failed = this.registry.counter("search_failed_total", "Queries that could not be answered");
+  readonly empty = this.registry.counter("search_empty_total", "Queries that found nothing");
+  readonly cut = this.registry.counter("search_cut_total", `Queries cut to ${maxQueryLength} characters`);
+  readonly latency = this.registry.histogram(
+    "search_request_seconds",
+    "From a request to its reply",
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+  );
+  readonly batches = this.registry.histogram("search_batch_queries", "Queries searched at once", [1, 2, 4, 8, 16, 32]);
+
+  constructor(searcher: Searcher) {
+    this.registry.gauge("search_passages", "Passages that are searched", () => searcher.info().passages ?? 0);
+    this.registry.gauge("process_resident_memory_bytes", "Resident memory", () => process.memoryUsage.rss());
+  }
+}
+
+function addDialects(app: OpenAPIHono, ask: Ask): void {
+  app.openapi(queriesRoute, async (context) => {
+    const { queries, k } = context.req.valid("json");
+    const results = allHits(await ask(context, queries, k));
+    return context.json({ queries, answers: results.map((hits) => hits.map(lineOf)) }, 200);
+  });
+  app.openapi(retrieveRoute, async (context) => {
+    const body = context.req.valid("json");
+    if (body.topk_rerank !== undefined || body.rerank_topk !== undefined) return context.json(noReranker, 501);
+    const results = await ask(context, body.queries ?? [body.query!], body.topk);
+    const hits = body.partial ? results.map((result) => (result.ok ? result.hits : [])) : allHits(results);
+    const result = hits.map((list) =>
+      list.map((hit) => (body.return_scores ? { document: documentOf(hit), score: hit.score } : documentOf(hit))),
+    );
+    if (!body.partial) return context.json({ result }, 200);
+    return context.json({ result, errors: results.map((one) => (one.ok ? null : one.error)) }, 200);
+  });
+  app.openapi(searchRoute, async (context) => {
+    const { query, top_n, return_score } = context.req.valid("json");
+    const [hits = []] = allHits(await ask(context, [query], top_n));
+    const documents = hits.map(shortDocument);
+    return context.json(return_score ? ([documents, scoresOf(hits)] as const) : documents, 200);
+  });
+  app.openapi(batchSearchRoute, async (context) => {
+    const { query, top_n, return_score } = context.req.valid("json");
+    const lists = allHits(await ask(context, query, top_n));
+    const documents = lists.map((hits) => hits.map(shortDocument));
+    return context.json(return_score ? ([documents, lists.map(scoresOf)] as const) : documents, 200);
+  });
+}
+
+const noReranker = { error: "this server has no reranker; ask /retrieve without topk_rerank" };
+
+function addService(app: OpenAPIHono, searcher: Searcher, gauges: Gauges, version: string): void {
+  app.openapi(rerankRoute, (context) => context.json(noReranker, 501));
+  app.openapi(healthRoute, (context) => {
+    const { passages, ...info } = searcher.info();
+    return context.json(
+      {
+        status: "healthy" as const,
+        retrievers: { total: 1, available: 1 },
+        searcher: { ...info, ...(passages === undefined ? {} : { passages }) },
+      },
+      200,
+    );
+  });
+  app.get("/metrics", (context) =>
+    context.text(gauges.registry.text(), 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" }),
+  );
+  app.doc31("/openapi.json", { openapi: "3.1.0", info: { title: "r1-searcher search", version } });
+}
+
+/** These shapes cannot say that one query of many failed, and an empty list would pass for an answer. */
+function allHits(results: readonly QueryResult[]): (readonly Hit[])[] {
+  return results.map((result, i) => {
+    if (!result.ok) throw new SearchError(`query ${i + 1} of ${results.length} failed: ${result.error.message}`);
+    return result.hits;
+  });
+}
+
+const contentsOf = ({ title, text }: Passage) => `"${title}"\n${text}`;
+const lineOf = ({ id, title, text }: Passage) => `${id}\tTitle: ${title} Text: ${text}`;
+const documentOf = (hit: Passage) => ({ id: hit.id, contents: contentsOf(hit), title: hit.title, text: hit.text });
+const shortDocument = (hit: Passage) => ({ id: hit.id, contents: contentsOf(hit) });
+const scoresOf = (hits: readonly Hit[]) => hits.map(({ score }) => score);
+
+const paths = new Set(
+  [queriesRoute, retrieveRoute, searchRoute, batchSearchRoute, rerankRoute, healthRoute].map(
+    ({ path }): string => path,
+  ),
+);
+/** Paths that others made up are one, or a scan of them would fill the memory. */
+const knownPath = (path: string) => (paths.has(path) || path === "/metrics" ? path : "other");
+
+function complaint({ issues }: z.ZodError): string {
+  return issues.map(({ path, message }) => `${path.join(".") || "the body"}: ${message}`).join("; ");
+}
+
+function replyToError(error: Error, context: Context, gauges: Gauges): Response {
+  if (error instanceof OverloadedError) {
+    gauges.rejected.add();
+    return context.json({ error: error.message }, 503, { "retry-after": String(retryAfter) });
+  }
+  if (error instanceof HTTPException) {
+    const challenge = error.res?.headers.get("www-authenticate");
+    const said =
+      error.message || (error.status === 401 ? "expected the server's token: Authorization: Bearer …" : "refused");
+    return context.json({ error: said }, error.status, challenge ? { "www-authenticate": challenge } : {});
+  }
+  if (error instanceof R1SearcherError) return context.json({ error: error.message }, 500);
+  if (context.req.raw.signal.aborted) return context.json({ error: "the client has gone" }, 400); // nobody reads it
+  process.stderr.write(`bug: ${error.stack ?? messageOf(error)}\n`);
+  return context.json({ error: "a defect of this server; its log has the details" }, 500);
+}
