@@ -52,6 +52,15 @@ export function searchOption({
   return search === undefined ? undefined : { source: "http", url: search };
 }
 
+/** The same for a command that cannot do without. */
+export function neededSearch(command: string, where: Parameters<typeof searchOption>[0]) {
+  const search = searchOption(where);
+  if (search) return search;
+  throw new ConfigError(`${command} got neither --index nor --search`, {
+    hint: "make an index with `r1-searcher index build CORPUS --out DIR`",
+  });
+}
+
 /** What every `--search` takes. */
 export const searchHelp =
   "server that answers: http://host:port/retrieve or another dialect, opensearch+http://…, qdrant+http://…, pgvector://…";

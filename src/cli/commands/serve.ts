@@ -1,11 +1,13 @@
 import { Command, Option } from "@commander-js/extra-typings";
-import { ConfigError } from "../../base/errors.ts";
 import { untilInterrupted } from "../interrupt.ts";
-import { describedCommand, jsonOption, searchHelp, searchOption, wholeNumber } from "../options.ts";
+import { describedCommand, jsonOption, neededSearch, searchHelp, wholeNumber } from "../options.ts";
 import { createOutput } from "../output.ts";
 
 export function command() {
-  return new Command("serve").description("Search for other programs, over HTTP or MCP.").addCommand(search());
+  return new Command("serve")
+    .description("Search for other programs, over HTTP or MCP.")
+    .addCommand(search())
+    .addCommand(mcp());
 }
 
 function search() {
@@ -18,25 +20,41 @@ function search() {
     .option("--index <dir>", "index that answers")
     .option("--search <url>", searchHelp)
     .option("--port <n>", "0 takes a free one", wholeNumber(0), 8000)
-    .option("--host <address>", "where to listen; any other than this machine's own wants --token", "127.0.0.1")
-    .addOption(new Option("--token <text>", "what clients must send as Authorization: Bearer").env("R1_SEARCHER_TOKEN"))
+    .option("--host <address>", hostHelp, "127.0.0.1")
+    .addOption(tokenOption())
     .option("--queue <n>", "queries that may wait before requests are sent away", wholeNumber(1), 4096)
     .addOption(jsonOption())
     .action(async ({ port, host, token, queue, json, ...where }) => {
       const output = createOutput({ json });
-      const source = searchOption(where);
-      if (source === undefined) {
-        throw new ConfigError("serve search got neither --index nor --search", {
-          hint: "make an index with `r1-searcher index build CORPUS --out DIR`",
-        });
-      }
+      const options = { search: neededSearch("serve search", where), port, host, token, maxWaiting: queue, say };
       const { runServeSearch } = await import("../../serve/run-serve-search.ts");
-      const say = (text: string) => void process.stderr.write(`${text}\n`);
-      const totals = await untilInterrupted(
-        output,
-        (signal) => runServeSearch({ search: source, port, host, token, maxWaiting: queue, signal, say }),
-        "stopping: finishing the replies in progress …",
-      );
-      output.result(totals);
+      output.result(await untilInterrupted(output, (signal) => runServeSearch({ ...options, signal }), stopping));
     });
 }
+
+function mcp() {
+  return describedCommand(
+    "mcp",
+    "Serve the tools search and, with --model, ask over the Model Context Protocol: on stdin and stdout, or with --port over HTTP at /mcp.",
+    "serve mcp --index my-index --model runs/my-run",
+    "serve mcp --index my-index --port 8001",
+  )
+    .option("--index <dir>", "index that answers")
+    .option("--search <url>", searchHelp)
+    .option("--model <dir>", "policy of the tool ask: model folder or run folder")
+    .option("--port <n>", "serve over HTTP; 0 takes a free one", wholeNumber(0))
+    .option("--host <address>", hostHelp, "127.0.0.1")
+    .addOption(tokenOption())
+    .action(async ({ port, host, token, model, ...where }) => {
+      const output = createOutput({ json: true }); // stdout is the protocol's
+      const options = { search: neededSearch("serve mcp", where), port, host, token, model, say };
+      const { runServeMcp } = await import("../../serve/run-serve-mcp.ts");
+      await untilInterrupted(output, (signal) => runServeMcp({ ...options, signal }), stopping);
+    });
+}
+
+const say = (text: string) => void process.stderr.write(`${text}\n`);
+const stopping = "stopping: finishing the replies in progress …";
+const hostHelp = "where to listen; any other than this machine's own wants --token";
+const tokenOption = () =>
+  new Option("--token <text>", "what clients must send as Authorization: Bearer").env("R1_SEARCHER_TOKEN");
