@@ -32,7 +32,7 @@ const dimensions = 256;
 const vectorOf = (text: string): number[] => {
   const made: number[] = Array.from({ length: dimensions }, () => 0);
   for (const word of analyze(text)) made[Math.floor(dimensions * uniform(["place", word]))]! += 1;
-  if (made.every((value) => value === 0)) made[dimensions - 1] = 1; // a vector of length 0 has no angle
+  if (Math.max(...made) === 0) made[dimensions - 1] = 1; // a vector of length 0 has no angle
   return made;
 };
 const encode: EncodeQueries = async (queries) => queries.map(vectorOf);
