@@ -11,7 +11,11 @@ const parts: McpParts = {
     { id: "1", title: "Ada", text: "wrote the first program" },
     { id: "2", title: "Bob", text: "baked bread" },
   ]),
-  ask: async (question) => ({ answer: question.includes("bread") ? "Bob" : undefined, queries: ["bread"], stop: "answered" }),
+  ask: async (question) => ({
+    answer: question.includes("bread") ? "Bob" : undefined,
+    queries: ["bread"],
+    stop: "answered",
+  }),
   version: "9",
 };
 
@@ -37,7 +41,9 @@ test("the official client finds and calls both tools", async () => {
   expect(await client.callTool({ name: "ask", arguments: { question: "Who baked bread?" } })).toMatchObject({
     structuredContent: { answer: "Bob", queries: ["bread"], stop: "answered" },
   });
-  expect(await client.callTool({ name: "search", arguments: { query: "x", k: 1000 } })).toMatchObject({ isError: true });
+  expect(await client.callTool({ name: "search", arguments: { query: "x", k: 1000 } })).toMatchObject({
+    isError: true,
+  });
   await client.close();
 });
 

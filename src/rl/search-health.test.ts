@@ -1,0 +1,70 @@
+import { expect, test } from "vitest";
+import type { Trajectory } from "../rollout/trajectory.ts";
+import { EmptySearchWatch, searchGauges } from "./health.ts";
+import { TinyLearner, tinyParts, trajectory } from "./testing/tiny-run.ts";
+import { train } from "./trainer.ts";
+
+function searched(gold: string, ...shown: { ids: string[]; text?: string; error?: string }[]): Trajectory {
+  const made = trajectory({ question: { id: "q", text: "Where was Ada born?", gold: [gold] } });
+  return {
+    ...made,
+    searches: shown.map(({ ids, error }) => ({ query: "ada", passageIds: ids, ...(error ? { error } : { part: 0 }) })),
+    transcript: shown.flatMap(({ text, error }) =>
+      error ? [] : [{ kind: "documents" as const, author: "search" as const, text: text ?? "", from: 0, to: 0 }],
+    ),
+  };
+}
+
+test("gauges tell a retriever that works from one that only answers", () => {
+  const gauges = searchGauges([
+    searched("Poktun", { ids: ["a", "b"], text: "Ada was born in POKTUN." }, { ids: ["b", "c"], text: "more" }),
+    searched("Poktun", { ids: ["a", "b"], text: "Poktunia is elsewhere" }),
+    searched("Poktun", { ids: [] }),
+    searched("Poktun", { ids: [], error: "away" }),
+  ]);
+  expect(gauges).toMatchObject({
+    "search/rate": 0.75,
+    "search/empty": 0.25,
+    "search/distinct_passages": 3 / 6,
+    "search/duplicate": 1 / 6, // b, twice in one attempt
+    "search/gold_in_documents": 1 / 3,
+  });
+  expect(searchGauges([trajectory()])).toMatchObject({ "search/duplicate": 0, "search/gold_in_documents": 0 });
+});
+
+test("only searches that found nothing, step after step, are a search that has died", () => {
+  const watch = new EmptySearchWatch(3);
+  const step = (empty: number, searches = 2) =>
+    watch.note({ "search/empty": empty, "search/per_trajectory": searches })?.message;
+  expect([step(1), step(1), step(0.99), step(1), step(1)]).toEqual(Array(5).fill(undefined));
+  expect(step(0, 0)).toBeUndefined(); // nobody searched: it says nothing
+  expect(step(1)).toContain("every search of the last 3 steps found nothing");
+  const never = new EmptySearchWatch(0);
+  for (let i = 0; i < 50; i++) expect(never.note({ "search/empty": 1, "search/per_trajectory": 1 })).toBeUndefined();
+});
+
+test("a run whose search has died is saved and stops; one that is away for good too", async () => {
+  const saved: number[] = [];
+  const parts = tinyParts(new TinyLearner(), {
+    keeper: {
+      record: async () => {},
+      save: async ({ step }) => void saved.push(step),
+      rollBack: () => Promise.reject(new Error("nothing")),
+    },
+  });
+  const config = { ...parts.config, stopAfterEmptySteps: 3, checkpointEvery: 100 };
+  const rollOut: typeof parts.rollOut = async (questions, request) =>
+    (await parts.rollOut(questions, request)).map((group) =>
+      group.map((one) => ({ ...one, searches: [{ query: "x", passageIds: [], part: 0 }] })),
+    );
+  await expect(train({ ...parts, config, rollOut })).rejects.toThrow("search has died");
+  expect(saved.at(-1)).toBe(3);
+
+  saved.length = 0;
+  const failing: typeof parts.rollOut = async (questions, request) =>
+    (await parts.rollOut(questions, request)).map((group) =>
+      group.map((one) => ({ ...one, stop: request.step < 2 ? one.stop : ("environment-failed" as const) })),
+    );
+  await expect(train({ ...parts, config, rollOut: failing })).rejects.toThrow("failed outside the policy");
+  expect(saved.at(-1)).toBe(2);
+});

@@ -1,0 +1,128 @@
+/** @file An evaluation over a server of somebody else: recorded, played back without it, bounded by a budget. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, expect, test } from "vitest";
+import { toJson } from "../base/jsonl.ts";
+import { uniform } from "../base/random.ts";
+import { ScriptedSampler } from "../engine/scripted.ts";
+import { evaluate } from "../eval/evaluate.ts";
+import { byteTokenizer } from "../protocol/byte-tokenizer.ts";
+import { protocols } from "../protocol/protocol.ts";
+import { RolloutConfig } from "../rollout/config.ts";
+import { openSearch } from "./assemble.ts";
+import type { OpenSearch } from "./open-search.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "open-search-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+let server: Server | undefined;
+const stopServer = () => {
+  server?.close();
+  server?.closeAllConnections();
+  server = undefined;
+};
+afterEach(stopServer);
+
+const counts = { requests: 0 };
+
+/** Answers in Search-R1's shape; a share of requests fails, some queries always. */
+async function startProvider(failing = 0): Promise<string> {
+  counts.requests = 0;
+  server = createServer(async (request, response) => {
+    let body = "";
+    for await (const chunk of request) body += chunk;
+    if (request.method !== "POST") return void response.writeHead(404).end();
+    const { queries } = JSON.parse(body) as { queries: string[] };
+    if (uniform(["fault", counts.requests++]) < failing) return void response.writeHead(503).end();
+    if (queries[0]!.includes("13")) return void response.writeHead(400).end("unlucky");
+    const contents = `"About ${queries[0]}"\nthe answer is ${queries[0]!.length}`;
+    response.end(JSON.stringify({ result: [[{ document: { id: queries[0], contents }, score: 1 }]] }));
+  });
+  await new Promise<void>((resolve) => server!.listen(0, "127.0.0.1", resolve));
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/retrieve`;
+}
+
+const protocol = protocols["r1-searcher"];
+const tokenizer = byteTokenizer([...Object.values(protocol.answer), "<|endoftext|>"], { eos: "<|endoftext|>" });
+const questions = Array.from({ length: 40 }, (_, i) => ({ id: `${i}`, text: `question ${i}`, gold: ["London"] }));
+
+/** Every attempt searches, then says what the documents made it say. */
+async function measure({ searcher }: OpenSearch): Promise<string> {
+  const sampler = new ScriptedSampler({
+    replies: ({ key, tokens }) => {
+      const words = tokenizer.decode(tokens);
+      const heard = /the answer is (\d+)/.exec(words)?.[1] ?? "nothing";
+      const query = `a<|begin_of_query|>query ${key.question}<|end_of_query|>`;
+      return [...tokenizer.encodeTemplate(key.turn === 0 ? query : `b</think><answer>${heard}</answer>`)];
+    },
+    bytesOf: tokenizer.bytesOf,
+  });
+  const { results } = await evaluate({
+    ...{ questions, sampler, searcher, tokenizer, protocol, seed: 1, decode: "greedy", concurrency: 8 },
+    promptOf: ({ text }) => tokenizer.encodeText(text),
+    config: RolloutConfig.parse({}),
+  });
+  return results.map((row) => `${toJson(row)}\n`).join("");
+}
+
+test("what was recorded is played back to the byte with the provider gone, its failures too", async () => {
+  const file = join(folder, "recording.jsonl");
+  const recording = await openSearch({ source: "http", url: await startProvider(0.3), record: file });
+  const first = await measure(recording);
+  await recording.searcher.close();
+  expect(counts.requests).toBeGreaterThan(questions.length); // some were tried again
+  stopServer();
+  const replay = await openSearch({ replay: file });
+  expect(await measure(replay)).toBe(first);
+  expect(first).toContain('"pred_ans":"8"');
+  expect(first).toContain("environment-failed"); // query 13
+  await replay.searcher.close();
+});
+
+test("a cache asks each query once", async () => {
+  const cached = { source: "http", url: await startProvider(), cache: join(folder, "cache.jsonl") } as const;
+  const outcomes: string[] = [];
+  for (let i = 0; i < 2; i++) {
+    const search = await openSearch(cached);
+    outcomes.push(await measure(search));
+    await search.searcher.close();
+  }
+  expect(outcomes[1]).toBe(outcomes[0]);
+  expect(counts.requests).toBe(questions.length + 1); // the one that failed was asked again
+});
+
+test("a budget ends asking, and what was answered stays", async () => {
+  const search = await openSearch({ source: "http", url: await startProvider(), budget: { calls: 10 } });
+  const results = await measure(search);
+  expect(counts.requests).toBe(10);
+  expect(results.split("\n").filter((line) => line.includes('"scores"'))).toHaveLength(10);
+  expect(search.refused()).toBe("the search budget is spent: 10 queries");
+  expect(search.timing()).toMatchObject({ search_queries: 40, search_failed: 30 });
+  await search.searcher.close();
+});
+
+test("of 30 % transient failures few are left", async () => {
+  const search = await openSearch({ source: "http", url: await startProvider(0.3) });
+  const results = await measure(search);
+  expect(results.split("\n").filter((line) => line.includes("environment-failed")).length).toBeLessThan(6);
+  await search.searcher.close();
+});
+
+test("keys that do not fit are refused before anything is opened", async () => {
+  const refused = async (search: Parameters<typeof openSearch>[0]) =>
+    openSearch(search).then(
+      () => "opened",
+      (error: Error) => `${error.name}: ${error.message}`,
+    );
+  expect(await refused({ source: "http" })).toContain("ConfigError: search.url is missing");
+  expect(await refused({ source: "index" })).toContain("search.path is missing");
+  expect(await refused({ source: "index", path: "x", url: "http://y" })).toContain("search.url is given");
+  expect(await refused({ source: "http", url: "http://x", record: "a", cache: "b" })).toContain("expected one of them");
+  expect(await refused({ source: "http", url: "http://x", budget: { money: 1 } })).toContain("need each other");
+  expect(await refused({ source: "http", url: "http://u:secret@x" })).not.toContain("secret");
+  expect(await refused({ source: "http", url: "pgvector://h/d" })).toContain("is asked by vector");
+  expect(await refused({ source: "http", url: "qdrant+http://h/d" })).toContain("is asked by vector");
+});
