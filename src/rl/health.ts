@@ -107,11 +107,20 @@ export class EmptySearchWatch {
     this.#most = most;
   }
 
-  /** The complaint after this step, if there is one. A step without searches tells nothing. */
-  note(metrics: Metrics): SearchError | undefined {
+  /**
+   * The complaint after this step, if there is one. A step without searches tells nothing.
+   *
+   * @param finds whether search finds anything for what is asked: then the queries are to blame, which is the policy's
+   *   affair
+   */
+  async note(metrics: Metrics, finds: () => Promise<boolean>): Promise<SearchError | undefined> {
     if (!((metrics["search/per_trajectory"] ?? 0) > 0)) return undefined;
     this.#inARow = metrics["search/empty"] === 1 ? this.#inARow + 1 : 0;
     if (this.#most === 0 || this.#inARow < this.#most) return undefined;
+    if (await finds()) {
+      this.#inARow = 0;
+      return undefined;
+    }
     return new SearchError(`every search of the last ${this.#inARow} steps found nothing: search has died`, {
       hint: "check the index or the server, then continue with --resume; search.stopAfterEmptySteps sets how many steps it takes",
     });

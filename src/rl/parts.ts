@@ -97,6 +97,8 @@ export interface TrainerParts {
   evaluate?(request: EvaluationRequest): Promise<Evaluation>;
   /** Resolves when the step should be tried again. Without it an outage ends the run. */
   waitOut?(outage: Outage, signal: AbortSignal): Promise<void>;
+  /** Whether search finds anything for these questions. Asked before a run stops because its searches find nothing. */
+  searchFinds?(questions: readonly Question[]): Promise<boolean>;
   /** Seconds; only for timing. */
   now?(): number;
   readonly signal?: AbortSignal;

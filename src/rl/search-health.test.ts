@@ -32,15 +32,21 @@ test("gauges tell a retriever that works from one that only answers", () => {
   expect(searchGauges([trajectory()])).toMatchObject({ "search/duplicate": 0, "search/gold_in_documents": 0 });
 });
 
-test("only searches that found nothing, step after step, are a search that has died", () => {
+test("only searches that found nothing, step after step, are a search that has died", async () => {
   const watch = new EmptySearchWatch(3);
-  const step = (empty: number, searches = 2) =>
-    watch.note({ "search/empty": empty, "search/per_trajectory": searches })?.message;
-  expect([step(1), step(1), step(0.99), step(1), step(1)]).toEqual(Array(5).fill(undefined));
-  expect(step(0, 0)).toBeUndefined(); // nobody searched: it says nothing
-  expect(step(1)).toContain("every search of the last 3 steps found nothing");
+  let finds = false;
+  const step = async (empty: number, searches = 2) =>
+    (await watch.note({ "search/empty": empty, "search/per_trajectory": searches }, async () => finds))?.message;
+  for (const empty of [1, 1, 0.99, 1, 1]) expect(await step(empty)).toBeUndefined();
+  expect(await step(0, 0)).toBeUndefined(); // nobody searched: it says nothing
+  finds = true;
+  expect(await step(1)).toBeUndefined(); // the questions themselves find something: the policy asks nonsense
+  finds = false;
+  expect([await step(1), await step(1)]).toEqual([undefined, undefined]);
+  expect(await step(1)).toContain("every search of the last 3 steps found nothing");
   const never = new EmptySearchWatch(0);
-  for (let i = 0; i < 50; i++) expect(never.note({ "search/empty": 1, "search/per_trajectory": 1 })).toBeUndefined();
+  const dead = { "search/empty": 1, "search/per_trajectory": 1 };
+  for (let i = 0; i < 50; i++) expect(await never.note(dead, async () => false)).toBeUndefined();
 });
 
 test("a run whose search has died is saved and stops; one that is away for good too", async () => {
@@ -57,8 +63,15 @@ test("a run whose search has died is saved and stops; one that is away for good 
     (await parts.rollOut(questions, request)).map((group) =>
       group.map((one) => ({ ...one, searches: [{ query: "x", passageIds: [], part: 0 }] })),
     );
-  await expect(train({ ...parts, config, rollOut })).rejects.toThrow("search has died");
+  const asked: string[] = [];
+  const searchFinds = async (questions: readonly { text: string }[]) => {
+    asked.push(...questions.map(({ text }) => text));
+    return false;
+  };
+  await expect(train({ ...parts, config, rollOut, searchFinds })).rejects.toThrow("search has died");
   expect(saved.at(-1)).toBe(3);
+  expect(asked).toEqual(["What is 2 plus 0?", "What is 2 plus 1?", "What is 2 plus 2?"]);
+  await train({ ...parts, config, rollOut, searchFinds: async () => true });
 
   saved.length = 0;
   const failing: typeof parts.rollOut = async (questions, request) =>

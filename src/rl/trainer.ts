@@ -151,6 +151,7 @@ class Training {
         await this.#record(evaluated, []);
         return this.#cursor;
       }
+      const { step } = this.#cursor;
       const outcome = await this.#interruptible(() => this.#step());
       const { refused, attempts, metrics } = outcome;
       await this.#record(
@@ -160,7 +161,10 @@ class Training {
       );
       if (refused >= MAX_REFUSED) await this.#goBack();
       else this.#advance(refused);
-      const died = this.#emptySearch.note(metrics);
+      const died = await this.#emptySearch.note(
+        metrics,
+        async () => (await this.#parts.searchFinds?.(curriculum.questionsFor(step))) ?? false,
+      );
       if (died) await this.#leave(died);
     }
   }

@@ -151,6 +151,11 @@ class TrainingRun {
       },
       rollOut: rolloutStep({ recipe, policy, searcher: data.search.searcher }),
       score: (trajectory, stage) => scoreTrajectory(trajectory, stage.reward),
+      searchFinds: async (questions) => {
+        const texts = questions.map(({ text }) => text);
+        const results = await data.search.searcher.search(texts, { k: policy.rollout.k });
+        return results.some((result) => result.ok && result.hits.length > 0);
+      },
       evaluate: (request) => this.#evaluate(request),
       ...(this.#waitOut ? { waitOut: this.#waitOut } : {}),
       ...(options.signal ? { signal: options.signal } : {}),

@@ -30,7 +30,9 @@ export const SearchConfig = z.strictObject({
     .int()
     .min(0)
     .default(5)
-    .describe("Steps in a row whose searches all found nothing before the run stops; 0 is never."),
+    .describe(
+      "Steps in a row whose searches all found nothing before the run stops, if the questions themselves find nothing either; 0 is never.",
+    ),
 });
 export type SearchConfig = z.infer<typeof SearchConfig>;
 
