@@ -73,7 +73,14 @@ function readRecipeText(nameOrFile: string): { file: string; text: string } {
   }
 }
 
-const pathKeys = ["model", "promptFile", ...["path", "cache", "record", "replay"].map((key) => `search.${key}`), "data.file", "eval.file", "stages.*.file"];
+const pathKeys = [
+  "model",
+  "promptFile",
+  ...["path", "cache", "record", "replay"].map((key) => `search.${key}`),
+  "data.file",
+  "eval.file",
+  "stages.*.file",
+];
 
 /** Makes every path of a recipe, which starts from `folder`, one that starts from the working directory. */
 export function pathsFrom(folder: string, content: RecipeContent): RecipeContent {

@@ -24,7 +24,7 @@ export async function runServeMcp(options: ServeMcpOptions): Promise<void> {
   const { searcher } = await openSearch(search);
   let asker: Promise<Asker> | undefined; // the policy is opened when it is first asked
   const ask: McpParts["ask"] = async (text, asked) => {
-    const { ask: run } = await (asker ??= openAsker(model, searcher));
+    const { ask: run } = await (asker ??= openAsker(searcher, model === undefined ? {} : { model }));
     const question = { id: "asked", text, gold: [] };
     const { trajectory, answer } = await run(question, { decode: "greedy", seed: 1, signal: asked });
     return { answer, queries: trajectory.searches.map(({ query }) => query), stop: trajectory.stop };

@@ -85,7 +85,7 @@ export class NanoSteps {
       learner: this.#watchedLearner(policy.engine),
       config: trainerConfig(recipe),
       keeper: this.#keeper,
-      rollOut: rolloutStep({ recipe, policy, searcher: this.#timedSearcher(data.searcher) }),
+      rollOut: rolloutStep({ recipe, policy, searcher: this.#timedSearcher(data.search.searcher) }),
       score: (trajectory, stage) => scoreTrajectory(trajectory, stage.reward),
     };
   }
