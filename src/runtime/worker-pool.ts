@@ -1,8 +1,10 @@
-import { Worker } from "node:worker_threads";
+import { type ResourceLimits, Worker } from "node:worker_threads";
 import { EngineError } from "../base/errors.ts";
 
 /** What a worker sends back. */
-export type Reply = { readonly id: number; readonly value: unknown } | { readonly id: number; readonly error: string };
+export type Reply =
+  | { readonly id: number; readonly value: unknown }
+  | { readonly id: number; readonly error: string; readonly code?: string };
 
 export interface Call {
   readonly id: number;
@@ -18,12 +20,24 @@ export interface RemoteWorker {
 }
 
 const hint = "what is saved is intact: a run continues with --resume; if it was out of memory, ask for less at once";
+const engineFailure: NonNullable<WorkerSettings["failure"]> = (message, { isDead }) =>
+  new EngineError(message, isDead ? { hint } : {});
+
+export interface WorkerSettings {
+  /** Makes the error that a call rejects with; the code is what the system gave to the worker's, if that still lives. */
+  readonly failure?: (message: string, about: { readonly code?: string | undefined; readonly isDead: boolean }) => Error;
+  readonly resourceLimits?: ResourceLimits;
+}
 
 /** @param module the worker's file without its ending, as a URL beside the caller's */
-export function startWorker(module: URL, workerData: unknown): RemoteWorker {
+export function startWorker(
+  module: URL,
+  workerData: unknown,
+  { failure = engineFailure, resourceLimits = {} }: WorkerSettings = {},
+): RemoteWorker {
   const worker = import.meta.url.endsWith(".ts")
-    ? new Worker(fromSource(`${module.href}.ts`), { workerData, eval: true })
-    : new Worker(new URL(`${module.href}.js`), { workerData });
+    ? new Worker(fromSource(`${module.href}.ts`), { workerData, resourceLimits, eval: true })
+    : new Worker(new URL(`${module.href}.js`), { workerData, resourceLimits });
   const waiting = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>();
   let next = 0;
   let dead: Error | undefined;
@@ -36,11 +50,12 @@ export function startWorker(module: URL, workerData: unknown): RemoteWorker {
     const call = waiting.get(reply.id);
     waiting.delete(reply.id);
     if (waiting.size === 0) worker.unref();
-    if ("error" in reply) call?.reject(new EngineError(reply.error));
+    if ("error" in reply) call?.reject(failure(reply.error, { code: reply.code, isDead: false }));
     else call?.resolve(reply.value as never);
   });
-  worker.on("error", (cause) => die(new EngineError(`an engine worker failed: ${cause.message}`, { hint, cause })));
-  worker.on("exit", (code) => die(new EngineError(`an engine worker ended with code ${code}`, { hint })));
+  worker.on("error", (cause) => die(Object.assign(failure(`a worker failed: ${cause.message}`, { isDead: true }), { cause })),
+  );
+  worker.on("exit", (code) => die(failure(`a worker ended with code ${code}`, { isDead: true })));
   worker.unref();
   return {
     call(method, argument, transfer = []) {
@@ -55,7 +70,7 @@ export function startWorker(module: URL, workerData: unknown): RemoteWorker {
     async close() {
       if (dead) return;
       await this.call("close");
-      die(new EngineError("the engine is closed"));
+      die(failure("the worker is closed"));
     },
   };
 }

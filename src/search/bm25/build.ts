@@ -1,22 +1,41 @@
-import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
-import { basename, dirname, join, resolve } from "node:path";
-import { ConfigError, DataError, messageOf, R1SearcherError } from "../../base/errors.ts";
-import { fsyncDirectory, writeDurably } from "../../base/files.ts";
-import { toJson } from "../../base/jsonl.ts";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { ConfigError, DataError, InterruptedError } from "../../base/errors.ts";
+import { fsyncDirectory } from "../../base/files.ts";
 import type { Passage } from "../../protocol/passage.ts";
-import { ANALYZER } from "../analyzer.ts";
-import { FORMAT, MANIFEST, type Manifest, type SegmentManifest, VERSION } from "./format.ts";
-import { manifestHash } from "./manifest.ts";
+import { type AnalyzerName, analyzerNames, analyzerOf, defaultAnalyzer } from "../analyzer.ts";
+import { FORMAT, MANIFEST, PROGRESS } from "./format.ts";
+import { IndexFolder, SEGMENT_PASSAGES } from "./index-folder.ts";
+import { type IndexSettings, readManifest } from "./manifest.ts";
 import { type Bm25, bm25Parameters } from "./score.ts";
-import { SegmentWriter } from "./segment-writer.ts";
+import { segmentsOf } from "./segment-feed.ts";
+import { notYetIn } from "./resumed-corpus.ts";
+import { writing } from "./writing.ts";
+
+export interface BuildProgress {
+  readonly phase: "reading" | "merging";
+  /** Read so far. */
+  readonly passages: number;
+  /** Of the phase; unknown while reading. */
+  readonly fraction?: number;
+}
 
 export interface BuildOptions extends Partial<Bm25> {
-  /** Passages per segment; with the limit on postings below it bounds memory. */
+  readonly analyzer?: AnalyzerName;
+  /** Most passages in a segment of the finished index. */
   readonly segmentPassages?: number;
-  readonly onProgress?: (progress: { readonly passages: number }) => void;
+  /** Most passages in a segment before it is merged; with `threads` it bounds memory. */
+  readonly runPassages?: number;
+  /** Threads that cut texts into terms; from 2 on beside this one. */
+  readonly threads?: number;
+  readonly onProgress?: (progress: BuildProgress) => void;
   /** Replaces an index that is there; never a folder that holds anything else. */
   readonly overwrite?: boolean;
+  /** Goes on where a build with the same corpus and settings was stopped. Without one it begins. */
+  readonly resume?: boolean;
+  /** Stops the build so that it can be resumed. */
+  readonly signal?: AbortSignal;
 }
 
 export interface BuildReport {
@@ -25,14 +44,19 @@ export interface BuildReport {
   readonly seconds: number;
 }
 
-const SEGMENT_PASSAGES = 200_000;
-/** 12 M postings take about 300 MB while a segment is sorted; it also keeps a segment's terms below a Map's 2²⁴ entries. */
-const SEGMENT_POSTINGS = 12_000_000;
-const PROGRESS_EVERY = 1000;
+/** 2 M postings take about 35 MB while a segment is sorted, and its terms as much again. */
+export const RUN_PASSAGES = 25_000;
+/** One thread reads; more writers than this wait for it. */
+const MOST_THREADS = 6;
+
+/** Where an index is built, before it is moved to its place. */
+export const buildingFolder = (directory: string) => `${resolve(directory)}.building`;
 
 /**
- * Builds an index next to `directory` and moves it there when it is whole; a failure leaves nothing.
- * @throws ConfigError where the target exists or cannot be written; DataError where the corpus is empty or bad
+ * Builds an index next to `directory` and moves it there when it is whole. A failure leaves nothing; what was stopped
+ * by the signal or by the machine can be resumed. One writer at a time: the command line holds a lock.
+ * @throws ConfigError where the target exists or cannot be written; DataError where the corpus is empty or bad;
+ * InterruptedError where the signal stopped it
  */
 export async function buildIndex(
   corpus: AsyncIterable<Passage>,
@@ -40,79 +64,86 @@ export async function buildIndex(
   options: BuildOptions = {},
 ): Promise<BuildReport> {
   const start = performance.now();
-  const bm25 = bm25Parameters(options);
-  const segmentPassages = options.segmentPassages ?? SEGMENT_PASSAGES;
-  if (!Number.isInteger(segmentPassages) || segmentPassages < 1) {
-    throw new ConfigError(`segmentPassages is ${segmentPassages}`, { hint: "give a whole number ≥ 1" });
-  }
+  const settings = settingsOf(options);
   const target = resolve(directory);
+  const building = buildingFolder(directory);
   checkTarget(target, options.overwrite ?? false);
-  const temporary = makeTemporary(target);
-  try {
-    const written = await writeSegments(corpus, temporary, { segmentPassages, onProgress: options.onProgress });
-    const body: Omit<Manifest, "sha256"> = {
-      format: FORMAT,
-      version: VERSION,
-      analyzer: ANALYZER,
-      ...bm25,
-      ...written,
-    };
-    const manifest = `${toJson({ ...body, sha256: manifestHash(body) }, 2)}\n`;
-    writeDurably(join(temporary, MANIFEST), manifest);
-    fsyncDirectory(temporary);
-    moveIntoPlace(temporary, target);
-    const bytes = written.segments
-      .flatMap(({ files }) => files)
-      .reduce((sum, { size }) => sum + size, Buffer.byteLength(manifest));
-    return { passages: written.passages, bytes, seconds: (performance.now() - start) / 1000 };
-  } catch (error) {
-    rmSync(temporary, { recursive: true, force: true });
-    throw explained(error, directory);
-  }
-}
-
-function makeTemporary(target: string): string {
-  const temporary = `${target}.building-${process.pid}`;
-  try {
+  return writing(directory, async () => {
     mkdirSync(dirname(target), { recursive: true });
-    rmSync(temporary, { recursive: true, force: true }); // a dead process had our number
-    mkdirSync(temporary);
-  } catch (error) {
-    throw explained(error, target);
-  }
-  return temporary;
+    if (!(options.resume && existsSync(join(building, MANIFEST)))) {
+      const folder = folderFor(building, settings, options);
+      try {
+        await fill(folder, corpus, options);
+      } catch (error) {
+        if (!(error instanceof InterruptedError)) rmSync(building, { recursive: true, force: true });
+        throw error;
+      }
+      folder.finish();
+    }
+    moveIntoPlace(building, target);
+    return { ...sizeOf(target), seconds: (performance.now() - start) / 1000 };
+  });
 }
 
-async function writeSegments(
-  corpus: AsyncIterable<Passage>,
-  directory: string,
-  { segmentPassages, onProgress }: { segmentPassages: number; onProgress: BuildOptions["onProgress"] },
-): Promise<{ passages: number; corpus: string; segments: SegmentManifest[] }> {
-  const segments: SegmentManifest[] = [];
-  const hash = createHash("sha256");
-  let passages = 0;
-  let segment: SegmentWriter | undefined;
-  try {
-    for await (const passage of corpus) {
-      segment ??= new SegmentWriter(directory, `segment-${String(segments.length).padStart(6, "0")}`);
-      hash.update(segment.add(passage));
-      passages++;
-      if (passages % PROGRESS_EVERY === 0) onProgress?.({ passages });
-      if (segment.passages >= segmentPassages || segment.postings >= SEGMENT_POSTINGS) {
-        segments.push(segment.finish());
-        segment = undefined;
-      }
-    }
-    if (segment !== undefined) segments.push(segment.finish());
-  } finally {
-    segment?.close();
+function settingsOf(options: BuildOptions): IndexSettings {
+  const analyzer = options.analyzer ?? defaultAnalyzer.name;
+  if (analyzerOf(analyzer) === undefined)
+    throw new ConfigError(`analyzer is "${analyzer}"`, { hint: `give one of ${analyzerNames.join(", ")}` });
+  for (const key of ["segmentPassages", "runPassages", "threads"] as const) {
+    const value = options[key] ?? 1;
+    if (!Number.isInteger(value) || value < 1)
+      throw new ConfigError(`${key} is ${value}`, { hint: "give a whole number ≥ 1" });
   }
+  return { analyzer, ...bm25Parameters(options) };
+}
+
+function folderFor(building: string, settings: IndexSettings, options: BuildOptions): IndexFolder {
+  const begun = options.resume || !options.overwrite ? IndexFolder.resume(building) : undefined;
+  if (begun === undefined || begun.passages === 0) return IndexFolder.create(building, settings);
+  if (!options.resume)
+    throw new ConfigError(`${building} holds ${begun.passages} passages of a build that was stopped`, {
+      hint: "go on with --resume, or begin anew with --overwrite",
+    });
+  for (const key of ["analyzer", "k1", "b"] as const) {
+    if (begun.settings[key] !== settings[key])
+      throw new ConfigError(`the build was begun with ${key} ${begun.settings[key]}, not ${settings[key]}`, {
+        hint: "resume it as it was begun, or begin anew with --overwrite",
+      });
+  }
+  return begun;
+}
+
+async function fill(folder: IndexFolder, corpus: AsyncIterable<Passage>, options: BuildOptions): Promise<void> {
+  const { signal, onProgress } = options;
+  const limit = options.segmentPassages ?? SEGMENT_PASSAGES;
+  const known = folder.passages;
+  const fresh = segmentsOf(notYetIn(corpus, folder.segments), {
+    directory: folder.directory,
+    analyzer: folder.settings.analyzer as AnalyzerName,
+    nextName: () => folder.nextName(),
+    passages: Math.min(limit, options.runPassages ?? RUN_PASSAGES),
+    threads: options.threads ?? Math.min(MOST_THREADS, availableParallelism()),
+    signal,
+    onProgress: (passages) => onProgress?.({ phase: "reading", passages: known + passages }),
+  });
+  for await (const segment of fresh) folder.commit([...folder.segments, segment]);
+  const { passages, directory } = folder;
+  if (signal?.aborted) throw stopped(directory, passages);
   if (passages === 0)
     throw new DataError("the corpus holds no passage", {
       hint: "give a file with at least one row of id, title and text",
     });
-  onProgress?.({ passages });
-  return { passages, corpus: hash.digest("hex"), segments };
+  await folder
+    .merge(limit, { signal, onProgress: ({ fraction }) => onProgress?.({ phase: "merging", passages, fraction }) })
+    .catch((error) => {
+      throw signal?.aborted ? stopped(directory, passages) : error;
+    });
+}
+
+function stopped(directory: string, passages: number): InterruptedError {
+  return new InterruptedError(`stopped; ${passages} passages are safe in ${directory}`, {
+    hint: "run the same command again with --resume",
+  });
 }
 
 function checkTarget(target: string, overwrite: boolean): void {
@@ -135,34 +166,20 @@ function isIndexOrEmpty(target: string): boolean {
   }
 }
 
-/** Between the two renames there is no index, never half of one. */
+/** Between the two renames there is no index, never half of one; a build that is resumed finds both. */
 function moveIntoPlace(temporary: string, target: string): void {
-  const old = `${target}.replaced-${process.pid}`;
-  const replaces = existsSync(target);
-  if (replaces) renameSync(target, old);
+  const old = `${target}.replaced`;
+  if (existsSync(target)) {
+    rmSync(old, { recursive: true, force: true });
+    renameSync(target, old);
+  }
   renameSync(temporary, target);
   fsyncDirectory(dirname(target));
-  if (replaces) rmSync(old, { recursive: true, force: true });
+  rmSync(old, { recursive: true, force: true });
 }
 
-/** A full disk and a folder that cannot be written are the user's to mend; the rest keeps its stack. */
-function explained(error: unknown, directory: string): unknown {
-  if (error instanceof R1SearcherError) return error;
-  const code = (error as NodeJS.ErrnoException).code;
-  const hints: Record<string, string> = {
-    ENOSPC: `the disk is full: free space or choose another folder, an index of ${basename(directory)} needs about twice its corpus`,
-    EDQUOT: "the disk quota is used up: free space or choose another folder",
-    EFBIG: "the file system allows no file this large: choose another folder",
-    EACCES: "you may not write there: choose another folder",
-    EPERM: "you may not write there: choose another folder",
-    EROFS: "that file system is read-only: choose another folder",
-    ENOTDIR: "a part of that path is a file: choose another folder",
-    EEXIST: "something of that name is in the way: choose another folder",
-    ENOTEMPTY: "that folder was filled while the index was built: choose another folder",
-  };
-  if (code === undefined || hints[code] === undefined) return error;
-  return new ConfigError(`index ${directory} cannot be written: ${messageOf(error)}`, {
-    hint: hints[code],
-    cause: error,
-  });
+export function sizeOf(directory: string): { passages: number; bytes: number } {
+  const { passages } = readManifest(directory);
+  const files = readdirSync(directory).filter((name) => name !== PROGRESS);
+  return { passages, bytes: files.reduce((sum, name) => sum + statSync(join(directory, name)).size, 0) };
 }

@@ -1,42 +1,59 @@
 /**
- * @file An index on disk, version 1. A folder holds `manifest.json` and immutable segments; a segment is a run of
- * consecutive passages and five files, little endian:
+ * @file An index on disk, version 2. A folder holds `manifest.json` and immutable segments; a segment is a run of
+ * consecutive passages and six files, little endian:
  *
- * - `<segment>.passages.jsonl`  one JSON record {id, title, text} per line: also a corpus file of its own
- * - `<segment>.offsets`         u64 × (passages + 1): where each record begins, then the size of the file
+ * - `<segment>.passages.jsonl.gz`  one JSON record {id, title, text} per line, cut into gzip members of about 8 KiB: also
+ *                               a corpus file of its own
+ * - `<segment>.offsets`         per passage u48 where its member begins, u16 its place among the member's lines
  * - `<segment>.lengths`         u32 × passages: length in terms
- * - `<segment>.terms`           u64 count; per term, sorted by UTF-8 bytes: u32 end of its text, u32 passages that hold
- *                               it, u64 end of its postings; then all texts. Ends are exclusive and from 0; a thing
- *                               begins where the one before it ends
- * - `<segment>.postings`        per term, as varints: for every block of up to 128 passages {last passage − last passage of
- *                               the block before (which starts at −1), bytes, greatest frequency, least length}; then the
- *                               blocks, each first its passages as gaps minus one, then their frequencies
+ * - `<segment>.terms`           blocks of 32 terms sorted by UTF-8 bytes: u48 where the postings of the block's first term
+ *                               begin; per term, as varints, the bytes it shares with the term before, the bytes it adds,
+ *                               those bytes, the passages that hold it, the bytes of its postings. Then per block u48 its
+ *                               end and a varint and the bytes of its first term; then u48 where that begins, u32 blocks,
+ *                               u32 terms
+ * - `<segment>.postings`        per term: where more than 128 passages hold it, a directory with, for every block of 128,
+ *                               u32 last passage, u32 end of the block, u16 greatest frequency, u16 least length; then the
+ *                               blocks: per passage a varint, its gap minus one doubled, plus one where a varint with its
+ *                               frequency minus two follows
+ * - `<segment>.sums`            CRC-32 of every page of 16 KiB of the five files, in this order: u32 each
  *
  * Frequencies and lengths are kept raw and statistics are summed over segments when a query comes: k1, b and the cut
  * into segments can change without a rebuild. (Greatest frequency, least length) bounds the scores of a block for any
- * k1, b and average length.
+ * k1, b and average length; 65535 stands for itself and all above.
+ *
+ * The manifest is summed, it sums the sums, and they sum the pages: every byte is checked before it is believed, and
+ * none is read that is not needed.
  */
 import { z } from "zod";
 
 export const FORMAT = "r1-searcher/bm25";
-export const VERSION = 1;
+export const VERSION = 2;
 export const MANIFEST = "manifest.json";
+/** Stands for the manifest while an index is built: what lies there is whole, and not all. */
+export const PROGRESS = "progress.json";
 export const BLOCK = 128;
+export const PAGE = 1 << 14;
+/** What u16 holds at most. */
+export const CAP = 0xffff;
 
-export const segmentParts = ["passages.jsonl", "offsets", "lengths", "terms", "postings"] as const;
+export const segmentParts = ["passages.jsonl.gz", "offsets", "lengths", "terms", "postings"] as const;
 export type SegmentPart = (typeof segmentParts)[number];
 
 const count = z.number().int().nonnegative();
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+const corpusHash = z.string().regex(/^[0-9a-f]{32}$/);
 
 const segmentSchema = z.object({
   name: z.string().regex(/^segment-\d+$/),
   passages: count.positive(),
   /** Length in terms, summed over passages. */
   tokens: count,
-  files: z
-    .array(z.object({ name: z.string().regex(/^segment-\d+\.[a-z.]+$/), size: count, sha256 }))
-    .length(segmentParts.length),
+  /** `CorpusHash` of its passages. */
+  corpus: corpusHash,
+  /** Sizes of the parts, in their order. */
+  bytes: z.array(count).length(segmentParts.length),
+  /** SHA-256 of its sums. */
+  sums: sha256,
 });
 
 export const manifestSchema = z.object({
@@ -45,14 +62,13 @@ export const manifestSchema = z.object({
   analyzer: z.string(),
   k1: z.number(),
   b: z.number(),
-  passages: count.positive(),
-  /** SHA-256 of all passage records in order. */
-  corpus: sha256,
-  segments: z.array(segmentSchema).min(1),
+  passages: count,
+  /** `CorpusHash` of all passages. */
+  corpus: corpusHash,
+  segments: z.array(segmentSchema),
   /** SHA-256 of this manifest's JSON without this field. */
   sha256,
 });
 
 export type Manifest = z.infer<typeof manifestSchema>;
 export type SegmentManifest = z.infer<typeof segmentSchema>;
-export type FileManifest = SegmentManifest["files"][number];

@@ -1,30 +1,61 @@
-import { createHash } from "node:crypto";
+import { createHash, hash } from "node:crypto";
 import { toJson } from "../../base/jsonl.ts";
 import type { Passage } from "../../protocol/passage.ts";
-import { ANALYZER } from "../analyzer.ts";
 import type { SearcherInfo } from "../searcher.ts";
 import type { Bm25 } from "./score.ts";
 
 /** One line of JSON per passage. JSON escapes lone surrogates, so any string comes back as it was. */
 export const passageRecord = ({ id, title, text }: Passage) => `${toJson({ id, title, text })}\n`;
 
-/** Equal for equal corpora in equal order, whatever the index and its segments. */
+const PRIME = (1n << 127n) - 1n;
+const BASE = 0x5bd1e995_9d3b4f27_c2b2ae3d_27d4eb2fn % PRIME;
+
+/**
+ * Equal for equal corpora in equal order, whatever the index and its segments: a polynomial over the SHA-256 of the
+ * records, so that the hash of two runs of passages follows from the hashes of each.
+ */
 export class CorpusHash {
-  readonly #hash = createHash("sha256");
+  #value = 0n;
+  #passages = 0;
 
   add(record: string | Uint8Array): void {
-    this.#hash.update(record);
+    this.#value = (this.#value * BASE + BigInt(`0x${hash("sha256", record, "hex").slice(0, 32)}`)) % PRIME;
+    this.#passages++;
+  }
+
+  /** Adds a run of passages that was hashed elsewhere. */
+  append(run: { readonly passages: number; readonly corpus: string }): void {
+    this.#value = (this.#value * power(BASE, run.passages) + BigInt(`0x${run.corpus}`)) % PRIME;
+    this.#passages += run.passages;
+  }
+
+  get passages(): number {
+    return this.#passages;
   }
 
   digest(): string {
-    return this.#hash.digest("hex");
+    return this.#value.toString(16).padStart(32, "0");
   }
 }
 
-export function bm25Info(bm25: Bm25, corpus: { readonly passages: number; readonly hash: string }): SearcherInfo {
-  const settings = { analyzer: ANALYZER, k1: bm25.k1, b: bm25.b };
-  const hash = createHash("sha256")
-    .update(toJson(["bm25", settings, corpus.hash]))
+/** By repeated squaring, modulo PRIME. */
+function power(base: bigint, exponent: number): bigint {
+  let result = 1n;
+  let square = base;
+  for (let rest = exponent; rest > 0; rest = Math.floor(rest / 2)) {
+    if (rest % 2 === 1) result = (result * square) % PRIME;
+    square = (square * square) % PRIME;
+  }
+  return result;
+}
+
+export function bm25Info(
+  settings: Bm25 & { readonly analyzer: string },
+  corpus: { readonly passages: number; readonly hash: string },
+): SearcherInfo {
+  const { analyzer, k1, b } = settings;
+  const digest = createHash("sha256")
+    .update(toJson(["bm25", { analyzer, k1, b }, corpus.hash]))
     .digest("hex");
-  return { kind: "bm25", passages: corpus.passages, hash, settings };
+  return { kind: "bm25", passages: corpus.passages, hash: digest, settings: { analyzer, k1, b } };
 }

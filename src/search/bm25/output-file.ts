@@ -1,22 +1,21 @@
-import { createHash } from "node:crypto";
 import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
-import { basename } from "node:path";
-import type { FileManifest } from "./format.ts";
+import { crc32 } from "node:zlib";
+import { GrowingNumbers } from "./growing-numbers.ts";
+import { PAGE } from "./format.ts";
 
-const FLUSH_BYTES = 1 << 20;
+/** A multiple of a page. */
+const FLUSH_BYTES = 1 << 18;
 
-/** A new file written front to back in large pieces, hashed on the way, durable once finished. */
+/** A new file written front to back in large pieces, its pages summed on the way, durable once finished. */
 export class OutputFile {
-  readonly #name: string;
-  readonly #hash = createHash("sha256");
   readonly #handle: number;
   readonly #buffer = Buffer.allocUnsafe(FLUSH_BYTES);
+  readonly #sums = new GrowingNumbers();
   #buffered = 0;
   #size = 0;
   #open = true;
 
   constructor(file: string) {
-    this.#name = basename(file);
     this.#handle = openSync(file, "wx");
   }
 
@@ -27,20 +26,42 @@ export class OutputFile {
 
   write(bytes: Uint8Array): void {
     this.#size += bytes.byteLength;
-    if (this.#buffered + bytes.byteLength > FLUSH_BYTES) this.#flush();
-    if (bytes.byteLength > FLUSH_BYTES) {
-      this.#put(bytes);
-    } else {
+    if (this.#buffered + bytes.byteLength < FLUSH_BYTES) {
       this.#buffer.set(bytes, this.#buffered);
       this.#buffered += bytes.byteLength;
+      return;
+    }
+    for (let at = 0; at < bytes.byteLength; ) {
+      const part = bytes.subarray(at, at + FLUSH_BYTES - this.#buffered);
+      this.#buffer.set(part, this.#buffered);
+      this.#buffered += part.byteLength;
+      at += part.byteLength;
+      if (this.#buffered === FLUSH_BYTES) this.#flush();
     }
   }
 
-  finish(): FileManifest {
+  u16(value: number): void {
+    this.#reserve(2);
+    this.#buffered = this.#buffer.writeUInt16LE(value, this.#buffered);
+  }
+
+  u32(value: number): void {
+    this.#reserve(4);
+    this.#buffered = this.#buffer.writeUInt32LE(value, this.#buffered);
+  }
+
+  /** 48 bits: enough for 256 TiB. */
+  u48(value: number): void {
+    this.#reserve(6);
+    this.#buffered = this.#buffer.writeUIntLE(value, this.#buffered, 6);
+  }
+
+  /** Makes the file durable. @returns the CRC-32 of each of its pages */
+  finish(): Uint32Array {
     this.#flush();
     fsyncSync(this.#handle);
     this.close();
-    return { name: this.#name, size: this.#size, sha256: this.#hash.digest("hex") };
+    return this.#sums.taken();
   }
 
   /** Also after a failure; may be called twice. */
@@ -49,14 +70,24 @@ export class OutputFile {
     this.#open = false;
   }
 
+  /** Numbers must not straddle two flushes; pages are summed in `#flush`, so a flush must end at one. */
+  #reserve(bytes: number): void {
+    this.#size += bytes;
+    if (this.#buffered + bytes <= FLUSH_BYTES) return;
+    const rest = this.#buffered % PAGE;
+    this.#put(this.#buffered - rest);
+    this.#buffer.copyWithin(0, this.#buffered - rest, this.#buffered);
+    this.#buffered = rest;
+  }
+
   #flush(): void {
-    this.#put(this.#buffer.subarray(0, this.#buffered));
+    this.#put(this.#buffered);
     this.#buffered = 0;
   }
 
-  #put(bytes: Uint8Array): void {
-    this.#hash.update(bytes);
-    for (let at = 0; at < bytes.byteLength; )
-      at += writeSync(this.#handle, bytes, at, Math.min(bytes.byteLength - at, 1 << 30));
+  #put(size: number): void {
+    for (let from = 0; from < size; from += PAGE)
+      this.#sums.push(crc32(this.#buffer.subarray(from, Math.min(from + PAGE, size))));
+    for (let at = 0; at < size; ) at += writeSync(this.#handle, this.#buffer, at, size - at);
   }
 }

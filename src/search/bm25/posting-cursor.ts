@@ -1,21 +1,20 @@
-import { SearchError } from "../../base/errors.ts";
-import { BLOCK } from "./format.ts";
-import { termScore } from "./score.ts";
+import { type CheckedFile, damaged } from "./checked-file.ts";
+import type { TermEntry } from "./dictionary.ts";
+import { BLOCK, CAP } from "./format.ts";
+import { DIRECTORY_ENTRY, hasDirectory, PostingBlock } from "./postings.ts";
+import { type Norms, termScore } from "./score.ts";
+import type { Lengths } from "./segment-reader.ts";
 import { VarintReader } from "./varint.ts";
 
 export const END = Number.POSITIVE_INFINITY;
 
 export interface PostingSource {
-  readonly bytes: Uint8Array;
-  /** How many passages hold the term. */
-  readonly holders: number;
+  readonly file: CheckedFile;
+  readonly entry: TermEntry;
   readonly idf: number;
-  /** By length in terms. */
-  readonly norms: Float64Array;
+  readonly norms: Norms;
   /** By passage. */
-  readonly lengths: Uint32Array;
-  /** Where to look when it is damaged. */
-  readonly file: string;
+  readonly lengths: Lengths;
 }
 
 /** Walks one term's postings in a segment in passage order; reads a block only when it must. */
@@ -24,29 +23,32 @@ export class PostingCursor {
   readonly bound: number;
   /** Where it stands; END after the last. */
   passage = -1;
+
   readonly #source: PostingSource;
-  readonly #reader: VarintReader;
-  readonly #lastPassages: Float64Array;
-  readonly #starts: Float64Array;
+  readonly #lengths: Lengths;
+  /** By block: its last passage, where it ends in the file, and a bound of the term's scores in it. */
+  readonly #lastPassages: Uint32Array;
+  readonly #ends: Float64Array;
   readonly #bounds: Float64Array;
+  /** Where the blocks begin. */
+  readonly #from: number;
   /** The first block that ends at or after the latest target: at or after the decoded one. */
   #shallow = 0;
   #decoded = -1;
-  #hasFrequencies = false;
-  readonly #passages = new Float64Array(BLOCK);
-  readonly #frequencies = new Float64Array(BLOCK);
-  #count = 0;
+  readonly #block = new PostingBlock();
   #index = 0;
 
   constructor(source: PostingSource) {
+    const { entry, lengths } = source;
     this.#source = source;
-    this.#reader = new VarintReader(source.bytes);
-    if (source.holders > source.lengths.length) this.#damaged();
-    const blocks = Math.ceil(source.holders / BLOCK);
-    this.#lastPassages = new Float64Array(blocks);
-    this.#starts = new Float64Array(blocks + 1);
+    this.#lengths = lengths;
+    if (entry.holders > lengths.length || entry.holders === 0) this.#damaged();
+    const blocks = Math.ceil(entry.holders / BLOCK);
+    this.#lastPassages = new Uint32Array(blocks);
+    this.#ends = new Float64Array(blocks);
     this.#bounds = new Float64Array(blocks);
-    this.bound = this.#readDirectory(blocks);
+    this.#from = entry.from + (hasDirectory(entry.holders) ? blocks * DIRECTORY_ENTRY : 0);
+    this.bound = hasDirectory(entry.holders) ? this.#readDirectory() : this.#readOnlyBlock();
   }
 
   /** Moves to the first passage ≥ target. Targets never fall. */
@@ -57,9 +59,12 @@ export class PostingCursor {
       this.passage = END;
       return;
     }
-    if (block !== this.#decoded) this.#decodePassages(block);
-    while (this.#passages[this.#index]! < target) this.#index++;
-    this.passage = this.#passages[this.#index]!;
+    if (block !== this.#decoded) this.#decode(block);
+    const { passages } = this.#block;
+    let index = this.#index;
+    while (passages[index]! < target) index++;
+    this.#index = index;
+    this.passage = passages[index]!;
   }
 
   next(): void {
@@ -68,9 +73,8 @@ export class PostingCursor {
 
   /** The term's part of the score of the passage it stands on. */
   score(): number {
-    if (!this.#hasFrequencies) this.#decodeFrequencies();
-    const { idf, norms, lengths } = this.#source;
-    return termScore(idf, this.#frequencies[this.#index]!, norms[lengths[this.passage]!]!);
+    const { idf, norms } = this.#source;
+    return termScore(idf, this.#block.frequencies[this.#index]!, norms.of(this.#lengths[this.passage]!));
   }
 
   /** Bounds the term's part of any score from target to `blockEnd(target)`, without reading a block. */
@@ -86,59 +90,60 @@ export class PostingCursor {
 
   #blockOf(target: number): number {
     const last = this.#lastPassages;
-    while (this.#shallow < last.length && last[this.#shallow]! < target) this.#shallow++;
-    return this.#shallow;
+    let block = this.#shallow;
+    while (block < last.length && last[block]! < target) block++;
+    this.#shallow = block;
+    return block;
   }
 
-  #readDirectory(blocks: number): number {
-    const { idf, norms, bytes, lengths } = this.#source;
-    const reader = this.#reader;
-    let last = -1;
-    let size = 0;
+  /** @returns the greatest of the blocks' bounds */
+  #readDirectory(): number {
+    const { file, entry, idf, norms, lengths } = this.#source;
+    const bytes = file.read(entry.from, this.#from);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     let bound = 0;
-    for (let block = 0; block < blocks; block++) {
-      last += reader.next();
-      this.#lastPassages[block] = last;
-      this.#starts[block] = size;
-      size += reader.next();
-      const greatest = reader.next();
-      const norm = norms[reader.next()];
-      if (norm === undefined) this.#damaged();
-      this.#bounds[block] = termScore(idf, greatest, norm);
-      bound = Math.max(bound, this.#bounds[block]!);
+    for (let block = 0, at = 0; block < this.#bounds.length; block++, at += DIRECTORY_ENTRY) {
+      this.#lastPassages[block] = view.getUint32(at, true);
+      this.#ends[block] = this.#from + view.getUint32(at + 4, true);
+      const greatest = view.getUint16(at + 8, true);
+      const norm = norms.of(view.getUint16(at + 10, true));
+      this.#bounds[block] = greatest === CAP ? idf : termScore(idf, greatest, norm);
+      if (this.#bounds[block]! > bound) bound = this.#bounds[block]!;
     }
-    this.#starts[blocks] = size;
-    if (last >= lengths.length || reader.position + size !== bytes.length) this.#damaged();
-    for (let block = 0; block <= blocks; block++) this.#starts[block]! += reader.position;
+    if (this.#ends.at(-1) !== entry.to || this.#lastPassages.at(-1)! >= lengths.length) this.#damaged();
     return bound;
   }
 
-  #decodePassages(block: number): void {
-    const reader = this.#reader;
-    reader.position = this.#starts[block]!;
-    const blocks = this.#lastPassages.length;
-    this.#count = block === blocks - 1 ? this.#source.holders - block * BLOCK : BLOCK;
-    let passage = block === 0 ? -1 : this.#lastPassages[block - 1]!;
-    for (let i = 0; i < this.#count; i++) {
-      passage += reader.next() + 1;
-      this.#passages[i] = passage;
+  /** Of a term without a directory. @returns its greatest score */
+  #readOnlyBlock(): number {
+    this.#ends[0] = this.#source.entry.to;
+    this.#decode(0);
+    const { passages, frequencies, count } = this.#block;
+    const { idf, norms, lengths } = this.#source;
+    this.#lastPassages[0] = passages[count - 1]!;
+    if (this.#lastPassages[0]! >= lengths.length) this.#damaged();
+    for (let i = 0; i < count; i++) {
+      const score = termScore(idf, frequencies[i]!, norms.of(lengths[passages[i]!]!));
+      if (score > this.#bounds[0]!) this.#bounds[0] = score;
     }
-    if (passage !== this.#lastPassages[block]) this.#damaged();
+    return this.#bounds[0]!;
+  }
+
+  #decode(block: number): void {
+    const { file, entry } = this.#source;
+    const from = block === 0 ? this.#from : this.#ends[block - 1]!;
+    const reader = new VarintReader(file.read(from, this.#ends[block]!));
+    const isLast = block === this.#ends.length - 1;
+    const before = block === 0 ? -1 : this.#lastPassages[block - 1]!;
+    this.#block.read(reader, isLast ? entry.holders - block * BLOCK : BLOCK, before);
+    const last = this.#block.passages[this.#block.count - 1]!;
+    const isWhole = reader.position === reader.bytes.length;
+    if (!isWhole || (last !== this.#lastPassages[block] && hasDirectory(entry.holders))) this.#damaged();
     this.#decoded = block;
-    this.#hasFrequencies = false;
     this.#index = 0;
   }
 
-  /** The reader stands behind the block's passages. */
-  #decodeFrequencies(): void {
-    for (let i = 0; i < this.#count; i++) this.#frequencies[i] = this.#reader.next();
-    if (this.#reader.position !== this.#starts[this.#decoded + 1]) this.#damaged();
-    this.#hasFrequencies = true;
-  }
-
   #damaged(): never {
-    throw new SearchError(`${this.#source.file} is damaged: a list of postings does not add up`, {
-      hint: "build the index again",
-    });
+    throw damaged(`${this.#source.file.path} is damaged: a list of postings does not add up`);
   }
 }

@@ -1,6 +1,6 @@
 /** @file BM25 over passages in memory: exact, deterministic, cheap enough to build for every fictional world. */
 import type { Passage } from "../../protocol/passage.ts";
-import { analyze } from "../analyzer.ts";
+import { type Analyzer, defaultAnalyzer } from "../analyzer.ts";
 import type { Hit } from "../searcher.ts";
 import {
   type Bm25,
@@ -22,14 +22,14 @@ export function rankPassages(
   parameters: Partial<Bm25> = {},
 ): (query: string, k: number) => Hit[] {
   const bm25 = bm25Parameters(parameters);
-  const { postings, lengths } = indexInMemory(passages);
+  const { postings, lengths } = indexInMemory(passages, defaultAnalyzer);
   const average = lengths.reduce((sum, length) => sum + length, 0) / passages.length;
   const norms = Float64Array.from(lengths, (length) => lengthNorm(bm25, length, average));
   const scores = new Float64Array(passages.length); // all zero between queries
   return (query, k) => {
     checkK(k);
     const touched: number[] = [];
-    for (const term of queryTerms(query)) {
+    for (const term of queryTerms(query, defaultAnalyzer)) {
       const list = postings.get(term);
       if (list === undefined) continue;
       const idf = inverseDocumentFrequency(passages.length, list.length / 2);
@@ -52,10 +52,13 @@ export function rankPassages(
 }
 
 /** @returns per term a flat list position, frequency, position, frequency …; and the length of each passage in terms */
-function indexInMemory(passages: readonly Passage[]): { postings: Map<string, number[]>; lengths: number[] } {
+function indexInMemory(
+  passages: readonly Passage[],
+  analyzer: Analyzer,
+): { postings: Map<string, number[]>; lengths: number[] } {
   const postings = new Map<string, number[]>();
   const lengths = passages.map((passage, at) => {
-    const terms = analyze(searchable(passage));
+    const terms = analyzer.terms(searchable(passage));
     for (const term of terms) {
       const list = postings.get(term);
       if (list === undefined) postings.set(term, [at, 1]);

@@ -1,6 +1,7 @@
 /** @file The arithmetic of BM25, shared by every index so that all of them give the same bits. */
 import { ConfigError } from "../../base/errors.ts";
-import { analyze } from "../analyzer.ts";
+import type { Analyzer } from "../analyzer.ts";
+import { CAP } from "./format.ts";
 
 export interface Bm25 {
   /** How fast repeated terms stop counting; ≥ 0. */
@@ -36,9 +37,28 @@ export function termScore(idf: number, frequency: number, norm: number): number 
   return (idf * frequency) / (frequency + norm);
 }
 
+/** Norms by length: a table for common lengths, which costs a search no division, and the formula beyond. */
+export class Norms {
+  readonly #table: Float64Array;
+  readonly #bm25: Bm25;
+  readonly #average: number;
+
+  constructor(bm25: Bm25, { longest, average }: { readonly longest: number; readonly average: number }) {
+    this.#bm25 = bm25;
+    this.#average = average;
+    this.#table = Float64Array.from({ length: Math.min(longest, CAP) + 1 }, (_, length) =>
+      lengthNorm(bm25, length, average),
+    );
+  }
+
+  of(length: number): number {
+    return length < this.#table.length ? this.#table[length]! : lengthNorm(this.#bm25, length, this.#average);
+  }
+}
+
 /** The terms of a query, each once, in code unit order: float sums are then the same however an index is cut. */
-export function queryTerms(query: string): string[] {
-  return [...new Set(analyze(query))].sort();
+export function queryTerms(query: string, analyzer: Analyzer): string[] {
+  return [...new Set(analyzer.terms(query))].sort();
 }
 
 /** @throws ConfigError unless k is a whole number ≥ 1 */

@@ -1,8 +1,8 @@
-import { createHash } from "node:crypto";
 import { SearchError } from "../../base/errors.ts";
 import type { Passage } from "../../protocol/passage.ts";
+import { defaultAnalyzer } from "../analyzer.ts";
 import type { Hit, QueryResult, Searcher, SearcherInfo } from "../searcher.ts";
-import { bm25Info, passageRecord } from "./identity.ts";
+import { bm25Info, CorpusHash, passageRecord } from "./identity.ts";
 import { rankPassages } from "./rank.ts";
 import { type Bm25, bm25Parameters, checkK } from "./score.ts";
 
@@ -10,9 +10,9 @@ import { type Bm25, bm25Parameters, checkK } from "./score.ts";
 export function memorySearcher(passages: readonly Passage[], parameters: Partial<Bm25> = {}): Searcher {
   const bm25 = bm25Parameters(parameters);
   const kept = [...passages];
-  const hash = createHash("sha256");
-  for (const passage of kept) hash.update(passageRecord(passage));
-  const info = bm25Info(bm25, { passages: kept.length, hash: hash.digest("hex") });
+  const hash = new CorpusHash();
+  for (const passage of kept) hash.add(passageRecord(passage));
+  const info = bm25Info({ ...bm25, analyzer: defaultAnalyzer.name }, { passages: kept.length, hash: hash.digest() });
   return synchronousSearcher({ info, rank: rankPassages(kept, bm25), close: () => {} });
 }
 

@@ -1,4 +1,4 @@
-/** @file Whole numbers 0 … 2³²−1 as 1 to 5 bytes, seven bits each, low bits first. */
+/** @file Whole numbers 0 … 2³²−1 as 1 to 5 bytes, seven bits each, low bits first; and some of fixed width beside them. */
 
 /** A byte string that grows. */
 export class VarintWriter {
@@ -19,10 +19,26 @@ export class VarintWriter {
     this.#bytes[this.#length++] = rest;
   }
 
-  append(other: VarintWriter): void {
-    this.#reserve(other.#length);
-    this.#bytes.set(other.view(), this.#length);
-    this.#length += other.#length;
+  bytes(bytes: Uint8Array): void {
+    this.#reserve(bytes.length);
+    this.#bytes.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
+
+  u16(value: number): void {
+    this.#reserve(2);
+    this.#bytes[this.#length++] = value & 255;
+    this.#bytes[this.#length++] = value >>> 8;
+  }
+
+  u32(value: number): void {
+    this.u16(value & 0xffff);
+    this.u16(value >>> 16);
+  }
+
+  u48(value: number): void {
+    this.u32(value % 2 ** 32);
+    this.u16(Math.floor(value / 2 ** 32));
   }
 
   /** Valid until the next change. */

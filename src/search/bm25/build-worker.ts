@@ -1,0 +1,45 @@
+/** @file The thread that writes segments: it answers the calls of `WorkerBuilder` in `segment-feed.ts`, in their order. */
+import { parentPort, workerData } from "node:worker_threads";
+import { messageOf } from "../../base/errors.ts";
+import type { Passage } from "../../protocol/passage.ts";
+import type { Call, Reply } from "../../runtime/worker-pool.ts";
+import { analyzerOf } from "../analyzer.ts";
+import { SegmentBuilder } from "./segment-builder.ts";
+import type { BuildWorkerData } from "./segment-feed.ts";
+
+const { directory, analyzer } = workerData as BuildWorkerData;
+let segment: SegmentBuilder | undefined;
+/** The first failure: what comes after it fails in the same way. */
+let failure: { readonly error: string; readonly code?: string } | undefined;
+
+function answer({ method, argument }: Call): unknown {
+  switch (method) {
+    case "open":
+      segment = new SegmentBuilder(directory, argument as string, analyzerOf(analyzer)!);
+      return undefined;
+    case "add":
+      for (const passage of argument as readonly Passage[]) segment!.add(passage);
+      return undefined;
+    case "finish":
+      return segment!.finish();
+    case "close":
+      segment?.close();
+      return undefined;
+    default:
+      throw new Error(`no call is named ${method}`);
+  }
+}
+
+parentPort!.on("message", (call: Call) => {
+  if (failure === undefined || call.method === "close") {
+    try {
+      parentPort!.postMessage({ id: call.id, value: answer(call) } satisfies Reply);
+      if (call.method === "close") parentPort!.close();
+      return;
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      failure = { error: messageOf(error), ...(code === undefined ? {} : { code }) };
+    }
+  }
+  parentPort!.postMessage({ id: call.id, ...failure } satisfies Reply);
+});

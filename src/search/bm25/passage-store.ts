@@ -1,0 +1,96 @@
+/** @file Passages compressed in small runs, so that any one can be read without the others. */
+import { gunzipSync, gzipSync } from "node:zlib";
+import type { Passage } from "../../protocol/passage.ts";
+import { type CheckedFile, damaged } from "./checked-file.ts";
+import { CAP } from "./format.ts";
+import type { OutputFile } from "./output-file.ts";
+
+const MEMBER_BYTES = 8192;
+/** Above it deflate takes longer and saves two percent. */
+const LEVEL = 3;
+const OFFSET = 8;
+
+export class PassageStoreWriter {
+  readonly #passages: OutputFile;
+  readonly #offsets: OutputFile;
+  #waiting: Uint8Array[] = [];
+  #bytes = 0;
+
+  constructor(files: { readonly passages: OutputFile; readonly offsets: OutputFile }) {
+    this.#passages = files.passages;
+    this.#offsets = files.offsets;
+  }
+
+  add(record: Uint8Array): void {
+    this.#offsets.u48(this.#passages.size);
+    this.#offsets.u16(this.#waiting.length);
+    this.#waiting.push(record);
+    this.#bytes += record.byteLength;
+    if (this.#bytes >= MEMBER_BYTES || this.#waiting.length > CAP) this.finish();
+  }
+
+  /** Writes the last member. */
+  finish(): void {
+    if (this.#waiting.length > 0) this.#passages.write(gzipSync(Buffer.concat(this.#waiting), { level: LEVEL }));
+    this.#waiting = [];
+    this.#bytes = 0;
+  }
+}
+
+/** Appends a store to another without unpacking it. */
+export function copyPassages(
+  from: { readonly passages: CheckedFile; readonly offsets: CheckedFile },
+  to: { readonly passages: OutputFile; readonly offsets: OutputFile },
+): void {
+  const base = to.passages.size;
+  for (const pages of from.passages.pages()) to.passages.write(pages);
+  for (const pages of from.offsets.pages()) {
+    const entries = Buffer.from(pages.buffer, pages.byteOffset, pages.byteLength); // a page holds whole entries
+    for (let at = 0; at < entries.length; at += OFFSET) {
+      to.offsets.u48(base + entries.readUIntLE(at, 6));
+      to.offsets.u16(entries.readUInt16LE(at + 6));
+    }
+  }
+}
+
+export class PassageStoreReader {
+  readonly #passages: CheckedFile;
+  readonly #offsets: CheckedFile;
+  readonly #count: number;
+  /** The member read last: the hits of a query are often neighbours. */
+  #member = { start: -1, lines: [] as readonly string[] };
+
+  constructor(files: { readonly passages: CheckedFile; readonly offsets: CheckedFile }) {
+    this.#passages = files.passages;
+    this.#offsets = files.offsets;
+    this.#count = files.offsets.size / OFFSET;
+  }
+
+  /** @throws SearchError where the record is damaged */
+  passage(index: number): Passage {
+    const { start, place } = this.#offset(index);
+    if (start !== this.#member.start) this.#member = { start, lines: this.#unpack(index, start) };
+    try {
+      const { id, title, text } = JSON.parse(this.#member.lines[place]!) as Passage;
+      return { id, title, text };
+    } catch (cause) {
+      throw damaged(`${this.#passages.path} is damaged: the record of passage ${index}`, cause);
+    }
+  }
+
+  #offset(index: number): { start: number; place: number } {
+    const entry = Buffer.from(this.#offsets.read(index * OFFSET, (index + 1) * OFFSET));
+    return { start: entry.readUIntLE(0, 6), place: entry.readUInt16LE(6) };
+  }
+
+  #unpack(index: number, start: number): readonly string[] {
+    let next = index + 1;
+    while (next < this.#count && this.#offset(next).start === start) next++;
+    const end = next < this.#count ? this.#offset(next).start : this.#passages.size;
+    try {
+      return gunzipSync(this.#passages.read(start, end)).toString("utf8").split("\n");
+    } catch (cause) {
+      throw damaged(`${this.#passages.path} is damaged: the record of passage ${index}`, cause);
+    }
+  }
+}

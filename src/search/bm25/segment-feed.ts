@@ -1,0 +1,171 @@
+/** @file A stream of passages becomes a stream of segments, written here or by worker threads. */
+import type { Passage } from "../../protocol/passage.ts";
+import { startWorker } from "../../runtime/worker-pool.ts";
+import { type AnalyzerName, analyzerOf } from "../analyzer.ts";
+import type { SegmentManifest } from "./format.ts";
+import { SegmentBuilder } from "./segment-builder.ts";
+
+/** Whatever writes segments, one after the other. */
+interface Builder {
+  open(name: string): void;
+  /** Resolves when more may come. */
+  add(passages: readonly Passage[]): Promise<void>;
+  /** @returns the segment, when it is durable */
+  finish(): Promise<SegmentManifest>;
+  close(): Promise<void>;
+}
+
+export interface FeedOptions {
+  readonly directory: string;
+  readonly analyzer: AnalyzerName;
+  readonly nextName: () => string;
+  /** Passages in a segment at most. */
+  readonly passages: number;
+  /** From 2 on they are worker threads beside this one. */
+  readonly threads: number;
+  /** Ends the stream early: what was read by then is still written. */
+  readonly signal?: AbortSignal | undefined;
+  /** Passages read so far. */
+  readonly onProgress?: ((passages: number) => void) | undefined;
+}
+
+const BATCH = 250;
+/** So many are worked off in less time than a thread takes to start. */
+const LOCAL_PASSAGES = 15_000;
+/** Beside passages, characters bound a segment: about 35 MB of postings while it is sorted. */
+const SEGMENT_CHARACTERS = 24 << 20;
+
+/** Segments in the order of their passages. Where they are cut depends on the passages alone, not on threads. */
+export async function* segmentsOf(corpus: AsyncIterable<Passage>, options: FeedOptions): AsyncGenerator<SegmentManifest> {
+  const local = new LocalBuilder(options);
+  const workers: WorkerBuilder[] = [];
+  const finishing: Promise<SegmentManifest>[] = [];
+  let builder: Builder = local;
+  let turn = 0;
+  let read = 0;
+  try {
+    for await (const { passages, opens, closes } of batchesOf(corpus, options)) {
+      if (opens && options.threads > 1 && read >= LOCAL_PASSAGES)
+        builder = workers[turn++ % options.threads] ??= new WorkerBuilder(options);
+      if (opens) builder.open(options.nextName());
+      read += passages.length;
+      await builder.add(passages);
+      if (!closes) continue;
+      const finished = builder.finish();
+      finished.catch(() => {}); // it is awaited below, in its turn
+      finishing.push(finished);
+      if (finishing.length > workers.length) yield await finishing.shift()!;
+    }
+    for (const finished of finishing) yield await finished;
+  } finally {
+    await Promise.allSettled([...finishing, local.close(), ...workers.map((worker) => worker.close())]);
+  }
+}
+
+interface Batch {
+  readonly passages: readonly Passage[];
+  /** It is its segment's first. */
+  readonly opens: boolean;
+  /** It is its segment's last. */
+  readonly closes: boolean;
+}
+
+async function* batchesOf(corpus: AsyncIterable<Passage>, options: FeedOptions): AsyncGenerator<Batch> {
+  let batch: Passage[] = [];
+  let opens = true;
+  let inSegment = 0;
+  let characters = 0;
+  let read = 0;
+  for await (const passage of corpus) {
+    batch.push(passage);
+    read++;
+    inSegment++;
+    characters += passage.title.length + passage.text.length;
+    const closes = inSegment >= options.passages || characters >= SEGMENT_CHARACTERS;
+    if (!closes && batch.length < BATCH) continue;
+    yield { passages: batch, opens, closes };
+    options.onProgress?.(read);
+    if (closes) inSegment = characters = 0;
+    opens = closes;
+    batch = [];
+    if (options.signal?.aborted) break;
+  }
+  // an interrupted segment is written too: it is whole, and shorter
+  if (inSegment > 0) yield { passages: batch, opens, closes: true };
+  options.onProgress?.(read);
+}
+
+class LocalBuilder implements Builder {
+  readonly #options: FeedOptions;
+  #segment: SegmentBuilder | undefined;
+
+  constructor(options: FeedOptions) {
+    this.#options = options;
+  }
+
+  open(name: string): void {
+    this.#segment = new SegmentBuilder(this.#options.directory, name, analyzerOf(this.#options.analyzer)!);
+  }
+
+  async add(passages: readonly Passage[]): Promise<void> {
+    for (const passage of passages) this.#segment!.add(passage);
+  }
+
+  async finish(): Promise<SegmentManifest> {
+    return this.#segment!.finish();
+  }
+
+  async close(): Promise<void> {
+    this.#segment?.close();
+  }
+}
+
+/** What a worker thread is started with; its calls are those of `Builder`. */
+export interface BuildWorkerData {
+  readonly directory: string;
+  readonly analyzer: AnalyzerName;
+}
+
+class WorkerBuilder implements Builder {
+  readonly #worker;
+  /** Most passages sent and not worked off: half a segment, so that no builder waits long for another's. */
+  readonly #most: number;
+  readonly #sent: { readonly passages: number; readonly done: Promise<void> }[] = [];
+  #waiting = 0;
+
+  constructor({ directory, analyzer, passages }: FeedOptions) {
+    this.#most = Math.ceil(passages / 2);
+    this.#worker = startWorker(
+      new URL("./build-worker", import.meta.url),
+      { directory, analyzer } satisfies BuildWorkerData,
+      {
+        failure: (message, code) => Object.assign(new Error(message), code === undefined ? {} : { code }),
+        resourceLimits: { maxYoungGenerationSizeMb: 12 }, // words are short-lived: more only takes memory
+      },
+    );
+  }
+
+  open(name: string): void {
+    this.#worker.call("open", name).catch(() => {}); // what follows fails too, and is awaited
+  }
+
+  async add(passages: readonly Passage[]): Promise<void> {
+    const done = this.#worker.call<void>("add", passages);
+    done.catch(() => {});
+    this.#sent.push({ passages: passages.length, done });
+    this.#waiting += passages.length;
+    while (this.#waiting > this.#most) {
+      const first = this.#sent.shift()!;
+      this.#waiting -= first.passages;
+      await first.done;
+    }
+  }
+
+  async finish(): Promise<SegmentManifest> {
+    return this.#worker.call<SegmentManifest>("finish");
+  }
+
+  async close(): Promise<void> {
+    await this.#worker.close();
+  }
+}
