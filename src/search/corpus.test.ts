@@ -58,7 +58,7 @@ test("a bad row is named by file and line, with what was expected", async () => 
     ["h.tsv", "id\ttitle\ttext\na\tAda\tx\nb\tBo\n", /h\.tsv:3: 2 columns where the header names 3/],
     ["i.tsv", "a\tBo   x\nno tab here\n", /i\.tsv:2: no tab in the line/],
     ["j.tsv", "a\tone space only\n", /j\.tsv:1: no title apart from the text/],
-    ["k.jsonl", `${JSON.stringify(ada)}\n\n{"id":`, /k\.jsonl:3 is not JSON/],
+    ["k.jsonl", `${JSON.stringify(ada)}\n\n{"id":`, /k\.jsonl:3: not JSON/],
     ["l.jsonl", '{"id":"a","body":"x"}', /l\.jsonl:1: neither text nor contents/],
     ["m.jsonl", '{"id":"a","text":5}', /m\.jsonl:1: its text is not a string/],
     ["n.jsonl", "[]", /n\.jsonl:1: not an object/],

@@ -1,21 +1,37 @@
 import { createReadStream } from "node:fs";
 import { StringDecoder } from "node:string_decoder";
 import { createGunzip } from "node:zlib";
-import { DataError, messageOf } from "../base/errors.ts";
+import { DataError, messageOf } from "../../base/errors.ts";
+import type { Meter } from "./row.ts";
+
+/** Longer ones are no rows of passages, and would be held in memory whole. */
+const LONGEST_LINE = 64 << 20;
 
 /**
  * The lines of a text file (plain or .gz), with their numbers from 1; blank lines are passed over. Only "\n" and
  * "\r\n" end a line: other line separators occur inside passages.
- * @throws DataError where the file cannot be read
+ * @throws DataError where the file cannot be read, or a line is too long for a row
  */
-export async function* textLines(file: string): AsyncGenerator<{ readonly line: number; readonly text: string }> {
+export async function* textLines(
+  file: string,
+  meter: Meter,
+): AsyncGenerator<{ readonly line: number; readonly text: string }> {
   let line = 0;
-  let rest = "";
+  let rest: string[] = [];
+  let restLength = 0;
   const numbered = (text: string) => ({ line: ++line, text: text.endsWith("\r") ? text.slice(0, -1) : text });
   try {
-    for await (const chunk of textChunks(file)) {
-      const lines = (rest + chunk).split("\n");
-      rest = lines.pop()!;
+    for await (const chunk of textChunks(file, meter)) {
+      const lines = chunk.split("\n");
+      const open = lines.pop()!;
+      if (lines.length > 0) {
+        lines[0] = rest.join("") + lines[0]!;
+        rest = [];
+        restLength = 0;
+      }
+      rest.push(open);
+      restLength += open.length;
+      if (restLength > LONGEST_LINE) throw tooLong(file, line + lines.length + 1);
       for (const text of lines) {
         const row = numbered(text);
         if (row.text.trim() !== "") yield row;
@@ -28,17 +44,26 @@ export async function* textLines(file: string): AsyncGenerator<{ readonly line: 
       cause,
     });
   }
-  if (rest.trim() !== "") yield numbered(rest);
+  const last = rest.join("");
+  if (last.trim() !== "") yield numbered(last);
 }
 
-async function* textChunks(file: string): AsyncGenerator<string> {
+function tooLong(file: string, line: number): DataError {
+  return new DataError(`${file}:${line}: the line is longer than ${LONGEST_LINE >> 20} MiB`, {
+    hint: "give one passage per line",
+  });
+}
+
+async function* textChunks(file: string, meter: Meter): AsyncGenerator<string> {
   const raw = createReadStream(file, { highWaterMark: 1 << 18 });
   const input = file.endsWith(".gz") ? raw.pipe(createGunzip()) : raw;
   if (input !== raw) raw.once("error", (error) => input.destroy(error));
   const decoder = new StringDecoder("utf8");
+  const before = meter.read;
   let first = true;
   try {
     for await (const chunk of input) {
+      meter.read = before + raw.bytesRead;
       const text = decoder.write(chunk as Buffer);
       yield first ? text.replace(/^\uFEFF/, "") : text;
       first = false;

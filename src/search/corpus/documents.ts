@@ -1,0 +1,77 @@
+/** @file Files that are documents rather than corpora: Markdown, plain text, HTML; each gives passages of 100 words. */
+import { readFileSync, statSync } from "node:fs";
+import { basename, extname } from "node:path";
+import { Parser } from "htmlparser2";
+import { messageOf } from "../../base/errors.ts";
+import { inHundredWords } from "./hundred-words.ts";
+import { type Row, rowsAt } from "./row.ts";
+
+interface Document {
+  readonly title: string;
+  readonly text: string;
+}
+
+const readers: Readonly<Record<string, (content: string) => Document>> = {
+  ".txt": (text) => ({ title: "", text }),
+  ".md": readMarkdown,
+  ".markdown": readMarkdown,
+  ".html": readHtml,
+  ".htm": readHtml,
+};
+const LARGEST = 64 << 20;
+
+export const isDocument = (file: string) => extname(file).toLowerCase() in readers;
+
+/**
+ * @param name the document's path in its folder: its passages are called `<name>#1`, `#2` …
+ * @param place what all its passages have
+ */
+export function* documentRows(file: string, name: string, place: number): Generator<Row> {
+  const hint = "give documents of text in UTF-8";
+  const { size } = statSync(file);
+  if (size > LARGEST) return yield { place, problem: `${size} bytes are more than a document has`, hint };
+  let content: string;
+  try {
+    content = new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(file));
+  } catch (cause) {
+    return yield { place, problem: `it cannot be read as UTF-8 (${messageOf(cause)})`, hint };
+  }
+  const document = readers[extname(file).toLowerCase()]!(content);
+  const title = document.title.trim() || basename(file, extname(file));
+  const parts = inHundredWords(document.text).map((text, i) => ({ id: `${name}#${i + 1}`, title, text }));
+  yield* rowsAt(place, parts, hint);
+}
+
+/** The first heading is the title; marks of Markdown are left to the analyzer, which drops what is no word. */
+function readMarkdown(content: string): Document {
+  const text = content.replace(/^---\r?\n[\s\S]*?\r?\n---\r?\n/, ""); // front matter
+  return { title: /^#{1,6}\s+(.+?)\s*#*\s*$/m.exec(text)?.[1] ?? "", text };
+}
+
+const unread = new Set(["script", "style", "noscript", "template", "svg", "nav", "head", "iframe", "object"]);
+/** What may stand inside a line; any other element ends a word. */
+const inline = new Set("a abbr b bdi bdo cite code em font i kbd mark q s samp small span strong sub sup u var".split(" "));
+
+function readHtml(content: string): Document {
+  const text: string[] = [];
+  const title: string[] = [];
+  const heading: string[] = [];
+  const open = { unread: 0, title: 0, heading: 0 };
+  const count = (name: string, by: number) => {
+    if (unread.has(name)) open.unread += by;
+    if (name === "title") open.title += by;
+    if (name === "h1") open.heading += by;
+    if (!inline.has(name)) text.push(" ");
+  };
+  const parser = new Parser({
+    onopentagname: (name) => count(name, 1),
+    onclosetag: (name) => count(name, -1),
+    ontext: (piece) => {
+      if (open.title > 0) title.push(piece);
+      else if (open.unread === 0) text.push(piece);
+      if (open.heading > 0 && open.unread === 0) heading.push(piece);
+    },
+  });
+  parser.end(content);
+  return { title: (title.join("").trim() || heading.join("")).replace(/\s+/g, " "), text: text.join("") };
+}
