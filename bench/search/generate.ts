@@ -1,7 +1,8 @@
 /** @file Writes `corpus.jsonl` and `queries.json` of so many synthetic passages into a folder. */
+
+import { once } from "node:events";
 import { createWriteStream, existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { once } from "node:events";
 import { syntheticPassages, syntheticQueries } from "./synthetic.ts";
 
 export async function generate(directory: string, passages: number): Promise<{ corpus: string; queries: string }> {

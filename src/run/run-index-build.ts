@@ -1,24 +1,102 @@
 import { dirname, resolve } from "node:path";
 import { DataError } from "../base/errors.ts";
 import type { Passage } from "../protocol/passage.ts";
-import { type BuildOptions, type BuildReport, buildIndex } from "../search/bm25/build.ts";
-import { readCorpus } from "../search/corpus.ts";
+import { type BuildOptions, type BuildProgress, type BuildReport, buildIndex } from "../search/bm25/build.ts";
+import { appendToIndex, type GrowOptions, type GrowReport, mergeIndex } from "../search/bm25/grow.ts";
+import { type ReadOptions, readCorpus } from "../search/corpus.ts";
+import { lockIndex } from "./run-lock.ts";
 import { makeWritable } from "./writable-folder.ts";
 
-/** Builds an index of a corpus file; a failure leaves nothing. */
-export async function runIndexBuild(corpus: string, directory: string, options: BuildOptions): Promise<BuildReport> {
+export interface CorpusOptions {
+  /** Passes over bad rows instead of ending at the first. */
+  readonly skipBad?: boolean;
+  readonly onBadRow?: (message: string) => void;
+  readonly onCorpusProgress?: (progress: CorpusProgress) => void;
+}
+
+export interface CorpusProgress extends BuildProgress {
+  /** Of the phase. */
+  readonly fraction: number;
+  /** Of the phase, if it goes on as it went. */
+  readonly secondsLeft: number;
+}
+
+/** Counts of what was read beside what was built. */
+export interface Read {
+  readonly badRows: number;
+}
+
+/** Builds an index of a corpus; a failure leaves nothing, a stop leaves what can be resumed. */
+export async function runIndexBuild(
+  corpus: string,
+  directory: string,
+  options: Omit<BuildOptions, "onProgress"> & CorpusOptions,
+): Promise<BuildReport & Read> {
   const removeFolders = makeWritable(dirname(resolve(directory)));
   try {
-    return await buildIndex(passagesOf(corpus), directory, options);
+    return await locked(directory, async () => {
+      const reading = readingOf(corpus, options);
+      const report = await buildIndex(reading.passages, directory, { ...options, onProgress: reading.onProgress });
+      return { ...report, badRows: reading.badRows() };
+    });
   } catch (cause) {
     removeFolders();
     throw cause;
   }
 }
 
-export async function* passagesOf(corpus: string): AsyncGenerator<Passage> {
+/** Adds a corpus to an index, all of it or nothing. */
+export async function runIndexAppend(
+  directory: string,
+  corpus: string,
+  options: Omit<GrowOptions, "onProgress"> & CorpusOptions,
+): Promise<GrowReport & Read> {
+  return locked(directory, async () => {
+    const reading = readingOf(corpus, options);
+    const report = await appendToIndex(reading.passages, directory, { ...options, onProgress: reading.onProgress });
+    return { ...report, badRows: reading.badRows() };
+  });
+}
+
+export async function runIndexMerge(directory: string, options: GrowOptions = {}): Promise<GrowReport> {
+  return locked(directory, () => mergeIndex(directory, options));
+}
+
+async function locked<T>(directory: string, work: () => Promise<T>): Promise<T> {
+  const lock = lockIndex(directory);
+  try {
+    return await work();
+  } finally {
+    lock.release();
+  }
+}
+
+function readingOf(corpus: string, options: CorpusOptions) {
+  const meter = { read: 0, total: 0 };
+  let badRows = 0;
+  let begun = performance.now();
+  let phase: BuildProgress["phase"] = "reading";
+  const onBadRow = (error: DataError) => {
+    badRows++;
+    options.onBadRow?.(error.message);
+  };
+  return {
+    passages: passagesOf(corpus, { meter, ...(options.skipBad ? { onBadRow } : {}) }),
+    badRows: () => badRows,
+    onProgress: (progress: BuildProgress) => {
+      if (progress.phase !== phase) begun = performance.now();
+      phase = progress.phase;
+      const fraction = progress.fraction ?? (meter.total > 0 ? meter.read / meter.total : 0);
+      const elapsed = (performance.now() - begun) / 1000;
+      const secondsLeft = fraction > 0 ? elapsed / fraction - elapsed : Number.POSITIVE_INFINITY;
+      options.onCorpusProgress?.({ ...progress, fraction, secondsLeft });
+    },
+  };
+}
+
+export async function* passagesOf(corpus: string, options: ReadOptions = {}): AsyncGenerator<Passage> {
   let isEmpty = true;
-  for await (const passage of readCorpus(corpus)) {
+  for await (const passage of readCorpus(corpus, options)) {
     isEmpty = false;
     yield passage;
   }

@@ -1,7 +1,7 @@
-/** @file One trainer for one run folder. The lock names its holder, so that a dead holder's lock is no obstacle. */
+/** @file One writer for one folder. The lock names its holder, so that a dead holder's lock is no obstacle. */
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
-import { join } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 
 interface Holder {
@@ -13,19 +13,27 @@ interface Holder {
 
 /** @throws ConfigError where a living process holds it */
 export function lockRun(directory: string): { release(): void } {
-  const file = join(directory, "run.lock");
+  return lock(directory, join(directory, "run.lock"));
+}
+
+/** A lock beside an index: the folder itself is replaced when it is built anew. @throws ConfigError as above */
+export function lockIndex(directory: string): { release(): void } {
+  return lock(directory, `${resolve(directory)}.lock`);
+}
+
+function lock(directory: string, file: string): { release(): void } {
   const mine = JSON.stringify({ pid: process.pid, host: hostname(), started: startOf(process.pid) } satisfies Holder);
   if (!place(file, mine)) {
     const text = contentOf(file);
     const holder = holderOf(text);
-    if (holder && isAlive(holder)) throw inUse(directory, holder);
+    if (holder && isAlive(holder)) throw inUse(directory, file, holder);
     const stale = `${file}.stale-${process.pid}`;
     rename(file, stale);
     const moved = contentOf(stale);
     if (moved !== text || !place(file, mine)) {
       if (moved !== text && moved !== undefined) place(file, moved); // somebody else recovered it first: it is theirs
       rmSync(stale, { force: true });
-      throw inUse(directory, holderOf(contentOf(file)));
+      throw inUse(directory, file, holderOf(contentOf(file)));
     }
     rmSync(stale, { force: true });
   }
@@ -111,9 +119,9 @@ function startOf(pid: number): string {
   return stat === undefined ? "" : (stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "");
 }
 
-function inUse(directory: string, holder: Holder | undefined): ConfigError {
+function inUse(directory: string, file: string, holder: Holder | undefined): ConfigError {
   const who = holder ? `process ${holder.pid} on ${holder.host}` : "another process";
   return new ConfigError(`${directory} is in use by ${who}`, {
-    hint: "wait for it or stop it; if it is gone from another machine, delete run.lock",
+    hint: `wait for it or stop it; if it is gone from another machine, delete ${basename(file)}`,
   });
 }

@@ -71,7 +71,10 @@ function statOf(path: string) {
   try {
     return statSync(path);
   } catch (cause) {
-    throw new DataError(`${path} cannot be read: ${messageOf(cause)}`, { hint: "give an existing file or folder", cause });
+    throw new DataError(`${path} cannot be read: ${messageOf(cause)}`, {
+      hint: "give an existing file or folder",
+      cause,
+    });
   }
 }
 

@@ -70,7 +70,8 @@ function readRow(value: unknown, { where, row, source }: { where: string; row: n
   return question;
 }
 
-async function* rowsOf(file: string): AsyncGenerator<{ where: string; value: unknown }> {
+/** The rows of a file of questions, with where they stand. @throws DataError where it cannot be read */
+export async function* rowsOf(file: string): AsyncGenerator<{ where: string; value: unknown }> {
   if (!file.toLowerCase().endsWith(".json")) {
     for await (const { line, value } of readJsonl(file)) yield { where: `${file}:${line}`, value };
     return;

@@ -8,9 +8,9 @@ import { type AnalyzerName, analyzerNames, analyzerOf, defaultAnalyzer } from ".
 import { FORMAT, MANIFEST, PROGRESS } from "./format.ts";
 import { IndexFolder, SEGMENT_PASSAGES } from "./index-folder.ts";
 import { type IndexSettings, readManifest } from "./manifest.ts";
+import { notYetIn } from "./resumed-corpus.ts";
 import { type Bm25, bm25Parameters } from "./score.ts";
 import { segmentsOf } from "./segment-feed.ts";
-import { notYetIn } from "./resumed-corpus.ts";
 import { writing } from "./writing.ts";
 
 export interface BuildProgress {

@@ -22,7 +22,11 @@ export class IndexFolder {
 
   private constructor(
     directory: string,
-    state: { settings: IndexSettings; manifest: typeof MANIFEST | typeof PROGRESS; segments: readonly SegmentManifest[] },
+    state: {
+      settings: IndexSettings;
+      manifest: typeof MANIFEST | typeof PROGRESS;
+      segments: readonly SegmentManifest[];
+    },
   ) {
     this.directory = directory;
     this.settings = state.settings;
@@ -85,7 +89,10 @@ export class IndexFolder {
       if (at < 0) return;
       const before = groups.slice(0, at).flat();
       const group = groups[at]!;
-      const merged = await mergeSegments({ directory: this.directory, name: this.nextName(), segments: group }, options);
+      const merged = await mergeSegments(
+        { directory: this.directory, name: this.nextName(), segments: group },
+        options,
+      );
       this.commit([...before, merged, ...this.#segments.slice(before.length + group.length)]);
       this.removeOrphans();
     }

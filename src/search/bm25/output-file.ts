@@ -1,7 +1,7 @@
 import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
 import { crc32 } from "node:zlib";
-import { GrowingNumbers } from "./growing-numbers.ts";
 import { PAGE } from "./format.ts";
+import { GrowingNumbers } from "./growing-numbers.ts";
 
 /** A multiple of a page. */
 const FLUSH_BYTES = 1 << 18;

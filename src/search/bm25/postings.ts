@@ -89,7 +89,12 @@ export class PostingBlock {
 
 /** Calls `take` with each posting of a term, in order. */
 export function forEachPosting(
-  list: { readonly reader: VarintReader; readonly holders: number; readonly block: PostingBlock; readonly path: string },
+  list: {
+    readonly reader: VarintReader;
+    readonly holders: number;
+    readonly block: PostingBlock;
+    readonly path: string;
+  },
   take: (passage: number, frequency: number) => void,
 ): void {
   const { reader, holders, block, path } = list;

@@ -36,7 +36,10 @@ const LOCAL_PASSAGES = 15_000;
 const SEGMENT_CHARACTERS = 24 << 20;
 
 /** Segments in the order of their passages. Where they are cut depends on the passages alone, not on threads. */
-export async function* segmentsOf(corpus: AsyncIterable<Passage>, options: FeedOptions): AsyncGenerator<SegmentManifest> {
+export async function* segmentsOf(
+  corpus: AsyncIterable<Passage>,
+  options: FeedOptions,
+): AsyncGenerator<SegmentManifest> {
   const local = new LocalBuilder(options);
   const workers: WorkerBuilder[] = [];
   const finishing: Promise<SegmentManifest>[] = [];

@@ -43,6 +43,6 @@ export class SegmentFiles {
 
 function u32s(values: Uint32Array): Buffer {
   const bytes = Buffer.allocUnsafe(values.length * 4);
-  values.forEach((value, i) => bytes.writeUInt32LE(value, i * 4));
+  for (const [i, value] of values.entries()) bytes.writeUInt32LE(value, i * 4);
   return bytes;
 }

@@ -1,7 +1,8 @@
 import { ConfigError, messageOf, R1SearcherError } from "../../base/errors.ts";
 
 const hints: Readonly<Record<string, string>> = {
-  ENOSPC: "the disk is full: free space or choose another folder; `r1-searcher index plan CORPUS` says how much is needed",
+  ENOSPC:
+    "the disk is full: free space or choose another folder; `r1-searcher index plan CORPUS` says how much is needed",
   EDQUOT: "the disk quota is used up: free space or choose another folder",
   EFBIG: "the file system allows no file this large: choose another folder",
   EACCES: "you may not write there: choose another folder",

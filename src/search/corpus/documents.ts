@@ -50,7 +50,9 @@ function readMarkdown(content: string): Document {
 
 const unread = new Set(["script", "style", "noscript", "template", "svg", "nav", "head", "iframe", "object"]);
 /** What may stand inside a line; any other element ends a word. */
-const inline = new Set("a abbr b bdi bdo cite code em font i kbd mark q s samp small span strong sub sup u var".split(" "));
+const inline = new Set(
+  "a abbr b bdi bdo cite code em font i kbd mark q s samp small span strong sub sup u var".split(" "),
+);
 
 function readHtml(content: string): Document {
   const text: string[] = [];

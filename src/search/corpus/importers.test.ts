@@ -121,15 +121,16 @@ test("shards in a folder are one corpus, and a bad row is named by its own file 
   write("shards/1.tsv", "id\ttitle\ttext\nc\tT\tz\n");
   expect((await read(join(root, "shards"))).map(({ id }) => id)).toEqual(["a", "b", "c"]);
   write("shards/2.tsv", "id\ttitle\ttext\nd\tT\tz\nb\tT\tz\n");
-  await expect(read(join(root, "shards"))).rejects.toThrow(
-    /2\.tsv:3: id "b" occurs twice, first at .*0\.jsonl\.gz:2$/,
-  );
+  await expect(read(join(root, "shards"))).rejects.toThrow(/2\.tsv:3: id "b" occurs twice, first at .*0\.jsonl\.gz:2$/);
   write("nothing/readme.pdf", "x");
   await expect(read(join(root, "nothing"))).rejects.toThrow(/nothing holds no corpus/);
 });
 
 test("bad rows are passed over and told one by one where that is asked for", async () => {
-  const file = write("bad.jsonl", `{"id":"a","text":"x"}\n{oops\n{"id":"a","text":"y"}\n{"id":"b"}\n{"id":"c","text":"z"}\n`);
+  const file = write(
+    "bad.jsonl",
+    `{"id":"a","text":"x"}\n{oops\n{"id":"a","text":"y"}\n{"id":"b"}\n{"id":"c","text":"z"}\n`,
+  );
   const bad: string[] = [];
   const passages = await read(file, { onBadRow: ({ message }) => bad.push(message) });
   expect(passages.map(({ id }) => id)).toEqual(["a", "c"]);

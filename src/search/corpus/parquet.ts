@@ -1,5 +1,11 @@
-import { openSync, closeSync, readSync, fstatSync } from "node:fs";
-import { type AsyncBuffer, type FileMetaData, parquetMetadataAsync, parquetReadObjects, parquetSchema } from "hyparquet";
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import {
+  type AsyncBuffer,
+  type FileMetaData,
+  parquetMetadataAsync,
+  parquetReadObjects,
+  parquetSchema,
+} from "hyparquet";
 import { compressors } from "hyparquet-compressors";
 import { DataError, messageOf } from "../../base/errors.ts";
 import { type Meter, type Row, readObject, rowsAt } from "./row.ts";
@@ -22,11 +28,13 @@ export async function* parquetRows(file: string, meter: Meter): AsyncGenerator<R
       const groupEnd = place + Number(group.num_rows);
       while (place < groupEnd) {
         const range = { rowStart: place, rowEnd: Math.min(place + CHUNK_ROWS, groupEnd) };
-        const read = await reading(file, () => parquetReadObjects({ file: input, metadata, columns, compressors, ...range }));
+        const read = await reading(file, () =>
+          parquetReadObjects({ file: input, metadata, columns, compressors, ...range }),
+        );
         for (const row of read) {
-          yield* rowsAt(++place, readObject(withoutNulls(row), String(place - 1)), HINT);
+          meter.read = before + Math.round((input.byteLength * ++place) / rows);
+          yield* rowsAt(place, readObject(withoutNulls(row), String(place - 1)), HINT);
         }
-        meter.read = before + Math.round((input.byteLength * place) / rows);
       }
     }
   } finally {

@@ -1,0 +1,53 @@
+import { availableParallelism } from "node:os";
+import { InvalidArgumentError, Option } from "@commander-js/extra-typings";
+import { bytes, duration } from "../display/words.ts";
+import { untilInterrupted } from "../interrupt.ts";
+import { describedCommand, jsonOption, wholeNumber } from "../options.ts";
+import { createOutput, printable } from "../output.ts";
+import { corpusProgress } from "./progress.ts";
+
+export function build() {
+  return describedCommand(
+    "build",
+    "Build an index over a corpus: TSV, JSON lines, JSON or Parquet, or a folder of documents. Stopped, it goes on with --resume.",
+    "index build corpus.jsonl --out my-index",
+    "index build wiki-18.jsonl.gz --out wiki --stem --resume",
+  )
+    .argument("<corpus>", "file of passages, or folder")
+    .requiredOption("--out <dir>", "where the index goes")
+    .option("--overwrite", "replace an index that lies there, and begin anew")
+    .option("--resume", "go on where a build was stopped; without one, begin")
+    .option("--stem", "cut English endings off words (Porter): more is found, names less exactly")
+    .option("--k1 <n>", "how fast repeated words stop counting", number, 0.9)
+    .option("--b <n>", "how much long passages are discounted, 0 to 1", number, 0.4)
+    .option("--skip-bad", "pass over bad rows and count them")
+    .addOption(threadsOption())
+    .addOption(jsonOption())
+    .action(async (corpus, { out, json, stem = false, ...options }) => {
+      const output = createOutput({ json });
+      const { runIndexBuild } = await import("../../run/run-index-build.ts");
+      const progress = corpusProgress(output);
+      const report = await untilInterrupted(output, (signal) =>
+        runIndexBuild(corpus, out, {
+          ...{ ...options, ...progress.options, signal },
+          analyzer: stem ? "unicode-v1+porter" : "unicode-v1",
+        }),
+      ).finally(progress.end);
+      progress.sayBadRows(report.badRows);
+      output.say(
+        `${report.passages} passages, ${bytes(report.bytes)}, in ${duration(report.seconds)}: ${printable(out)}`,
+      );
+      output.result(report);
+    });
+}
+
+export const threadsOption = () =>
+  new Option("--threads <n>", "processor threads to use")
+    .argParser(wholeNumber(1))
+    .default(Math.min(6, availableParallelism()), "one per core, at most 6");
+
+function number(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isFinite(value)) throw new InvalidArgumentError("Give a number.");
+  return value;
+}
