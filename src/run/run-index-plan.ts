@@ -16,6 +16,8 @@ export interface IndexPlan {
   /** Resident, at the most, while it is built. */
   readonly ramBytes: number;
   readonly seconds: number;
+  /** That find work. */
+  readonly threads: number;
   /** Passages that were looked at. */
   readonly sampled: number;
 }
@@ -26,7 +28,6 @@ const SAMPLE_CHARACTERS = 16 << 20;
 const MERGE_SHARE = 0.25;
 
 export async function planIndex(corpus: string, options: { readonly threads?: number } = {}): Promise<IndexPlan> {
-  const threads = options.threads ?? availableParallelism();
   const { sample, total } = await sampleOf(corpus);
   const directory = mkdtempSync(join(tmpdir(), "r1-searcher-plan-"));
   try {
@@ -34,13 +35,15 @@ export async function planIndex(corpus: string, options: { readonly threads?: nu
     const { seconds } = await buildIndex(asyncOf(sample), index, { threads: 1 });
     const ratio = total / sample.length;
     const diskBytes = sizeOfLarger(index, ratio);
-    const reached = Math.max(1, Math.min(threads, ratio)); // a corpus of one segment gains nothing from threads
+    // a corpus that one segment holds gains nothing from threads
+    const threads = Math.max(1, Math.min(options.threads ?? availableParallelism(), Math.floor(ratio)));
     return {
       passages: total,
       diskBytes,
       peakDiskBytes: ratio > 1 ? 2 * diskBytes : diskBytes,
-      ramBytes: memoryOfBuild({ passages: total, threads: ratio > 1 ? threads : 1 }),
-      seconds: (seconds * ratio * (ratio > 1 ? 1 + MERGE_SHARE : 1)) / reached,
+      ramBytes: memoryOfBuild({ passages: total, threads }),
+      seconds: (seconds * ratio * (ratio > 1 ? 1 + MERGE_SHARE : 1)) / threads,
+      threads,
       sampled: sample.length,
     };
   } finally {

@@ -19,7 +19,7 @@ export function plan() {
       const about = plan.sampled < plan.passages ? "about " : "";
       output.say(`passages   ${about}${plan.passages}`);
       output.say(`disk       ${bytes(plan.diskBytes)}; ${bytes(plan.peakDiskBytes)} while it is built`);
-      output.say(`memory     ${bytes(plan.ramBytes)} while it is built, with ${threads} threads`);
+      output.say(`memory     ${bytes(plan.ramBytes)} while it is built, with ${plan.threads} threads`);
       output.say(`time       ${duration(plan.seconds)}`);
       output.say(`Estimated from the first ${plan.sampled} passages, indexed on this machine as busy as it is now.`);
       output.result(plan);

@@ -1,0 +1,146 @@
+/**
+ * @file SIGKILL before every fsync and rename of a build, an overwriting build, an append and a merge, and at random moments
+ * of a larger build. Afterwards the index opens at its last commit, or the build resumes; all answers are those of an
+ * index that was never interrupted.
+ *   npm run index-crash [-- --every 1] [--random 50]
+ */
+import { spawnSync } from "node:child_process";
+import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { isDeepStrictEqual, parseArgs } from "node:util";
+import { randomOf } from "../../src/base/random.ts";
+import { openIndex } from "../../src/search/bm25/open.ts";
+import { memorySearcher } from "../../src/search/bm25/searcher.ts";
+import { syntheticPassages } from "../../bench/search/synthetic.ts";
+import { sleep, startCli } from "./cli-process.ts";
+import { BUILT, crashPassages, crashQueries } from "./index-crash-corpus.ts";
+
+const { values } = parseArgs({
+  options: {
+    every: { type: "string", default: "1" },
+    random: { type: "string", default: "50" },
+    passages: { type: "string", default: "60000" },
+  },
+});
+const say = (line: string) => void process.stdout.write(`${line}\n`);
+const child = fileURLToPath(new URL("index-crash-child.ts", import.meta.url));
+
+/** @param at before which durable call it dies; 0: never. @returns how many there were, or undefined where it died */
+function write(what: string, directory: string, at: number): number | undefined {
+  const { signal, status, stdout, stderr } = spawnSync(
+    process.execPath,
+    ["--import", "tsx", child, what, directory, String(at)],
+    { encoding: "utf8" },
+  );
+  if (signal === "SIGKILL") return undefined;
+  if (status !== 0) throw new Error(`${what} ended with ${status}: ${stderr}`);
+  return Number(stdout);
+}
+
+/** @returns how many passages the index holds, once its answers were found to be those of the first so many */
+async function holds(directory: string): Promise<number> {
+  const index = await openIndex(directory, { verify: true });
+  try {
+    const { passages } = index.info();
+    const memory = memorySearcher(crashPassages.slice(0, passages));
+    if (!isDeepStrictEqual(index.info(), memory.info())) throw new Error("it holds other passages");
+    const [found, expected] = [await index.search(crashQueries, { k: 10 }), await memory.search(crashQueries, { k: 10 })];
+    if (!isDeepStrictEqual(found, expected)) throw new Error("it gives other answers");
+    return passages;
+  } finally {
+    await index.close();
+  }
+}
+
+interface Scenario {
+  readonly what: string;
+  /** Whether an index lies there before. */
+  readonly from: "nothing" | "built" | "appended";
+  /** How many passages may lie there after the kill; undefined: no index. */
+  readonly after: readonly (number | undefined)[];
+  /** How many when the same is asked for again. */
+  readonly end: number;
+}
+
+const ALL = crashPassages.length;
+const scenarios: readonly Scenario[] = [
+  { what: "build", from: "nothing", after: [undefined, BUILT], end: BUILT },
+  { what: "overwrite", from: "appended", after: [undefined, ALL, BUILT], end: BUILT },
+  { what: "append", from: "built", after: [BUILT, ALL], end: ALL },
+  { what: "merge", from: "appended", after: [ALL], end: ALL },
+];
+
+async function killEverywhere({ what, from, after, end }: Scenario, folder: string): Promise<void> {
+  const directory = join(folder, "index");
+  const prepare = () => {
+    for (const name of readdirSync(folder))
+      if (name.startsWith("index")) rmSync(join(folder, name), { recursive: true });
+    if (from !== "nothing") cpSync(join(folder, from), directory, { recursive: true });
+  };
+  let killed = 0;
+  for (let at = 1; ; at += Number(values.every)) {
+    prepare();
+    if (write(what, directory, at) !== undefined) break;
+    killed++;
+    const found = existsSync(directory) ? await holds(directory) : undefined;
+    if (!after.includes(found)) throw new Error(`${what}, call ${at}: ${found} passages`);
+    // an append that was committed before it died would be added twice, and a build that stands is refused
+    const isDone = found === end && what !== "merge";
+    if (!isDone || what === "overwrite") write(what, directory, 0);
+    if ((await holds(directory)) !== end) throw new Error(`${what}, call ${at}: done again, it holds other passages`);
+    const left = readdirSync(folder).filter((name) => name.startsWith("index."));
+    if (left.length > 0 && !isDone) throw new Error(`${what}, call ${at}: ${left.join(", ")} stays behind`);
+  }
+  say(`${what.padEnd(10)} killed before ${killed} durable calls: opened at its last commit or resumed every time`);
+}
+
+/** Through the command line, with threads. */
+async function killAtRandom(folder: string): Promise<void> {
+  const corpus = join(folder, "corpus.jsonl");
+  const count = Number(values.passages);
+  const passages = [...syntheticPassages(count)];
+  writeFileSync(corpus, passages.map((passage) => `${JSON.stringify(passage)}\n`).join(""));
+  const directory = join(folder, "random");
+  const build = () => startCli(["index", "build", corpus, "--out", directory, "--resume", "--threads", "2"]);
+  const random = randomOf(1, "moments");
+  const begun = performance.now();
+  await build().ended;
+  const whole = performance.now() - begun;
+  let resumed = 0;
+  for (let i = 0; i < Number(values.random); i++) {
+    for (const name of readdirSync(folder))
+      if (name.startsWith("random")) rmSync(join(folder, name), { recursive: true });
+    const running = build();
+    await sleep(random.next() * whole);
+    running.signal("SIGKILL");
+    await running.ended;
+    if (existsSync(`${directory}.building/progress.json`)) resumed++;
+    if (!existsSync(directory)) {
+      const { code, stderr } = await build().ended;
+      if (code !== 0) throw new Error(`resuming ended with ${code}: ${stderr}`);
+    }
+    const index = await openIndex(directory, { verify: true });
+    const [result] = await index.search([passages[i]!.text], { k: 1 });
+    const first = result?.ok ? result.hits[0]?.id : undefined;
+    if (index.info().passages !== count || first !== passages[i]!.id) throw new Error(`kill ${i}: found ${first}`);
+    await index.close();
+  }
+  say(`random     killed ${values.random} times within ${(whole / 1000).toFixed(1)} s: whole in the end, ${resumed} times from its segments`);
+}
+
+async function main(): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "index-crash-"));
+  try {
+    write("build", join(folder, "built"), 0);
+    cpSync(join(folder, "built"), join(folder, "appended"), { recursive: true });
+    write("append", join(folder, "appended"), 0);
+    for (const scenario of scenarios) await killEverywhere(scenario, folder);
+    if (Number(values.random) > 0) await killAtRandom(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+await main();
