@@ -51,6 +51,10 @@ describe("help", () => {
     ["index", "build"],
     ["index", "search"],
     ["serve", "search"],
+    ["index", "plan"],
+    ["index", "check"],
+    ["index", "append"],
+    ["index", "merge"],
     ["model", "info"],
     ["model", "pretrain"],
     ["doctor"],
@@ -129,6 +133,56 @@ test("an index is built, found again and searched", async () => {
 
   const again = await run("index", "build", corpus, "--out", out, "--json");
   expect([again.code, again.stdout]).toEqual([2, ""]);
+});
+
+test("an index is planned, extended, put in order and checked, and a dead one is refused", async () => {
+  const passages = (from: number, to: number) =>
+    Array.from({ length: to - from }, (_, i) => ({
+      id: `p${from + i}`,
+      title: "",
+      text: `alpha${from + i} studies the beta${from + i} stones`,
+    }));
+  const out = join(folder, "grown-index");
+  const corpus = file("first.jsonl", ...passages(0, 40));
+  expect(lastObject((await run("index", "plan", corpus, "--json")).stdout)).toMatchObject({
+    passages: 40,
+    diskBytes: expect.any(Number),
+    ramBytes: expect.any(Number),
+    seconds: expect.any(Number),
+  });
+  await run("index", "build", corpus, "--out", out, "--stem", "--json");
+  const appended = await run(
+    "index",
+    "append",
+    out,
+    file("more.jsonl", ...passages(40, 60), "{"),
+    "--skip-bad",
+    "--json",
+  );
+  expect(lastObject(appended.stdout)).toMatchObject({ passages: 60, segments: 2, badRows: 1 });
+  expect(appended.stderr).toMatch(/passed over: .*more\.jsonl:21/);
+  expect(lastObject((await run("index", "merge", out, "--json")).stdout)).toMatchObject({ passages: 60, segments: 1 });
+  const found = await run("index", "search", out, "study of stone beta50", "-k", "1", "--json");
+  expect(lastObject(found.stdout)).toMatchObject({ hits: [{ id: "p50" }] });
+
+  const right = file(
+    "right.jsonl",
+    ...[1, 20, 45, 59].map((i) => ({ question: `what of beta${i}`, passages: [`p${i}`] })),
+  );
+  const wrong = file("wrong.jsonl", ...[1, 20, 45, 59].map((i) => ({ question: `what of beta${i}`, passages: ["x"] })));
+  const healthy = await run("index", "check", out, "--questions", right, "--json");
+  expect([healthy.code, lastObject(healthy.stdout)]).toEqual([
+    0,
+    expect.objectContaining({ n: 4, recall: { "2": 1, "5": 1, "10": 1 }, healthy: true }),
+  ]);
+  const dead = await run("index", "check", out, "--questions", wrong, "--json");
+  expect([dead.code, lastObject(dead.stdout)]).toEqual([
+    1,
+    expect.objectContaining({ recall: { "2": 0, "5": 0, "10": 0 }, healthy: false }),
+  ]);
+  expect(dead.stderr).toContain("recall@10 is 0 %");
+  const doctor = await run("doctor", "--index", out, "--questions", wrong, "--json");
+  expect([doctor.code, doctor.stdout]).toEqual([1, expect.stringContaining("recall@10 is 0 %")]);
 });
 
 test("doctor says what this machine can run", async () => {

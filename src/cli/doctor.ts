@@ -1,7 +1,7 @@
 /** @file What this machine can run. Pure rules over facts; `commands/doctor.ts` gathers the facts and prints. */
 import { messageOf } from "../base/errors.ts";
 import { probeExpected, runProbe } from "../engine/onnx/probe.ts";
-import { bytes } from "./display/words.ts";
+import { bytes, percent } from "./display/words.ts";
 
 export interface Finding {
   readonly name: string;
@@ -99,6 +99,26 @@ export async function testSampler(): Promise<Finding> {
       `learner within ${largestDifference.toExponential(0)} nats`,
     ].join(", ");
     return { name, state: sameInCompany && isClose ? "ok" : "failed", text };
+  } catch (error) {
+    return failed(name, error);
+  }
+}
+
+/** Asks an index questions whose passages or answers are known; without questions it is only read. */
+export async function testSearch(index: string, questions: string | undefined): Promise<Finding> {
+  const name = "search";
+  try {
+    if (questions === undefined) {
+      const { openSearch } = await import("../run/assemble.ts");
+      const searcher = await openSearch(index);
+      const { passages } = searcher.info();
+      await searcher.close();
+      return { name, state: "warning", text: `${passages} passages; give --questions to see whether they are found` };
+    }
+    const { runIndexCheck } = await import("../run/run-index-check.ts");
+    const { healthy, n, recall, reasons } = await runIndexCheck(index, questions);
+    const text = healthy ? `${n} questions, recall@10 ${percent(recall["10"])}` : reasons.join("; ");
+    return { name, state: healthy ? "ok" : "failed", text };
   } catch (error) {
     return failed(name, error);
   }

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { analyze } from "./analyzer.ts";
+import { analyze, analyzerNames, analyzerOf } from "./analyzer.ts";
 
 test("words of any script, digits and marks are terms; case and compatibility forms are folded", () => {
   expect(analyze("Zoë's ＡＢＣ №5: naïve café, 東京タワー — हिन्दी 1,234")).toEqual([
@@ -50,4 +50,15 @@ test("any string gives terms without lone surrogates, so terms survive UTF-8", (
       },
     ),
   );
+});
+
+test("every analyzer is found by the name that an index records", () => {
+  for (const name of analyzerNames) expect(analyzerOf(name)?.name).toBe(name);
+  expect(analyzerOf("porter-v9")).toBeUndefined();
+});
+
+test("stemming joins the forms of English words and leaves all others as they are", () => {
+  const terms = (text: string) => analyzerOf("unicode-v1+porter")!.terms(text);
+  expect(terms("mapped mapping maps")).toEqual(["map", "map", "map"]);
+  expect(terms("is 1990s naïves 東京s x2s")).toEqual(["1990s", "naïves", "東京s", "x2s"]);
 });

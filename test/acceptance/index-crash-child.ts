@@ -28,7 +28,8 @@ async function* asyncOf(passages: readonly Passage[]): AsyncGenerator<Passage> {
 }
 
 const options = { runPassages: RUN, threads: 1 };
-if (what === "build") await buildIndex(asyncOf(crashPassages.slice(0, BUILT)), directory!, { ...options, resume: true });
+if (what === "build")
+  await buildIndex(asyncOf(crashPassages.slice(0, BUILT)), directory!, { ...options, resume: true });
 if (what === "overwrite")
   await buildIndex(asyncOf(crashPassages.slice(0, BUILT)), directory!, { ...options, overwrite: true, resume: true });
 if (what === "append") await appendToIndex(asyncOf(crashPassages.slice(BUILT)), directory!, options);

@@ -1,6 +1,6 @@
 import { arch, availableParallelism, freemem, platform, totalmem } from "node:os";
 import { createColors } from "picocolors";
-import { EngineError } from "../../base/errors.ts";
+import { ConfigError, EngineError } from "../../base/errors.ts";
 import { describedCommand, jsonOption } from "../options.ts";
 import { createOutput, printable } from "../output.ts";
 
@@ -9,11 +9,16 @@ export function command() {
     "doctor",
     "What works on this machine, and what would fail. Exits 1 where something would.",
     "doctor",
+    "doctor --index my-index --questions questions.jsonl",
   )
+    .option("--index <dir>", "an index that a training will search")
+    .option("--questions <file>", "what to ask it, as for `index check`")
     .addOption(jsonOption())
-    .action(async ({ json }) => {
+    .action(async ({ index, questions, json }) => {
       const output = createOutput({ json });
-      const { inspect, testEngine, testSampler } = await import("../doctor.ts");
+      if (questions && !index)
+        throw new ConfigError("--questions needs --index", { hint: "name the index that they are asked" });
+      const { inspect, testEngine, testSampler, testSearch } = await import("../doctor.ts");
       const findings = [
         ...inspect({
           nodeVersion: process.version,
@@ -26,6 +31,7 @@ export function command() {
         }),
         await testEngine(),
         await testSampler(),
+        ...(index ? [await testSearch(index, questions)] : []),
       ];
       const { green, yellow, red } = createColors(output.colour);
       const paint = { ok: green, warning: yellow, failed: red };

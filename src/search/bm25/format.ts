@@ -2,7 +2,7 @@
  * @file An index on disk, version 2. A folder holds `manifest.json` and immutable segments; a segment is a run of
  * consecutive passages and six files, little endian:
  *
- * - `<segment>.passages.jsonl.gz`  one JSON record {id, title, text} per line, cut into gzip members of about 8 KiB: also
+ * - `<segment>.passages.jsonl.gz`  one JSON record {id, title, text} per line, cut into gzip members of about 4 KiB: also
  *                               a corpus file of its own
  * - `<segment>.offsets`         per passage u48 where its member begins, u16 its place among the member's lines
  * - `<segment>.lengths`         u32 × passages: length in terms

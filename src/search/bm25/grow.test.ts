@@ -94,7 +94,9 @@ test("an append that fails leaves the index and its folder as they were", async 
     yield* passages;
     throw new Error("the disk of the corpus is gone");
   }
-  await expect(appendToIndex(failing(), directory, { runPassages: 30 })).rejects.toThrow("the disk of the corpus is gone");
+  await expect(appendToIndex(failing(), directory, { runPassages: 30 })).rejects.toThrow(
+    "the disk of the corpus is gone",
+  );
   await expect(appendToIndex(asyncOf([]), directory)).rejects.toThrow("the corpus holds no passage");
   expect(readdirSync(directory)).toEqual(before);
   expect((await openIndex(directory)).info().passages).toBe(100);

@@ -35,6 +35,7 @@ export class PostingCursor {
   /** The first block that ends at or after the latest target: at or after the decoded one. */
   #shallow = 0;
   #decoded = -1;
+  #decodedLast = -1;
   readonly #block = new PostingBlock();
   #index = 0;
 
@@ -54,12 +55,14 @@ export class PostingCursor {
   /** Moves to the first passage ≥ target. Targets never fall. */
   seek(target: number): void {
     if (this.passage >= target) return;
-    const block = this.#blockOf(target);
-    if (block === this.#lastPassages.length) {
-      this.passage = END;
-      return;
+    if (target > this.#decodedLast) {
+      const block = this.#blockOf(target);
+      if (block === this.#lastPassages.length) {
+        this.passage = END;
+        return;
+      }
+      if (block !== this.#decoded) this.#decode(block);
     }
-    if (block !== this.#decoded) this.#decode(block);
     const { passages } = this.#block;
     let index = this.#index;
     while (passages[index]! < target) index++;
@@ -140,6 +143,7 @@ export class PostingCursor {
     const isWhole = reader.position === reader.bytes.length;
     if (!isWhole || (last !== this.#lastPassages[block] && hasDirectory(entry.holders))) this.#damaged();
     this.#decoded = block;
+    this.#decodedLast = last;
     this.#index = 0;
   }
 

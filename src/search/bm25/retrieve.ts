@@ -66,11 +66,15 @@ class PrunedRetrieval {
     const terms = this.#weakestFirst;
     let target = 0;
     let windowEnd = -1;
+    let threshold = Number.NaN; // that the essential terms were chosen by
     for (;;) {
       const before = this.#essential;
-      while (this.#essential < terms.length && this.#tooLittle(this.#boundSums[this.#essential + 1]!))
-        this.#essential++;
-      if (this.#essential === terms.length) return;
+      if (threshold !== this.#best.threshold) {
+        threshold = this.#best.threshold;
+        while (this.#essential < terms.length && this.#tooLittle(this.#boundSums[this.#essential + 1]!))
+          this.#essential++;
+        if (this.#essential === terms.length) return;
+      }
       if (target > windowEnd || this.#essential !== before) {
         target = this.#skipBlocks(target);
         if (target === END) return;
@@ -122,7 +126,7 @@ class PrunedRetrieval {
   }
 
   #scoreCandidate(candidate: number): void {
-    const scores = this.#scores.fill(0);
+    const scores = this.#scores;
     let partial = 0;
     for (let i = this.#weakestFirst.length - 1; i >= 0; i--) {
       const { cursor, place } = this.#weakestFirst[i]!;
@@ -131,9 +135,9 @@ class PrunedRetrieval {
         if (this.#tooLittle(partial + this.#boundSums[i]! + cursor.blockBound(candidate))) return;
         cursor.seek(candidate);
       }
-      if (cursor.passage !== candidate) continue;
-      scores[place] = cursor.score();
-      partial += scores[place]!;
+      const score = cursor.passage === candidate ? cursor.score() : 0;
+      scores[place] = score;
+      partial += score;
     }
     let score = 0; // in the fixed order, as the exhaustive way sums
     for (let place = 0; place < scores.length; place++) score += scores[place]!;

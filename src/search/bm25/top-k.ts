@@ -17,11 +17,10 @@ export class TopK {
   }
 
   /** A candidate that scores below this, or equal from a later position, cannot enter. */
-  get threshold(): number {
-    return this.#heap.length < this.#k ? Number.NEGATIVE_INFINITY : this.#heap[0]!.score;
-  }
+  threshold = Number.NEGATIVE_INFINITY;
 
   offer(score: number, at: number): void {
+    if (score < this.threshold) return;
     const candidate = { score, at };
     if (this.#heap.length < this.#k) {
       this.#heap.push(candidate);
@@ -30,6 +29,7 @@ export class TopK {
       this.#heap[0] = candidate;
       this.#down();
     }
+    if (this.#heap.length === this.#k) this.threshold = this.#heap[0]!.score;
   }
 
   /** Best first. */
