@@ -110,7 +110,7 @@ export async function testSearch(index: string, questions: string | undefined): 
   try {
     if (questions === undefined) {
       const { openSearch } = await import("../run/assemble.ts");
-      const searcher = await openSearch(index);
+      const { searcher } = await openSearch({ source: "index", path: index });
       const { passages } = searcher.info();
       await searcher.close();
       return { name, state: "warning", text: `${passages} passages; give --questions to see whether they are found` };

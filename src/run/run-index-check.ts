@@ -18,14 +18,12 @@ export async function runIndexCheck(
     throw new DataError(`${file} holds only questions of yes or no`, {
       hint: "give questions with passages or answers",
     });
-  const searcher = await openSearch(directory);
+  const { searcher } = await openSearch({ source: "index", path: directory });
   try {
     const texts = questions.map(({ text }) => text);
     const results = await search(searcher, texts, options.signal);
-    return searchHealth(questions, results, {
-      passages: searcher.info().passages,
-      skipped: all.length - questions.length,
-    });
+    const { passages = 0 } = searcher.info(); // an index knows
+    return searchHealth(questions, results, { passages, skipped: all.length - questions.length });
   } finally {
     await searcher.close();
   }

@@ -25,7 +25,10 @@ const engineFailure: NonNullable<WorkerSettings["failure"]> = (message, { isDead
 
 export interface WorkerSettings {
   /** Makes the error that a call rejects with; the code is what the system gave to the worker's, if that still lives. */
-  readonly failure?: (message: string, about: { readonly code?: string | undefined; readonly isDead: boolean }) => Error;
+  readonly failure?: (
+    message: string,
+    about: { readonly code?: string | undefined; readonly isDead: boolean },
+  ) => Error;
   readonly resourceLimits?: ResourceLimits;
 }
 
@@ -53,7 +56,8 @@ export function startWorker(
     if ("error" in reply) call?.reject(failure(reply.error, { code: reply.code, isDead: false }));
     else call?.resolve(reply.value as never);
   });
-  worker.on("error", (cause) => die(Object.assign(failure(`a worker failed: ${cause.message}`, { isDead: true }), { cause })),
+  worker.on("error", (cause) =>
+    die(Object.assign(failure(`a worker failed: ${cause.message}`, { isDead: true }), { cause })),
   );
   worker.on("exit", (code) => die(failure(`a worker ended with code ${code}`, { isDead: true })));
   worker.unref();
@@ -70,7 +74,7 @@ export function startWorker(
     async close() {
       if (dead) return;
       await this.call("close");
-      die(failure("the worker is closed"));
+      die(failure("the worker is closed", { isDead: false }));
     },
   };
 }

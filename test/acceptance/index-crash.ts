@@ -44,7 +44,7 @@ function write(what: string, directory: string, at: number): number | undefined 
 async function holds(directory: string): Promise<number> {
   const index = await openIndex(directory, { verify: true });
   try {
-    const { passages } = index.info();
+    const { passages = 0 } = index.info();
     const memory = memorySearcher(crashPassages.slice(0, passages));
     if (!isDeepStrictEqual(index.info(), memory.info())) throw new Error("it holds other passages");
     const [found, expected] = [
