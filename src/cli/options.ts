@@ -61,6 +61,25 @@ export function neededSearch(command: string, where: Parameters<typeof searchOpt
   });
 }
 
+/** Where an evaluation searches, with the files and the budget around it; undefined where nothing is named. */
+export function measuredSearch(given: {
+  readonly index?: string | undefined;
+  readonly search?: string | undefined;
+  readonly record?: string | undefined;
+  readonly replay?: string | undefined;
+  readonly searchBudget?: number | undefined;
+}) {
+  const { record, replay, searchBudget } = given;
+  const where = searchOption(given) ?? (replay === undefined ? undefined : {});
+  if (where === undefined) return undefined;
+  return {
+    ...where,
+    ...(record === undefined ? {} : { record }),
+    ...(replay === undefined ? {} : { replay }),
+    ...(searchBudget === undefined ? {} : { budget: { calls: searchBudget } }),
+  };
+}
+
 /** What every `--search` takes. */
 export const searchHelp =
   "server that answers: http://host:port/retrieve or another dialect, opensearch+http://…, qdrant+http://…, pgvector://…";

@@ -41,20 +41,23 @@ async function main(): Promise<void> {
   while (!/listens on/.test(server.output())) await sleep(20);
   const url = /http:\/\/[\d.:]+/.exec(server.output())![0];
   const clients = Number(values.clients);
-  await load(url, { clients, seconds: 10 }); // warm-up: code is compiled, memory has its size
+  await load(url, { clients, seconds: 15, think: 50 }); // warm-up: code is compiled, memory has its size
   const one = await load(url, { clients: 1, seconds: 5, think: 20 });
   const before = await memory(url);
   const alone = await load(url, { clients, seconds: 10 });
+  const between = await memory(url);
   const slow = openSlowSockets(url, Number(values.slow));
   const beside = await load(url, { clients, seconds: Number(values.seconds) });
-  slow.stop();
   const growth = ((await memory(url)) - before) / 2 ** 20;
+  slow.stop();
   server.signal("SIGTERM");
   const { code } = await server.ended;
   for (const [name, { requests, errors, p50, p99 }] of Object.entries({ one, alone, beside })) {
     say(`${name.padEnd(8)}${requests} requests, ${errors} errors, p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms`);
   }
-  say(`slow sockets opened: ${slow.opened()}; memory grew by ${growth.toFixed(1)} MiB; the server ended with ${code}`);
+  say(
+    `slow sockets opened: ${slow.opened()}; memory: ${(before / 2 ** 20).toFixed(0)} MiB warm, +${((between - before) / 2 ** 20).toFixed(1)} after 200 clients alone, +${growth.toFixed(1)} in all; the server ended with ${code}`,
+  );
   const faults = [
     ...(alone.errors + beside.errors > 0 ? ["there were errors"] : []),
     ...(beside.p99 > 2 * alone.p99 ? ["p99 is more than twice that without slow sockets"] : []),

@@ -4,7 +4,7 @@ import { worldSplits } from "../../data/world/splits.ts";
 import { evalTable } from "../display/eval-table.ts";
 import { createProgressBar } from "../display/live-line.ts";
 import { untilInterrupted } from "../interrupt.ts";
-import { describedCommand, jsonOption, promptHelp, searchHelp, searchOption, wholeNumber } from "../options.ts";
+import { describedCommand, jsonOption, measuredSearch, promptHelp, searchHelp, wholeNumber } from "../options.ts";
 import { createOutput } from "../output.ts";
 
 export function command() {
@@ -44,21 +44,19 @@ export function command() {
     .addOption(jsonOption())
     .action(async (policy, { json, questions, index, search, record, replay, searchBudget, out, ...settings }) => {
       const output = createOutput({ json });
-      const where = searchOption({ index, search }) ?? (replay === undefined ? undefined : {});
+      const where = measuredSearch({ index, search, record, replay, searchBudget });
       if (settings.benchmark !== "world" && where === undefined) {
         throw new ConfigError(`--benchmark ${settings.benchmark} needs --index or --search`, {
           hint: "make an index with `r1-searcher index build CORPUS --out DIR`",
         });
       }
-      const files = { ...(record ? { record } : {}), ...(replay ? { replay } : {}) };
-      const budget = searchBudget === undefined ? {} : { budget: { calls: searchBudget } };
       const { runEval } = await import("../../run/run-eval.ts");
       const bar = createProgressBar(output, "questions");
       const options = {
         policy,
         ...settings,
         ...(questions ? { questions } : {}),
-        ...(where ? { search: { ...where, ...files, ...budget } } : {}),
+        ...(where ? { search: where } : {}),
         ...(out ? { out } : {}),
       };
       const onProgress = ({ done, total, em }: { done: number; total: number; em: number }) =>
