@@ -2,7 +2,7 @@
  * @file SIGKILL before every fsync and rename of a build, an overwriting build, an append and a merge, and at random moments
  * of a larger build. Afterwards the index opens at its last commit, or the build resumes; all answers are those of an
  * index that was never interrupted.
- *   npm run index-crash [-- --every 1] [--random 50]
+ *   npm run index-crash [-- --what build,overwrite,append,merge] [--every 1] [--random 50]
  */
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -19,6 +19,7 @@ import { BUILT, crashPassages, crashQueries } from "./index-crash-corpus.ts";
 
 const { values } = parseArgs({
   options: {
+    what: { type: "string", default: "build,overwrite,append,merge" },
     every: { type: "string", default: "1" },
     random: { type: "string", default: "50" },
     passages: { type: "string", default: "60000" },
@@ -142,7 +143,9 @@ async function main(): Promise<void> {
     write("build", join(folder, "built"), 0);
     cpSync(join(folder, "built"), join(folder, "appended"), { recursive: true });
     write("append", join(folder, "appended"), 0);
-    for (const scenario of scenarios) await killEverywhere(scenario, folder);
+    const wanted = values.what.split(",");
+    for (const scenario of scenarios.filter(({ what }) => wanted.includes(what)))
+      await killEverywhere(scenario, folder);
     if (Number(values.random) > 0) await killAtRandom(folder);
   } finally {
     rmSync(folder, { recursive: true, force: true });

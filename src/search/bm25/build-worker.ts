@@ -4,10 +4,11 @@ import { messageOf } from "../../base/errors.ts";
 import type { Passage } from "../../protocol/passage.ts";
 import type { Call, Reply } from "../../runtime/worker-pool.ts";
 import { analyzerOf } from "../analyzer.ts";
-import { SegmentBuilder } from "./segment-builder.ts";
+import { BuilderMemory, SegmentBuilder } from "./segment-builder.ts";
 import type { BuildWorkerData } from "./segment-feed.ts";
 
 const { directory, analyzer } = workerData as BuildWorkerData;
+const memory = new BuilderMemory();
 let segment: SegmentBuilder | undefined;
 /** The first failure: what comes after it fails in the same way. */
 let failure: { readonly error: string; readonly code?: string } | undefined;
@@ -15,7 +16,7 @@ let failure: { readonly error: string; readonly code?: string } | undefined;
 function answer({ method, argument }: Call): unknown {
   switch (method) {
     case "open":
-      segment = new SegmentBuilder(directory, argument as string, analyzerOf(analyzer)!);
+      segment = new SegmentBuilder({ directory, name: argument as string, memory }, analyzerOf(analyzer)!);
       return undefined;
     case "add":
       for (const passage of argument as readonly Passage[]) segment!.add(passage);

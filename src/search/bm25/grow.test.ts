@@ -76,10 +76,10 @@ test("a merge to one segment gives the files of an index built at once, and leav
 });
 
 test("threads change no byte", async () => {
-  const passages = somePassages(4, 16_500);
+  const passages = somePassages(4, 6300);
   const [alone, threads] = [join(folder, "alone"), join(folder, "threads")];
-  await buildIndex(asyncOf(passages), alone, { threads: 1, runPassages: 500 });
-  await buildIndex(asyncOf(passages), threads, { threads: 2, runPassages: 500 });
+  await buildIndex(asyncOf(passages), alone, { threads: 1, runPassages: 400 });
+  await buildIndex(asyncOf(passages), threads, { threads: 2, runPassages: 400 });
   const filesOf = (directory: string) =>
     readdirSync(directory).map((file) => [file, readFileSync(join(directory, file)).toString("base64")]);
   expect(filesOf(threads)).toEqual(filesOf(alone));

@@ -12,9 +12,11 @@ export class GrowingNumbers {
     this.values[this.length++] = value;
   }
 
-  /** Empties the list and keeps its memory. */
-  clear(): void {
-    this.length = 0;
+  /** Makes room for so many, whose values are then anything. @returns their memory, until the next change */
+  sized(length: number): Uint32Array {
+    if (length > this.values.length) this.values = new Uint32Array(2 ** Math.ceil(Math.log2(length)));
+    this.length = length;
+    return this.values;
   }
 
   /** A copy of what was pushed. */

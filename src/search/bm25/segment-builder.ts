@@ -9,6 +9,28 @@ import { PostingsWriter } from "./postings.ts";
 import { searchable } from "./rank.ts";
 import { SegmentFiles } from "./segment-files.ts";
 
+/** The arrays of a builder. Segments that come one after the other share them: the collector would be slow to free each. */
+export class BuilderMemory {
+  /** By term: its latest posting in the log, and how many passages hold it. */
+  readonly latest = new GrowingNumbers();
+  readonly holders = new GrowingNumbers();
+  /** The log of postings in passage order. */
+  readonly logTerms = new GrowingNumbers();
+  readonly logFrequencies = new GrowingNumbers();
+  /** By passage: the end of its postings in the log, and its length in terms. */
+  readonly logEnds = new GrowingNumbers();
+  readonly lengths = new GrowingNumbers();
+  /** The log sorted by term, and by term where it ends there. */
+  readonly passages = new GrowingNumbers();
+  readonly frequencies = new GrowingNumbers();
+  readonly ends = new GrowingNumbers();
+
+  clear(): void {
+    for (const numbers of [this.latest, this.holders, this.logTerms, this.logFrequencies, this.logEnds, this.lengths])
+      numbers.length = 0;
+  }
+}
+
 /**
  * Takes passages in corpus order. Records go straight to disk; postings wait in memory, 8 bytes each, until `finish`,
  * which needs about as much again.
@@ -19,19 +41,18 @@ export class SegmentBuilder {
   readonly #store: PassageStoreWriter;
   readonly #hash = new CorpusHash();
   readonly #termIds = new Map<string, number>();
-  /** By term: its latest posting in the log, and how many passages hold it. */
-  readonly #latest = new GrowingNumbers();
-  readonly #holders = new GrowingNumbers();
-  /** The log of postings in passage order. */
-  readonly #logTerms = new GrowingNumbers();
-  readonly #logFrequencies = new GrowingNumbers();
-  /** By passage: the end of its postings in the log, and its length in terms. */
-  readonly #logEnds = new GrowingNumbers();
-  readonly #lengths = new GrowingNumbers();
+  readonly #memory: BuilderMemory;
   #tokens = 0;
 
-  constructor(directory: string, name: string, analyzer: Analyzer) {
+  /** @param place where the segment goes; no other segment may be built in its memory meanwhile */
+  constructor(
+    place: { readonly directory: string; readonly name: string; readonly memory: BuilderMemory },
+    analyzer: Analyzer,
+  ) {
+    const { directory, name, memory } = place;
     this.#analyzer = analyzer;
+    this.#memory = memory;
+    memory.clear();
     this.#files = new SegmentFiles(directory, name);
     const { offsets, "passages.jsonl.gz": passages } = this.#files.parts;
     this.#store = new PassageStoreWriter({ passages, offsets });
@@ -42,10 +63,10 @@ export class SegmentBuilder {
     this.#hash.add(record);
     this.#store.add(record);
     const terms = this.#analyzer.terms(searchable(passage));
-    const start = this.#logTerms.length;
+    const start = this.#memory.logTerms.length;
     for (const term of terms) this.#count(term, start);
-    this.#logEnds.push(this.#logTerms.length);
-    this.#lengths.push(terms.length);
+    this.#memory.logEnds.push(this.#memory.logTerms.length);
+    this.#memory.lengths.push(terms.length);
     this.#tokens += terms.length;
   }
 
@@ -55,25 +76,25 @@ export class SegmentBuilder {
     if (id === undefined) {
       id = this.#termIds.size;
       this.#termIds.set(alone(term), id);
-      this.#latest.push(0);
-      this.#holders.push(0);
+      this.#memory.latest.push(0);
+      this.#memory.holders.push(0);
     }
-    const latest = this.#latest.values[id]!;
-    if (this.#holders.values[id]! > 0 && latest >= start) {
-      this.#logFrequencies.values[latest]! += 1;
+    const latest = this.#memory.latest.values[id]!;
+    if (this.#memory.holders.values[id]! > 0 && latest >= start) {
+      this.#memory.logFrequencies.values[latest]! += 1;
       return;
     }
-    this.#latest.values[id] = this.#logTerms.length;
-    this.#holders.values[id]! += 1;
-    this.#logTerms.push(id);
-    this.#logFrequencies.push(1);
+    this.#memory.latest.values[id] = this.#memory.logTerms.length;
+    this.#memory.holders.values[id]! += 1;
+    this.#memory.logTerms.push(id);
+    this.#memory.logFrequencies.push(1);
   }
 
   /** Writes the segment; nothing can be added after it. */
   finish(): SegmentManifest {
     this.#store.finish();
-    const passages = this.#lengths.length;
-    for (let i = 0; i < passages; i++) this.#files.parts.lengths.u32(this.#lengths.values[i]!);
+    const passages = this.#memory.lengths.length;
+    for (let i = 0; i < passages; i++) this.#files.parts.lengths.u32(this.#memory.lengths.values[i]!);
     this.#writeTerms();
     return this.#files.finish({ passages, tokens: this.#tokens, corpus: this.#hash.digest() });
   }
@@ -85,35 +106,36 @@ export class SegmentBuilder {
 
   #writeTerms(): void {
     const dictionary = new DictionaryWriter(this.#files.parts.terms);
-    const postings = new PostingsWriter(this.#files.parts.postings);
-    const byTerm = this.#sortByTerm();
-    const lengths = this.#lengths.values;
+    const writer = new PostingsWriter(this.#files.parts.postings);
+    this.#sortByTerm();
+    const { ends, holders, passages, frequencies, lengths } = this.#memory;
     for (const term of sortByBytes([...this.#termIds.keys()])) {
       const id = this.#termIds.get(term)!;
-      const to = byTerm.ends[id]!;
-      for (let i = to - this.#holders.values[id]!; i < to; i++) {
-        const passage = byTerm.passages[i]!;
-        postings.add(passage, byTerm.frequencies[i]!, lengths[passage]!);
+      const to = ends.values[id]!;
+      for (let i = to - holders.values[id]!; i < to; i++) {
+        const passage = passages.values[i]!;
+        writer.add(passage, frequencies.values[i]!, lengths.values[passage]!);
       }
-      dictionary.add(Buffer.from(term), postings.endTerm());
+      dictionary.add(Buffer.from(term), writer.endTerm());
     }
     dictionary.finish();
   }
 
   /** Counting sort of the log, which keeps passage order within a term. */
-  #sortByTerm(): { passages: Uint32Array; frequencies: Uint32Array; ends: Uint32Array } {
-    const ends = new Uint32Array(this.#termIds.size);
-    for (let id = 1; id < ends.length; id++) ends[id] = ends[id - 1]! + this.#holders.values[id - 1]!;
-    const passages = new Uint32Array(this.#logTerms.length);
-    const frequencies = new Uint32Array(this.#logTerms.length);
-    for (let passage = 0, i = 0; passage < this.#lengths.length; passage++) {
-      for (const end = this.#logEnds.values[passage]!; i < end; i++) {
-        const slot = ends[this.#logTerms.values[i]!]!++;
+  #sortByTerm(): void {
+    const memory = this.#memory;
+    const ends = memory.ends.sized(this.#termIds.size);
+    ends[0] = 0;
+    for (let id = 1; id < this.#termIds.size; id++) ends[id] = ends[id - 1]! + memory.holders.values[id - 1]!;
+    const passages = memory.passages.sized(memory.logTerms.length);
+    const frequencies = memory.frequencies.sized(memory.logTerms.length);
+    for (let passage = 0, i = 0; passage < memory.lengths.length; passage++) {
+      for (const end = memory.logEnds.values[passage]!; i < end; i++) {
+        const slot = ends[memory.logTerms.values[i]!]!++;
         passages[slot] = passage;
-        frequencies[slot] = this.#logFrequencies.values[i]!;
+        frequencies[slot] = memory.logFrequencies.values[i]!;
       }
     }
-    return { passages, frequencies, ends };
   }
 }
 

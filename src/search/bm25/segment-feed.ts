@@ -3,7 +3,7 @@ import type { Passage } from "../../protocol/passage.ts";
 import { startWorker } from "../../runtime/worker-pool.ts";
 import { type AnalyzerName, analyzerOf } from "../analyzer.ts";
 import type { SegmentManifest } from "./format.ts";
-import { SegmentBuilder } from "./segment-builder.ts";
+import { BuilderMemory, SegmentBuilder } from "./segment-builder.ts";
 
 /** Whatever writes segments, one after the other. */
 interface Builder {
@@ -31,7 +31,7 @@ export interface FeedOptions {
 
 const BATCH = 250;
 /** So many are worked off in less time than a thread takes to start. */
-const LOCAL_PASSAGES = 15_000;
+const LOCAL_PASSAGES = 5000;
 /** Beside passages, characters bound a segment: about 35 MB of postings while it is sorted. */
 const SEGMENT_CHARACTERS = 24 << 20;
 
@@ -100,6 +100,7 @@ async function* batchesOf(corpus: AsyncIterable<Passage>, options: FeedOptions):
 
 class LocalBuilder implements Builder {
   readonly #options: FeedOptions;
+  readonly #memory = new BuilderMemory();
   #segment: SegmentBuilder | undefined;
 
   constructor(options: FeedOptions) {
@@ -107,7 +108,8 @@ class LocalBuilder implements Builder {
   }
 
   open(name: string): void {
-    this.#segment = new SegmentBuilder(this.#options.directory, name, analyzerOf(this.#options.analyzer)!);
+    const { directory, analyzer } = this.#options;
+    this.#segment = new SegmentBuilder({ directory, name, memory: this.#memory }, analyzerOf(analyzer)!);
   }
 
   async add(passages: readonly Passage[]): Promise<void> {
