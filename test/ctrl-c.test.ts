@@ -53,4 +53,5 @@ test.skipIf(onWindows)(
     expect((await third.ended).code).toBe(130);
     expect(readdirSync(out).sort()).not.toContain("run.lock");
   },
+  120_000, // three starts of the program; the ten seconds are measured above
 );
