@@ -1,0 +1,57 @@
+/** @file The body of a reply, unpacked, within bounds that hold whatever it is packed as. */
+import { type Readable, Transform } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { createBrotliDecompress, createGunzip, createInflate } from "node:zlib";
+import type { Dispatcher } from "undici";
+
+export type ReplyBody = Pick<Dispatcher.ResponseData, "statusCode" | "headers" | "body">;
+
+export class BodyTooLarge extends Error {}
+
+/** Unpacked over sent; text packs at 3 to 10, a bomb at 1,000. */
+const mostRatio = 50;
+/** Below it no ratio is looked at. */
+const ratioFrom = 256 << 10;
+
+/** @throws BodyTooLarge past a bound; zlib's errors where it cannot be unpacked */
+export async function readBody(
+  body: Readable,
+  encoding: string,
+  { maxWireBytes, maxBytes }: { readonly maxWireBytes: number; readonly maxBytes: number },
+): Promise<Uint8Array<ArrayBuffer>> {
+  let sent = 0;
+  const counted = new Transform({
+    transform(chunk: Buffer, _, done) {
+      sent += chunk.length;
+      if (sent > maxWireBytes) done(new BodyTooLarge(`more than ${maxWireBytes} bytes`));
+      else done(null, chunk);
+    },
+  });
+  const chunks: Buffer[] = [];
+  let size = 0;
+  const keep = async (source: AsyncIterable<Buffer>) => {
+    for await (const chunk of source) {
+      size += chunk.length;
+      if (size > maxBytes) throw new BodyTooLarge(`more than ${maxBytes} bytes unpacked`);
+      if (size > ratioFrom && size > sent * mostRatio)
+        throw new BodyTooLarge(`${sent} bytes unpack to more than ${size}`);
+      chunks.push(chunk);
+    }
+  };
+  const unpack = unpackerOf(encoding);
+  await (unpack ? pipeline(body, counted, unpack, keep) : pipeline(body, counted, keep));
+  const whole = new Uint8Array(size);
+  let at = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.length;
+  }
+  return whole;
+}
+
+function unpackerOf(encoding: string) {
+  if (encoding === "gzip" || encoding === "x-gzip") return createGunzip();
+  if (encoding === "br") return createBrotliDecompress();
+  if (encoding === "deflate") return createInflate();
+  return undefined;
+}
