@@ -17,6 +17,8 @@ export interface RemoteWorker {
   call<Result>(method: string, argument?: unknown, transfer?: readonly ArrayBuffer[]): Promise<Result>;
   /** Lets the worker end by itself: `terminate` during a run would abort the whole process. */
   close(): Promise<void>;
+  /** Ends it at once, whatever it does; its calls reject with `because`. Never for a worker that runs sessions. */
+  kill(because: Error): Promise<void>;
 }
 
 const hint = "what is saved is intact: a run continues with --resume; if it was out of memory, ask for less at once";
@@ -75,6 +77,10 @@ export function startWorker(
       if (dead) return;
       await this.call("close");
       die(failure("the worker is closed", { isDead: false }));
+    },
+    async kill(because) {
+      die(because);
+      await worker.terminate();
     },
   };
 }

@@ -1,8 +1,8 @@
 /** @file Files that are documents rather than corpora: Markdown, plain text, HTML; each gives passages of 100 words. */
 import { readFileSync, statSync } from "node:fs";
 import { basename, extname } from "node:path";
-import { Parser } from "htmlparser2";
 import { messageOf } from "../../base/errors.ts";
+import { readHtml } from "./html.ts";
 import { inHundredWords } from "./hundred-words.ts";
 import { type Row, rowsAt } from "./row.ts";
 
@@ -46,34 +46,4 @@ export function* documentRows(file: string, name: string, place: number): Genera
 function readMarkdown(content: string): Document {
   const text = content.replace(/^---\r?\n[\s\S]*?\r?\n---\r?\n/, ""); // front matter
   return { title: /^#{1,6}\s+(.+?)\s*#*\s*$/m.exec(text)?.[1] ?? "", text };
-}
-
-const unread = new Set(["script", "style", "noscript", "template", "svg", "nav", "head", "iframe", "object"]);
-/** What may stand inside a line; any other element ends a word. */
-const inline = new Set(
-  "a abbr b bdi bdo cite code em font i kbd mark q s samp small span strong sub sup u var".split(" "),
-);
-
-function readHtml(content: string): Document {
-  const text: string[] = [];
-  const title: string[] = [];
-  const heading: string[] = [];
-  const open = { unread: 0, title: 0, heading: 0 };
-  const count = (name: string, by: number) => {
-    if (unread.has(name)) open.unread += by;
-    if (name === "title") open.title += by;
-    if (name === "h1") open.heading += by;
-    if (!inline.has(name)) text.push(" ");
-  };
-  const parser = new Parser({
-    onopentagname: (name) => count(name, 1),
-    onclosetag: (name) => count(name, -1),
-    ontext: (piece) => {
-      if (open.title > 0) title.push(piece);
-      else if (open.unread === 0) text.push(piece);
-      if (open.heading > 0 && open.unread === 0) heading.push(piece);
-    },
-  });
-  parser.end(content);
-  return { title: (title.join("").trim() || heading.join("")).replace(/\s+/g, " "), text: text.join("") };
 }

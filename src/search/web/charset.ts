@@ -1,0 +1,42 @@
+/** @file From the bytes of a page to text: what it says of its charset is believed as far as its bytes agree. */
+
+const declared = /<meta[^>]{0,500}?charset\s*=\s*["']?\s*([\w.:-]{2,40})/i;
+
+/** @param contentType of the reply, with its charset if it names one */
+export function decodeText(bytes: Uint8Array, contentType: string): string {
+  const head = new TextDecoder("latin1").decode(bytes.subarray(0, 1024));
+  const said =
+    byMark(bytes) ?? /charset\s*=\s*["']?([\w.:-]{2,40})/i.exec(contentType)?.[1] ?? declared.exec(head)?.[1];
+  const named = decoderOf(said);
+  if (named === undefined || named.encoding === "utf-8") return new TextDecoder("utf-8").decode(bytes);
+  const isWide = named.encoding.startsWith("utf-16");
+  const asUtf8 = validUtf8(bytes);
+  // bytes above ASCII that are valid UTF-8 are that by no accident; and UTF-16 of any page has zeros among them
+  const isLie =
+    asUtf8 !== undefined && (isWide ? !bytes.includes(0) && byMark(bytes) === undefined : /[^\0-\x7f]/.test(asUtf8));
+  return isLie ? asUtf8 : named.decode(bytes);
+}
+
+/** A byte order mark is the surest word. */
+function byMark([a, b, c]: Uint8Array): string | undefined {
+  if (a === 0xef && b === 0xbb && c === 0xbf) return "utf-8";
+  if (a === 0xfe && b === 0xff) return "utf-16be";
+  if (a === 0xff && b === 0xfe) return "utf-16le";
+  return undefined;
+}
+
+function decoderOf(label: string | undefined): InstanceType<typeof TextDecoder> | undefined {
+  try {
+    return label === undefined ? undefined : new TextDecoder(label);
+  } catch {
+    return undefined; // a name that no browser knows either
+  }
+}
+
+function validUtf8(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    return undefined;
+  }
+}

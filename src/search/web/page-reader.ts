@@ -1,0 +1,68 @@
+/** @file From a link to the words behind it. A page that cannot be had is a value with its reason, and counted. */
+import pLimit from "p-limit";
+import type { FetchFailure, FetchResult, GuardedFetch } from "../../base/http/guarded-fetch.ts";
+import type { ExtractAs } from "./extract.ts";
+import type { PageWorkers } from "./page-workers.ts";
+import { wikipediaPage } from "./wikipedia-page.ts";
+
+export interface Page {
+  /** Where it was in the end. */
+  readonly url: string;
+  readonly title: string;
+  readonly text: string;
+}
+
+export type PageFailure = FetchFailure | "memory" | "unreadable";
+export type PageResult =
+  | { readonly ok: true; readonly page: Page }
+  | { readonly ok: false; readonly why: PageFailure; readonly message: string };
+
+export interface PageReader {
+  read(url: string, as: ExtractAs, signal?: AbortSignal): Promise<PageResult>;
+  /** Pages read, and those that were not by reason, since it was last asked. */
+  take(): Record<string, number>;
+  close(): Promise<void>;
+}
+
+export interface PageReaderParts {
+  readonly fetch: GuardedFetch;
+  readonly workers: PageWorkers;
+  /** Of Wikipedia's language editions; default their own address. */
+  readonly wikipediaApi?: ((host: string) => string) | undefined;
+}
+
+/** Pages of all queries together. */
+const mostAtOnce = 16;
+const pageTypes = ["text/html", "application/xhtml+xml", "text/plain", "application/pdf"];
+
+export function pageReader({ fetch, workers, wikipediaApi }: PageReaderParts): PageReader {
+  const limit = pLimit(mostAtOnce);
+  let counts: Record<string, number> = {};
+  const readAny = async (url: string, as: ExtractAs, signal?: AbortSignal): Promise<PageResult> => {
+    const article = wikipediaPage(url, wikipediaApi);
+    if (article !== undefined) {
+      const reply = await fetch(article.api, { types: ["application/json"], signal });
+      return reply.ok ? article.read(reply.bytes) : reply;
+    }
+    const reply: FetchResult = await fetch(url, { types: pageTypes, signal });
+    if (!reply.ok) return reply;
+    const { bytes, contentType } = reply;
+    const read = await workers.extract({ bytes, contentType, as });
+    if (!read.ok) return read;
+    return { ok: true, page: { url: reply.url, title: read.title, text: read.text } };
+  };
+  return {
+    async read(url, as, signal) {
+      const result = await limit(readAny, url, as, signal);
+      const name = result.ok ? "pages_read" : `pages_failed_${result.why}`;
+      counts[name] = (counts[name] ?? 0) + 1;
+      return result;
+    },
+    take() {
+      const taken = counts;
+      counts = {};
+      return taken;
+    },
+    close: workers.close,
+  };
+}

@@ -1,0 +1,15 @@
+/** @file The thread that reads pages, one at a time; `page-workers.ts` ends it where a page takes too long. */
+import { parentPort } from "node:worker_threads";
+import { messageOf } from "../../base/errors.ts";
+import type { Call, Reply } from "../../runtime/worker-pool.ts";
+import { type ExtractRequest, extract } from "./extract.ts";
+
+parentPort!.on("message", async ({ id, method, argument }: Call) => {
+  try {
+    const value = method === "extract" ? await extract(argument as ExtractRequest) : undefined;
+    parentPort!.postMessage({ id, value } satisfies Reply);
+  } catch (error) {
+    parentPort!.postMessage({ id, error: messageOf(error) } satisfies Reply);
+  }
+  if (method === "close") parentPort!.close();
+});
