@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
 import { ConfigError } from "../base/errors.ts";
+import { isWebMode, type WebMode, webModes } from "../search/web/web-modes.ts";
 
 /** The option every command has. */
 export const jsonOption = () =>
@@ -44,12 +45,45 @@ export function searchOption({
 }):
   | { readonly source: "index"; readonly path: string }
   | { readonly source: "http"; readonly url: string }
+  | WebSource
   | undefined {
   if (index !== undefined && search !== undefined) {
     throw new ConfigError("--index and --search are both given", { hint: "give the one that should answer" });
   }
   if (index !== undefined) return { source: "index", path: index };
-  return search === undefined ? undefined : { source: "http", url: search };
+  if (search === undefined) return undefined;
+  return search.startsWith("web:") ? webSource(search) : { source: "http", url: search };
+}
+
+interface WebSource {
+  readonly source: "web";
+  readonly provider: string;
+  readonly mode?: WebMode;
+  readonly site?: string;
+  readonly url?: string;
+}
+
+/** `web:serper?mode=r1-searcher&site=…`: what a recipe writes as keys of `search`. */
+function webSource(text: string): WebSource {
+  const [, provider = "", rest = ""] = /^web:([^?]*)\??(.*)$/s.exec(text)!;
+  const given = Object.fromEntries(new URLSearchParams(rest));
+  const { mode, site, url, ...unknown } = given;
+  const [stray] = Object.keys(unknown);
+  if (provider === "" || stray !== undefined) {
+    throw new ConfigError(stray === undefined ? "--search web: names no provider" : `--search web: knows no ${stray}`, {
+      hint: "write web:serper, or web:serper?mode=r1-searcher&site=HOST&url=ADDRESS; a recipe also takes digest",
+    });
+  }
+  if (mode !== undefined && !isWebMode(mode)) {
+    throw new ConfigError(`--search ${text} has mode "${mode}"`, { hint: `modes: ${webModes.join(", ")}` });
+  }
+  return {
+    source: "web",
+    provider,
+    ...(mode === undefined ? {} : { mode }),
+    ...(site === undefined ? {} : { site }),
+    ...(url === undefined ? {} : { url }),
+  };
 }
 
 /** The same for a command that cannot do without. */
@@ -82,4 +116,4 @@ export function measuredSearch(given: {
 
 /** What every `--search` takes. */
 export const searchHelp =
-  "server that answers: http://host:port/retrieve or another dialect, opensearch+http://…, qdrant+http://…, pgvector://…";
+  "server that answers: http://host:port/retrieve or another dialect, opensearch+http://…, qdrant+http://…, pgvector://…; or the web: web:serper, web:tavily, web:brave, web:searxng?url=…, web:wikipedia";

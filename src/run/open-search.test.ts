@@ -1,5 +1,5 @@
 /** @file An evaluation over a server of somebody else: recorded, played back without it, bounded by a budget. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -104,6 +104,71 @@ test("a budget ends asking, and what was answered stays", async () => {
   await search.searcher.close();
 });
 
+const canary = "planted-key-0123456789";
+
+/** Serper's shape, and the pages that its links lead to; a share of searches fails, and repeats the key that it got. */
+async function startWebProvider(failing = 0): Promise<string> {
+  counts.requests = 0;
+  server = createServer(async (request, response) => {
+    let body = "";
+    for await (const chunk of request) body += chunk;
+    const host = `http://${request.headers.host}`;
+    if (request.method === "GET") {
+      const query = decodeURIComponent(request.url!.slice("/page/".length));
+      const text = `Nothing else. About ${query}: the answer is ${query.length}. The end.`;
+      return void response.writeHead(200, { "content-type": "text/plain" }).end(text);
+    }
+    const key = request.headers["x-api-key"];
+    const fault = `no service for ${key}`;
+    if (uniform(["fault", counts.requests++]) < failing) return void response.writeHead(503).end(fault);
+    const { q } = JSON.parse(body) as { q: string };
+    if (q.includes("13")) return void response.writeHead(400).end(fault);
+    const link = `${host}/page/${encodeURIComponent(q)}`;
+    response.end(JSON.stringify({ organic: [{ link, title: `About ${q}`, snippet: `the answer is ${q.length}` }] }));
+  });
+  await new Promise<void>((resolve) => server!.listen(0, "127.0.0.1", resolve));
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/search`;
+}
+
+const web = (url: string, mode: "snippets" | "pages" = "snippets") =>
+  ({ source: "web", provider: "serper", url, mode, allowAddresses: ["127.0.0.1"] }) as const;
+
+test("the web is recorded and played back likewise, and its key is nowhere", { timeout: 600_000 }, async () => {
+  process.env.SERPER_API_KEY = canary;
+  for (const mode of ["snippets", "pages"] as const) {
+    const file = join(folder, `web-${mode}.jsonl`);
+    const recording = await openSearch({ ...web(await startWebProvider(0.3), mode), record: file });
+    const first = await measure(recording);
+    await recording.searcher.close();
+    stopServer();
+    const kept = [readFileSync(file, "utf8"), first, JSON.stringify([recording.searcher.info(), recording.timing()])];
+    expect(kept.join("\n")).not.toContain(canary);
+    expect(kept[0]).toContain("no service for ***"); // query 13, which repeats what it was sent
+    delete process.env.SERPER_API_KEY; // a recording needs none
+    const replay = await openSearch({ replay: file });
+    expect(await measure(replay)).toBe(first);
+    expect(first).toContain('"pred_ans":"8"');
+    expect(first).toContain("environment-failed");
+    await replay.searcher.close();
+    process.env.SERPER_API_KEY = canary;
+  }
+});
+
+test("a budget in money ends asking the web, tries again included, and what was answered stays", async () => {
+  process.env.SERPER_API_KEY = canary;
+  const budget = { money: 0.01, costPerCall: 0.001 };
+  const search = await openSearch({ ...web(await startWebProvider(0.3)), budget, concurrency: 1 });
+  const results = await measure(search);
+  expect(counts.requests).toBe(10);
+  const answered = results.split("\n").filter((line) => line.includes('"scores"')).length;
+  expect(answered).toBeGreaterThan(3);
+  expect(answered).toBeLessThanOrEqual(10);
+  expect(search.refused()).toBe("the search budget is spent: 10 queries at 0.001 each");
+  const probed = await search.probe!(new AbortController().signal);
+  expect([probed.ok, counts.requests]).toEqual([false, 10]); // looking whether it is back costs as much
+  await search.searcher.close();
+});
+
 test("of 30 % transient failures few are left", async () => {
   const search = await openSearch({ source: "http", url: await startProvider(0.3) });
   const results = await measure(search);
@@ -121,6 +186,14 @@ test("keys that do not fit are refused before anything is opened", async () => {
   expect(await refused({ source: "index" })).toContain("search.path is missing");
   expect(await refused({ source: "index", path: "x", url: "http://y" })).toContain("search.url is given");
   expect(await refused({ source: "http", url: "http://x", record: "a", cache: "b" })).toContain("expected one of them");
+  delete process.env.SERPER_API_KEY;
+  expect(await refused({ source: "web" })).toContain("search.provider is missing");
+  expect(await refused({ source: "web", provider: "bing" })).toContain('search.provider is "bing"');
+  expect(await refused({ source: "web", provider: "serper" })).toContain("the environment has no SERPER_API_KEY");
+  expect(await refused({ source: "web", provider: "searxng" })).toContain("search.url is missing");
+  expect(await refused({ source: "web", provider: "wikipedia", url: "ftp://x" })).toContain("is no address");
+  expect(await refused({ source: "web", provider: "wikipedia", allowAddresses: ["lo"] })).toContain('has "lo"');
+  expect(await refused({ source: "http", url: "http://x", site: "y" })).toContain("search.site is given");
   expect(await refused({ source: "http", url: "http://x", budget: { money: 1 } })).toContain("need each other");
   expect(await refused({ source: "http", url: "http://u:secret@x" })).not.toContain("secret");
   expect(await refused({ source: "http", url: "pgvector://h/d" })).toContain("is asked by vector");

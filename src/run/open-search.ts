@@ -36,27 +36,36 @@ export async function openSearchSource(
   const complaint = searchComplaint(search);
   if (complaint !== undefined) throw new ConfigError(complaint, { hint: "correct the recipe or the options" });
   if (search.replay !== undefined) return around(replayed(search.replay), search);
+  const again = (inner: Searcher) =>
+    retrying(inner, { attempts: search.attempts, budget: new RetryBudget(retryShare, retryReserve) });
+  if (search.source === "web") {
+    const { openWeb } = await import("./open-web.ts");
+    const far = openWeb(search);
+    const opened = around(circuitBroken(far), search, again);
+    return { ...opened, timing: () => ({ ...opened.timing(), ...far.take() }), probe: probeOf(opened.asking) };
+  }
   if (search.source !== "http") return around(await openLocal(search), search);
   const { openUrl } = await import("./open-url.ts");
-  const far = await openUrl(search.url!, search.timeoutMs);
-  const near = circuitBroken(far);
-  const opened = around(near, search, (inner) =>
-    retrying(inner, { attempts: search.attempts, budget: new RetryBudget(retryShare, retryReserve) }),
-  );
-  return { ...opened, probe: async (signal) => (await near.search(["probe"], { k: 1, signal }))[0]! };
+  const near = circuitBroken(await openUrl(search.url!, search.timeoutMs));
+  return { ...around(near, search, again), probe: probeOf(near) };
 }
+
+/** Asks a question that costs little. A provider is asked within its rate and budget, a server of one's own past them. */
+const probeOf = (searcher: Searcher) => async (signal: AbortSignal) =>
+  (await searcher.search(["probe"], { k: 1, signal }))[0]!;
 
 function around(
   inner: Searcher,
   search: SearchConfig,
   again: (inner: Searcher) => Searcher = (one) => one,
-): OpenSearch {
+): OpenSearch & { readonly asking: Searcher } {
   const { perSecond, concurrency, budget, cache, record } = search;
   const isLimited = perSecond !== undefined || concurrency !== undefined;
   const slow = isLimited ? limited(inner, { perSecond, concurrency }) : inner;
   const bounded = budget ? budgeted(slow, budget) : undefined;
-  const asking = again(bounded ?? slow);
+  const once = bounded ?? slow;
+  const asking = again(once);
   const kept = record ? recorded(asking, record, "everything") : cache ? recorded(asking, cache, "answers") : asking;
   const searcher = metered(kept);
-  return { searcher, timing: searcher.take, refused: () => bounded?.refused() };
+  return { searcher, timing: searcher.take, refused: () => bounded?.refused(), asking: once };
 }

@@ -1,6 +1,7 @@
 /** @file What a recipe says of search. */
 import { z } from "zod";
 import { ConfigError } from "../base/errors.ts";
+import { webModes } from "../search/web/web-modes.ts";
 
 const BudgetConfig = z.strictObject({
   calls: z.int().min(0).optional().describe("Queries that may be asked in one go of the program."),
@@ -8,16 +9,41 @@ const BudgetConfig = z.strictObject({
   costPerCall: z.number().positive().optional().describe("In the unit of money."),
 });
 
+const DigestConfig = z.strictObject({
+  url: z.string().describe("Of a server with OpenAI's /v1/chat/completions, up to and with /v1."),
+  model: z.string(),
+});
+
+/** For `source: web`. Keys of providers come from the environment. */
+const webKeys = {
+  provider: z.string().optional().describe("serper, tavily, brave, searxng or wikipedia."),
+  mode: z
+    .enum(webModes)
+    .optional()
+    .describe("snippets as the provider shows, the best stretch of each of its pages (default), or r1-searcher."),
+  site: z.string().optional().describe("Only pages of this host."),
+  digest: DigestConfig.optional().describe("A model that reads pages; else the stretch with most words of the query."),
+  allowAddresses: z
+    .array(z.string())
+    .optional()
+    .describe("Pages may lie there although it is not the public internet: 10.1.0.0/16."),
+} as const;
+
 export const SearchConfig = z.strictObject({
   source: z
-    .enum(["world", "index", "corpus", "http"])
+    .enum(["world", "index", "corpus", "http", "web"])
     .default("world")
-    .describe("The worlds' own passages, an index that was built, a corpus file to index at start, or a server."),
+    .describe(
+      "The worlds' own passages, an index that was built, a corpus file to index at start, a server, or the live web.",
+    ),
   path: z.string().optional().describe("Of the index or corpus."),
   url: z
     .string()
     .optional()
-    .describe("Of the server: http://host:port/retrieve or another dialect, opensearch+http, qdrant+http, pgvector."),
+    .describe(
+      "Of the server: http://host:port/retrieve or another dialect, opensearch+http, qdrant+http, pgvector. For web: in place of the provider's own.",
+    ),
+  ...webKeys,
   timeoutMs: z.int().min(1).default(30_000).describe("For one exchange with a server."),
   attempts: z.int().min(1).default(4).describe("Tries of a query at a server, while the failures may pass."),
   perSecond: z.number().positive().optional().describe("Most queries a second."),
@@ -43,7 +69,11 @@ export function searchComplaint(search: SearchConfig): string | undefined {
     return `search.path is missing: search.source is ${source}`;
   }
   if (source === "http" && url === undefined) return "search.url is missing: search.source is http";
-  if (source !== "http" && url !== undefined) return `search.url is given, but search.source is ${source}`;
+  if (source === "web" && search.provider === undefined) return "search.provider is missing: search.source is web";
+  const stray = (Object.keys(webKeys) as (keyof typeof webKeys)[]).find((key) => search[key] !== undefined);
+  if (source !== "web" && stray !== undefined) return `search.${stray} is given, but search.source is ${source}`;
+  if (source !== "http" && source !== "web" && url !== undefined)
+    return `search.url is given, but search.source is ${source}`;
   if ((budget?.money === undefined) !== (budget?.costPerCall === undefined)) {
     return "search.budget.money and search.budget.costPerCall need each other";
   }

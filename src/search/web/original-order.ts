@@ -1,0 +1,60 @@
+/** @file The online order of work of R1-Searcher's evaluation: one document, of the first page that has something to say. */
+import type { Passage } from "../../protocol/passage.ts";
+import type { Digest } from "./digest.ts";
+import type { PageFailure, PageReader, PageResult } from "./page-reader.ts";
+import type { WebResult } from "./provider.ts";
+
+export const originalSite = "en.wikipedia.org";
+export const originalLinks = 3;
+const mostCharacters = 35_000;
+
+/** What a query loses before it is sent. */
+export const originalQuery = (query: string) => query.replace(/"|'|\.\.\./g, "").replaceAll("\t", " ");
+
+export interface ReadParts {
+  readonly reader: PageReader;
+  readonly digest: Digest;
+}
+
+/**
+ * Reads the first links in their order, and stops at the first whose digest is something. Pages are lines of three
+ * words and more, articles of Wikipedia its plain text; of each the first 35,000 characters.
+ *
+ * @returns no passage where no page had anything to say · @throws where none could be read
+ */
+export async function firstWorthReading(
+  query: string,
+  results: readonly WebResult[],
+  { reader, digest }: ReadParts,
+  signal?: AbortSignal,
+): Promise<readonly Passage[]> {
+  const failures: Failed[] = [];
+  let read = 0;
+  for (const { url, title } of results.slice(0, originalLinks)) {
+    const result = await reader.read(url, "lines", signal);
+    if (!result.ok) {
+      failures.push(result);
+      continue;
+    }
+    read++;
+    const text = await digest(query, result.page.text.slice(0, mostCharacters), signal);
+    if (text !== undefined) return [{ id: url, title: result.page.title || title, text }];
+  }
+  if (read === 0 && failures.length > 0) throw new PagesUnread(failures);
+  return [];
+}
+
+type Failed = Extract<PageResult, { ok: false }>;
+const mayPass: readonly PageFailure[] = ["unreachable", "status", "time"];
+
+/** Every page failed: that is no empty result. */
+export class PagesUnread extends Error {
+  /** Another try may go better. */
+  readonly retryable: boolean;
+
+  constructor(failures: readonly Failed[]) {
+    const more = failures.length > 1 ? `, and ${failures.length - 1} more` : "";
+    super(`no page could be read (${failures[0]!.message}${more})`);
+    this.retryable = failures.some(({ why }) => mayPass.includes(why));
+  }
+}

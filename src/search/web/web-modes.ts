@@ -1,0 +1,5 @@
+/** "snippets": what the provider shows. "pages": the best stretch of each page. "r1-searcher": see original-order.ts. */
+export const webModes = ["snippets", "pages", "r1-searcher"] as const;
+export type WebMode = (typeof webModes)[number];
+
+export const isWebMode = (text: string): text is WebMode => (webModes as readonly string[]).includes(text);
