@@ -14,6 +14,7 @@ import { protocols } from "../protocol/protocol.ts";
 import { RolloutConfig } from "../rollout/config.ts";
 import { openSearch } from "./assemble.ts";
 import type { OpenSearch } from "./open-search.ts";
+import type { SearchConfig } from "./search-settings.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "open-search-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -130,8 +131,9 @@ async function startWebProvider(failing = 0): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}/search`;
 }
 
-const web = (url: string, mode: "snippets" | "pages" = "snippets") =>
-  ({ source: "web", provider: "serper", url, mode, allowAddresses: ["127.0.0.1"] }) as const;
+const web = (url: string, mode: "snippets" | "pages" = "snippets"): Partial<SearchConfig> => ({
+  ...{ source: "web", provider: "serper", url, mode, allowAddresses: ["127.0.0.1"] },
+});
 
 test("the web is recorded and played back likewise, and its key is nowhere", { timeout: 600_000 }, async () => {
   process.env.SERPER_API_KEY = canary;

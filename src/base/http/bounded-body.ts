@@ -20,10 +20,13 @@ export async function readBody(
   { maxWireBytes, maxBytes }: { readonly maxWireBytes: number; readonly maxBytes: number },
 ): Promise<Uint8Array<ArrayBuffer>> {
   let sent = 0;
+  // a pipeline that ends names whichever of its parts it heard first
+  let beyond: BodyTooLarge | undefined;
+  const tooLarge = (message: string) => (beyond ??= new BodyTooLarge(message));
   const counted = new Transform({
     transform(chunk: Buffer, _, done) {
       sent += chunk.length;
-      if (sent > maxWireBytes) done(new BodyTooLarge(`more than ${maxWireBytes} bytes`));
+      if (sent > maxWireBytes) done(tooLarge(`more than ${maxWireBytes} bytes`));
       else done(null, chunk);
     },
   });
@@ -32,14 +35,17 @@ export async function readBody(
   const keep = async (source: AsyncIterable<Buffer>) => {
     for await (const chunk of source) {
       size += chunk.length;
-      if (size > maxBytes) throw new BodyTooLarge(`more than ${maxBytes} bytes unpacked`);
-      if (size > ratioFrom && size > sent * mostRatio)
-        throw new BodyTooLarge(`${sent} bytes unpack to more than ${size}`);
+      if (size > maxBytes) throw tooLarge(`more than ${maxBytes} bytes unpacked`);
+      if (size > ratioFrom && size > sent * mostRatio) throw tooLarge(`${sent} bytes unpack to more than ${size}`);
       chunks.push(chunk);
     }
   };
   const unpack = unpackerOf(encoding);
-  await (unpack ? pipeline(body, counted, unpack, keep) : pipeline(body, counted, keep));
+  try {
+    await (unpack ? pipeline(body, counted, unpack, keep) : pipeline(body, counted, keep));
+  } catch (cause) {
+    throw beyond ?? cause;
+  }
   const whole = new Uint8Array(size);
   let at = 0;
   for (const chunk of chunks) {
