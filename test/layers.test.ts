@@ -45,7 +45,7 @@ const mayNameConcrete = ["run", "serve", "cli"];
 /** Packages that one layer owns, so that replacing one touches one place. */
 const ownedPackages: Readonly<Record<string, string>> = {
   "onnxruntime-node": "runtime",
-  "onnx-buf": "engine",
+  "onnx-buf": "runtime",
   "@huggingface/tokenizers": "engine",
   "@huggingface/jinja": "engine",
   "@hono/node-server": "base",

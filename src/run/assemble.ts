@@ -11,10 +11,10 @@ import { renderPrompt } from "../protocol/prompt.ts";
 import { type Protocol, protocols } from "../protocol/protocol.ts";
 import type { Question } from "../protocol/question.ts";
 import type { RolloutConfig } from "../rollout/config.ts";
-import { openIndex } from "../search/bm25/open.ts";
 import { memorySearcher } from "../search/bm25/searcher.ts";
 import type { Searcher } from "../search/searcher.ts";
 import { newestCheckpoint } from "./checkpoint-store.ts";
+import { openIndexFolder } from "./open-index.ts";
 import { type OpenSearch, openSearchSource } from "./open-search.ts";
 import { openPolicy, type Policy } from "./policy.ts";
 import { type PolicySettings, promptOf, readPolicySettings, withPrompt } from "./policy-settings.ts";
@@ -102,8 +102,8 @@ export function worldSearcher(world: World): Searcher {
 
 /** Where to search, from options or a recipe. @throws ConfigError, DataError or SearchError where it cannot be opened */
 export function openSearch(search: Partial<SearchConfig>, worlds: readonly World[] = []): Promise<OpenSearch> {
-  return openSearchSource(search, async ({ source, path }) => {
-    if (source === "index") return openIndex(path!);
+  return openSearchSource(search, async ({ source, path, encoder, timeoutMs }) => {
+    if (source === "index") return openIndexFolder(path!, { encoder, timeoutMs });
     if (source === "corpus") {
       const passages = [];
       for await (const passage of passagesOf(path!)) passages.push(passage);

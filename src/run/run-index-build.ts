@@ -3,7 +3,10 @@ import { DataError } from "../base/errors.ts";
 import type { Passage } from "../protocol/passage.ts";
 import { type BuildOptions, type BuildProgress, type BuildReport, buildIndex } from "../search/bm25/build.ts";
 import { appendToIndex, type GrowOptions, type GrowReport, mergeIndex } from "../search/bm25/grow.ts";
+import { buildDenseIndex, type DenseBuildOptions } from "../search/dense/build.ts";
+import { openVectorFile } from "../search/dense/vector-files.ts";
 import { type ReadOptions, readCorpus } from "../search/corpus.ts";
+import { type EncoderOptions, openEncoder } from "./open-encoder.ts";
 import { lockIndex } from "./run-lock.ts";
 import { makeWritable } from "./writable-folder.ts";
 
@@ -32,11 +35,51 @@ export async function runIndexBuild(
   directory: string,
   options: Omit<BuildOptions, "onProgress"> & CorpusOptions,
 ): Promise<BuildReport & Read> {
+  return building(directory, corpus, options, (passages, onProgress) =>
+    buildIndex(passages, directory, { ...options, onProgress }),
+  );
+}
+
+export interface DenseOptions extends Omit<DenseBuildOptions, "onProgress" | "encoder" | "vectors"> {
+  /** Folder or address. */
+  readonly encoder: string;
+  /** File of the corpus's vectors, `.npy` or FAISS. */
+  readonly vectors?: string | undefined;
+  readonly using?: EncoderOptions;
+}
+
+/** Builds a dense index of a corpus; whatever stops it leaves nothing. */
+export async function runDenseBuild(
+  corpus: string,
+  directory: string,
+  { encoder: place, vectors: file, using, ...options }: DenseOptions & CorpusOptions,
+): Promise<BuildReport & Read> {
+  const encoder = await openEncoder(place, using);
+  const vectors = file === undefined ? undefined : openVectorFile(file);
+  try {
+    return await building(directory, corpus, options, (passages, onProgress) =>
+      buildDenseIndex(passages, directory, { ...options, encoder, onProgress, ...(vectors ? { vectors } : {}) }),
+    );
+  } finally {
+    vectors?.close();
+    await encoder.close();
+  }
+}
+
+async function building(
+  directory: string,
+  corpus: string,
+  options: CorpusOptions,
+  build: (
+    passages: AsyncIterable<Passage>,
+    onProgress: NonNullable<BuildOptions["onProgress"]>,
+  ) => Promise<BuildReport>,
+): Promise<BuildReport & Read> {
   const removeFolders = makeWritable(dirname(resolve(directory)));
   try {
     return await locked(directory, async () => {
       const reading = readingOf(corpus, options);
-      const report = await buildIndex(reading.passages, directory, { ...options, onProgress: reading.onProgress });
+      const report = await build(reading.passages, reading.onProgress);
       return { ...report, badRows: reading.badRows() };
     });
   } catch (cause) {

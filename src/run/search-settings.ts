@@ -37,6 +37,10 @@ export const SearchConfig = z.strictObject({
       "The worlds' own passages, an index that was built, a corpus file to index at start, a server, or the live web.",
     ),
   path: z.string().optional().describe("Of the index or corpus."),
+  encoder: z
+    .string()
+    .optional()
+    .describe("Folder or address of a dense index's encoder, where it is not where it was when the index was built."),
   url: z
     .string()
     .optional()

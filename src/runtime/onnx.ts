@@ -6,7 +6,7 @@
 import type * as Ort from "onnxruntime-node";
 import { EngineError, messageOf } from "../base/errors.ts";
 
-export type TensorData = Float32Array | Int32Array | BigInt64Array;
+export type TensorData = Float32Array | Int32Array | BigInt64Array | Int8Array | Uint8Array;
 
 /** Data with its shape; zero-copy on the way in, written in place on the way out. */
 export interface Tensor {
@@ -50,8 +50,10 @@ export function loadOnnxRuntime(): Promise<typeof Ort> {
   return loaded;
 }
 
-function typeOf(data: TensorData): "float32" | "int32" | "int64" {
+function typeOf(data: TensorData): "float32" | "int32" | "int64" | "int8" | "uint8" {
   if (data instanceof Float32Array) return "float32";
+  if (data instanceof Int8Array) return "int8";
+  if (data instanceof Uint8Array) return "uint8";
   return data instanceof Int32Array ? "int32" : "int64";
 }
 

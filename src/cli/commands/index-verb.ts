@@ -7,7 +7,7 @@ import { search } from "../index-commands/search.ts";
 
 export function command() {
   return new Command("index")
-    .description("Build, search, check and extend a corpus index (BM25).")
+    .description("Build, search, check and extend a corpus index (BM25, dense, or both).")
     .addCommand(plan())
     .addCommand(build())
     .addCommand(search())

@@ -2,8 +2,10 @@ import { availableParallelism } from "node:os";
 import { InvalidArgumentError, Option } from "@commander-js/extra-typings";
 import { bytes, duration } from "../display/words.ts";
 import { untilInterrupted } from "../interrupt.ts";
+import { poolings } from "../../search/dense/encoder-settings.ts";
 import { describedCommand, jsonOption, wholeNumber } from "../options.ts";
 import { createOutput, printable } from "../output.ts";
+import { buildAsAsked } from "./build-as-asked.ts";
 import { corpusProgress } from "./progress.ts";
 
 export function build() {
@@ -12,6 +14,7 @@ export function build() {
     "Build an index over a corpus: TSV, JSON lines, JSON or Parquet, or a folder of documents. Stopped, it goes on with --resume.",
     "index build corpus.jsonl --out my-index",
     "index build wiki-18.jsonl.gz --out wiki --stem --resume",
+    "index build corpus.jsonl --out my-vectors --dense bge-small-en-v1.5",
   )
     .argument("<corpus>", "file of passages, or folder")
     .requiredOption("--out <dir>", "where the index goes")
@@ -21,17 +24,18 @@ export function build() {
     .option("--k1 <n>", "how fast repeated words stop counting", number, 0.9)
     .option("--b <n>", "how much long passages are discounted, 0 to 1", number, 0.4)
     .option("--skip-bad", "pass over bad rows and count them")
+    .option("--dense <encoder>", "index by vectors: folder of an ONNX encoder, or http://host/v1?model=NAME")
+    .option("--vectors <file>", "with --dense: the corpus's vectors, .npy or FAISS flat, in place of encoding it")
+    .addOption(new Option("--pooling <how>", "with --dense: over what its folder says").choices(poolings))
+    .option("--query-prefix <text>", "with --dense: put before queries, over what its folder says")
+    .option("--passage-prefix <text>", "with --dense: put before passages, over what its folder says")
     .addOption(threadsOption())
     .addOption(jsonOption())
-    .action(async (corpus, { out, json, stem = false, ...options }) => {
+    .action(async (corpus, { out, json, ...options }) => {
       const output = createOutput({ json });
-      const { runIndexBuild } = await import("../../run/run-index-build.ts");
       const progress = corpusProgress(output);
       const report = await untilInterrupted(output, (signal) =>
-        runIndexBuild(corpus, out, {
-          ...{ ...options, ...progress.options, signal },
-          analyzer: stem ? "unicode-v1+porter" : "unicode-v1",
-        }),
+        buildAsAsked(corpus, out, { ...options, ...progress.options, signal }),
       ).finally(progress.end);
       progress.sayBadRows(report.badRows);
       output.say(

@@ -10,8 +10,8 @@ export function search() {
     .addOption(jsonOption())
     .action(async (directory, query, { k, json }) => {
       const output = createOutput({ json });
-      const { openIndex } = await import("../../search/bm25/open.ts");
-      const searcher = await openIndex(directory);
+      const { openIndexFolder } = await import("../../run/open-index.ts");
+      const searcher = await openIndexFolder(directory);
       const [result] = await searcher.search([query], { k }).finally(() => searcher.close());
       if (!result?.ok) throw new SearchError(result?.error.message ?? "the index gave no result");
       for (const { rank, score, id, title, text } of result.hits) {

@@ -1,5 +1,5 @@
+import { GraphBuilder } from "../../runtime/graph-builder.ts";
 import { createSession } from "../../runtime/onnx.ts";
-import { GraphBuilder } from "./graph/builder.ts";
 
 /** What `runProbe` gives where the runtime computes, into the caller's buffer. */
 export const probeExpected: readonly number[] = [20, 23, 44, 51];

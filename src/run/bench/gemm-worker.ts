@@ -1,6 +1,6 @@
 /** @file A thread that multiplies matrices as fast as ONNX Runtime can: what learning is measured against. */
 import { parentPort } from "node:worker_threads";
-import { GraphBuilder } from "../../engine/onnx/graph/builder.ts";
+import { GraphBuilder } from "../../runtime/graph-builder.ts";
 import { createSession, type Tensor } from "../../runtime/onnx.ts";
 import type { Call } from "../../runtime/worker-pool.ts";
 

@@ -5,7 +5,7 @@ import { ConfigError, DataError, InterruptedError } from "../../base/errors.ts";
 import { fsyncDirectory } from "../../base/files.ts";
 import type { Passage } from "../../protocol/passage.ts";
 import { type AnalyzerName, analyzerNames, analyzerOf, defaultAnalyzer } from "../analyzer.ts";
-import { FORMAT, MANIFEST, PROGRESS } from "./format.ts";
+import { MANIFEST, PROGRESS } from "./format.ts";
 import { IndexFolder, SEGMENT_PASSAGES } from "./index-folder.ts";
 import { type IndexSettings, readManifest } from "./manifest.ts";
 import { notYetIn } from "./resumed-corpus.ts";
@@ -146,7 +146,7 @@ function stopped(directory: string, passages: number): InterruptedError {
   });
 }
 
-function checkTarget(target: string, overwrite: boolean): void {
+export function checkTarget(target: string, overwrite: boolean): void {
   if (!existsSync(target)) return;
   if (!overwrite)
     throw new ConfigError(`${target} exists`, { hint: "choose another folder, or allow it to be overwritten" });
@@ -157,17 +157,20 @@ function checkTarget(target: string, overwrite: boolean): void {
   }
 }
 
-/** A damaged index of ours still counts: its manifest names the format. */
+/** A damaged index of ours, lexical or dense, still counts: its manifest names the format. */
 function isIndexOrEmpty(target: string): boolean {
   try {
-    return readdirSync(target).length === 0 || readFileSync(join(target, MANIFEST), "utf8").includes(`"${FORMAT}"`);
+    return (
+      readdirSync(target).length === 0 ||
+      /"r1-searcher\/(bm25|dense)"/.test(readFileSync(join(target, MANIFEST), "utf8"))
+    );
   } catch {
     return false; // a file, or a folder without a manifest
   }
 }
 
 /** Between the two renames there is no index, never half of one; a build that is resumed finds both. */
-function moveIntoPlace(temporary: string, target: string): void {
+export function moveIntoPlace(temporary: string, target: string): void {
   const old = `${target}.replaced`;
   if (existsSync(target)) {
     rmSync(old, { recursive: true, force: true });

@@ -1,5 +1,5 @@
 /** @file Causal self-attention with its gradient rule, in blocks of queries that never look at keys behind them. */
-import type { GraphBuilder, Value } from "./builder.ts";
+import type { GraphBuilder, Value } from "../../../runtime/graph-builder.ts";
 import { plus } from "./composites.ts";
 import type { GradientTape } from "./tape.ts";
 

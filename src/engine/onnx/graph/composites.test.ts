@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
 import { randomOf } from "../../../base/random.ts";
+import { GraphBuilder, type Value } from "../../../runtime/graph-builder.ts";
 import { createSession, type Tensor } from "../../../runtime/onnx.ts";
 import { blockEdges } from "../positions.ts";
 import { attention, QUERY_BLOCKS, shareAttention } from "./attention.ts";
-import { GraphBuilder, type Value } from "./builder.ts";
 import { linear, rmsNorm, swiglu, takeRows, targetLogprobs } from "./composites.ts";
 import { GradientTape } from "./tape.ts";
 

@@ -3,7 +3,7 @@
  * Only operations that the CPU and the WebGPU provider both run correctly are used (no second output of
  * SimplifiedLayerNormalization, no LogSoftmax, int32 indices). Activations are [N, width], N = B·T rows.
  */
-import type { GraphBuilder, Value } from "./builder.ts";
+import type { GraphBuilder, Value } from "../../../runtime/graph-builder.ts";
 import type { GradientTape } from "./tape.ts";
 
 /** Adds `value` to what is there. */

@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
 import { randomOf } from "../../../base/random.ts";
+import { GraphBuilder } from "../../../runtime/graph-builder.ts";
 import { createSession, type Tensor } from "../../../runtime/onnx.ts";
 import type { LossSpec } from "../../engine.ts";
 import { MAX_LOG_RATIO, tokenLoss } from "../../loss.ts";
-import { GraphBuilder } from "./builder.ts";
 import { type LossForm, lossForm, lossSlope } from "./losses.ts";
 
 const clip = { kind: "ppo", clipLow: 0.2, clipHigh: 0.28 } as const;

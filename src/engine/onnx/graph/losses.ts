@@ -2,9 +2,10 @@
  * @file The slope of each loss by the log-probability of a token, as a graph. `engine/loss.ts` defines the same
  * losses in plain numbers; a test holds the two together. All values are [R, 1].
  */
+
+import type { GraphBuilder, Value } from "../../../runtime/graph-builder.ts";
 import type { LossSpec } from "../../engine.ts";
 import { MAX_KL, MAX_LOG_RATIO } from "../../loss.ts";
-import type { GraphBuilder, Value } from "./builder.ts";
 
 /** What of a loss decides its graph; its numbers are inputs. */
 export type LossForm = "cross-entropy" | `ppo${"" | "+dual-clip"}${"" | "+k2" | "+k3"}`;

@@ -1,4 +1,4 @@
-import type { GraphBuilder, Value } from "./builder.ts";
+import type { GraphBuilder, Value } from "../../../runtime/graph-builder.ts";
 
 /**
  * Reverse-mode differentiation over composites. Each composite records how a gradient of its output becomes

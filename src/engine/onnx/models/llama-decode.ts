@@ -1,6 +1,7 @@
 /** @file The sampling graphs of the Llama family: keys and values live in caches that the graph reads and writes in place. */
+
+import { GraphBuilder, type Value } from "../../../runtime/graph-builder.ts";
 import type { ModelConfig } from "../../huggingface/model-config.ts";
-import { GraphBuilder, type Value } from "../graph/builder.ts";
 
 /** The names of the graphs' inputs and outputs besides the weights. */
 export const decodeNames = {

@@ -1,8 +1,8 @@
 /** @file The training graph of the Llama family: forward, loss and every gradient, in one ONNX model of a few kB. */
 
+import { GraphBuilder, type Value } from "../../../runtime/graph-builder.ts";
 import type { ModelConfig } from "../../huggingface/model-config.ts";
 import { attention, shareAttention } from "../graph/attention.ts";
-import { GraphBuilder, type Value } from "../graph/builder.ts";
 import { linear, rmsNorm, swiglu, takeRows, targetLogprobs } from "../graph/composites.ts";
 import { hasDualClip, klOf, type LossForm, type LossInputs, lossSlope } from "../graph/losses.ts";
 import { GradientTape } from "../graph/tape.ts";

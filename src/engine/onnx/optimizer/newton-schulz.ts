@@ -3,8 +3,9 @@
  * Runs as an ONNX graph of three Gemm nodes per iteration, so that the products use the runtime's matrix kernels.
  * Source of the iteration and its coefficients: Keller Jordan, "Muon: an optimizer for hidden layers" (2024).
  */
+
+import { GraphBuilder } from "../../../runtime/graph-builder.ts";
 import { createSession, type Session } from "../../../runtime/onnx.ts";
-import { GraphBuilder } from "../graph/builder.ts";
 
 /** X ← aX + b(XXᵀ)X + c(XXᵀ)²X: steep at 0, so that small singular values grow fast. */
 const [a, b, c] = [3.4445, -4.775, 2.0315];

@@ -12,9 +12,9 @@ import {
   type ValueInfoProto,
   ValueInfoProtoSchema,
 } from "onnx-buf";
-import { POISON_OUTPUT } from "../../../runtime/onnx.ts";
+import { POISON_OUTPUT } from "./onnx.ts";
 
-export type ElementType = "float32" | "int32" | "int64" | "bool";
+export type ElementType = "float32" | "int32" | "int64" | "bool" | "int8" | "uint8";
 
 /** An edge of the graph. Shapes are the host's business: dimensions are dynamic, the builder does not track them. */
 export interface Value {
@@ -29,6 +29,8 @@ const dataTypes: Record<ElementType, DataType> = {
   int32: DataType.INT32,
   int64: DataType.INT64,
   bool: DataType.BOOL,
+  int8: DataType.INT8,
+  uint8: DataType.UINT8,
 };
 
 /** Builds one ONNX model, node by node. Weights are inputs, so the model itself is a few kilobytes. */
@@ -68,6 +70,19 @@ export class GraphBuilder {
     );
     this.#constants.set(key, value);
     return value;
+  }
+
+  /** Data that the runtime may lay out anew for its kernels, once; at most 2 GiB in all. */
+  weights(name: string, data: Int8Array<ArrayBuffer>, shape: readonly number[]): Value {
+    this.#graph.initializer.push(
+      create(TensorProtoSchema, {
+        name,
+        dims: shape.map(BigInt),
+        dataType: dataTypes.int8,
+        rawData: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+      }),
+    );
+    return { name, type: "int8" };
   }
 
   scalar(value: number): Value {

@@ -1,0 +1,189 @@
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { randomOf } from "../../base/random.ts";
+import type { Passage } from "../../protocol/passage.ts";
+import { memorySearcher } from "../bm25/searcher.ts";
+import { searcherConformance } from "../conformance.ts";
+import { fusedSearcher } from "../hybrid/fused.ts";
+import { buildDenseIndex } from "./build.ts";
+import type { Encoder } from "./encoder.ts";
+import { type DenseOpenOptions, openDenseIndex } from "./open.ts";
+import { wordsEncoder } from "./testing/words-encoder.ts";
+import { openVectorFile } from "./vector-files.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "dense-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+let made = 0;
+const fresh = (ending = "") => join(folder, `${made++}${ending}`);
+
+async function* asyncOf<T>(items: readonly T[]): AsyncGenerator<T> {
+  yield* items;
+}
+
+async function indexed(passages: readonly Passage[], scan: DenseOpenOptions["scan"] = "int8") {
+  const directory = fresh();
+  await buildDenseIndex(asyncOf(passages), directory, { encoder: wordsEncoder() });
+  return openDenseIndex(directory, { encoder: wordsEncoder(), ...(scan ? { scan } : {}) });
+}
+
+const checks = [
+  ...searcherConformance("dense, int8", (passages) => indexed(passages), { ranksAll: true }),
+  ...searcherConformance("dense, bits", (passages) => indexed(passages, "bits"), { ranksAll: true }),
+  ...searcherConformance(
+    "hybrid",
+    async (passages) => fusedSearcher([memorySearcher(passages), await indexed(passages)]),
+    { ranksAll: true },
+  ),
+];
+for (const { name, run } of checks) test(name, run);
+
+const DIMENSION = 48;
+const numbered = (count: number): Passage[] =>
+  Array.from({ length: count }, (_, i) => ({ id: `p${i}`, title: "", text: String(i) }));
+
+/** Vectors by number: passages and queries are their numbers, as text. */
+function vectorsEncoder(rows: readonly Float32Array[]): Encoder {
+  const encode = async (texts: readonly string[]) => texts.map((text) => rows[Number(text)]!);
+  return { ...wordsEncoder(), dimension: DIMENSION, encodeQueries: encode, encodePassages: encode };
+}
+
+function randomRows(count: number, key: string): Float32Array[] {
+  const random = randomOf(7, key);
+  return Array.from({ length: count }, () => Float32Array.from({ length: DIMENSION }, () => random.normal()));
+}
+
+const dot = (a: Float32Array, b: Float32Array) => a.reduce((sum, x, i) => sum + x * b[i]!, 0);
+const distance = (a: Float32Array, b: Float32Array) => a.reduce((sum, x, i) => sum + (x - b[i]!) ** 2, 0);
+
+test.each(["ip", "l2"] as const)("a scan by int8 finds what floats find (%s)", async (metric) => {
+  const rows = randomRows(3000, "rows");
+  const vectors = openVectorFile(faissFile(rows, metric));
+  const directory = fresh();
+  const encoder = vectorsEncoder(rows);
+  await buildDenseIndex(asyncOf(numbered(rows.length)), directory, { encoder, vectors });
+  vectors.close();
+  const searcher = await openDenseIndex(directory, { encoder, scan: "int8" });
+  const queries = Array.from({ length: 70 }, (_, i) => String(i * 17));
+  const results = await searcher.search(queries, { k: 10 });
+  await searcher.close();
+  let same = 0;
+  results.forEach((result, i) => {
+    if (!result.ok) throw new Error(result.error.message);
+    const query = rows[i * 17]!;
+    const score = (row: Float32Array) => (metric === "ip" ? dot(query, row) : -distance(query, row));
+    const best = rows
+      .map((row, at) => ({ id: `p${at}`, score: score(row) }))
+      .sort((a, b) => b.score - a.score)
+      .slice(0, 10);
+    same += result.hits.filter(({ id }) => best.some((one) => one.id === id)).length;
+    expect(result.hits[0]!.id).toBe(best[0]!.id);
+    expect(result.hits[0]!.score).toBeCloseTo(best[0]!.score, 3);
+  });
+  expect(same / 700).toBeGreaterThanOrEqual(0.99);
+});
+
+/** As FAISS writes them; `test/parity/make_vector_fixtures.py` has FAISS itself write one. */
+function faissFile(rows: readonly Float32Array[], metric: "ip" | "l2"): string {
+  const header = Buffer.alloc(45);
+  header.write(metric === "ip" ? "IxFI" : "IxF2");
+  header.writeInt32LE(DIMENSION, 4);
+  header.writeBigInt64LE(BigInt(rows.length), 8);
+  header.writeBigInt64LE(1n << 20n, 16);
+  header.writeBigInt64LE(1n << 20n, 24);
+  header[32] = 1;
+  header.writeInt32LE(metric === "ip" ? 0 : 1, 33);
+  header.writeBigUInt64LE(BigInt(rows.length * DIMENSION), 37);
+  const file = fresh(".faiss");
+  writeFileSync(file, Buffer.concat([header, ...rows.map((row) => Buffer.from(row.buffer))]));
+  return file;
+}
+
+const fixtures = new URL("../../../test/parity/fixtures/vectors/", import.meta.url);
+const fixture = (name: string) => new URL(name, fixtures).pathname;
+
+test.each([
+  ["ip", "flat-ip.faiss"],
+  ["l2", "flat-l2.faiss"],
+])("a file that FAISS wrote gives FAISS's top 10 (%s)", async (metric, name) => {
+  const file = openVectorFile(fixture(name));
+  const rows = [...file.rows()];
+  expect(file.metric).toBe(metric);
+  const queries = openVectorFile(fixture("queries.npy"));
+  const asked = [...queries.rows()];
+  queries.close();
+  const encoder: Encoder = {
+    ...wordsEncoder(),
+    dimension: file.dimension,
+    encodeQueries: async (texts) => texts.map((text) => asked[Number(text)]!),
+  };
+  const directory = fresh();
+  await buildDenseIndex(asyncOf(numbered(rows.length)), directory, { encoder, vectors: file });
+  file.close();
+  const searcher = await openDenseIndex(directory, { encoder });
+  const results = await searcher.search(asked.map((_, i) => String(i)), { k: 10 });
+  await searcher.close();
+  const expected = JSON.parse(readFileSync(fixture("top10.json"), "utf8")) as Record<string, number[][]>;
+  const ids = results.map((result) => (result.ok ? result.hits.map(({ id }) => Number(id.slice(1))) : []));
+  expect(ids).toEqual(expected[metric]);
+});
+
+test("a file that is cut, of another type or of another kind is refused by name", () => {
+  const whole = readFileSync(fixture("flat-ip.faiss"));
+  const npy = readFileSync(fixture("queries.npy"));
+  const written = (bytes: Uint8Array) => {
+    const file = fresh(".bin");
+    writeFileSync(file, bytes);
+    return file;
+  };
+  const changed = (bytes: Buffer, change: (copy: Buffer) => void) => {
+    const copy = Buffer.from(bytes);
+    change(copy);
+    return copy;
+  };
+  for (const bytes of [
+    Buffer.alloc(0),
+    Buffer.from("IxFI"),
+    Buffer.from("IxHNSW and more of it, long enough to be a header of some kind"),
+    whole.subarray(0, whole.length - 1),
+    changed(whole, (copy) => copy.writeInt32LE(-5, 4)),
+    changed(whole, (copy) => copy.writeBigInt64LE(2n ** 60n, 8)),
+    changed(whole, (copy) => copy.writeInt32LE(7, 33)),
+    npy.subarray(0, 11),
+    npy.subarray(0, npy.length - 4),
+    Buffer.from(npy.toString("latin1").replace("<f4", "<f8"), "latin1"),
+  ]) {
+    const file = written(bytes);
+    expect(() => openVectorFile(file)).toThrow(file);
+  }
+});
+
+test("an index that was changed, or asked by another encoder, does not open", async () => {
+  const directory = fresh();
+  await buildDenseIndex(asyncOf(numbered(5)), directory, { encoder: wordsEncoder() });
+  await expect(openDenseIndex(directory, { encoder: wordsEncoder(64) })).rejects.toThrow("another encoder");
+  for (const name of ["dense.codes", "dense.scales", "dense.sums", "manifest.json"]) {
+    const file = join(directory, name);
+    const kept = fresh();
+    copyFileSync(file, kept);
+    const bytes = readFileSync(file);
+    bytes[bytes.length >> 1]! ^= 1;
+    writeFileSync(file, bytes);
+    await expect(openDenseIndex(directory, { encoder: wordsEncoder() })).rejects.toThrow(directory);
+    copyFileSync(kept, file);
+  }
+  await (await openDenseIndex(directory, { encoder: wordsEncoder() })).close();
+});
+
+test("vectors that are not those of the corpus leave no index", async () => {
+  const rows = randomRows(4, "few");
+  for (const count of [3, 5]) {
+    const vectors = openVectorFile(faissFile(rows, "ip"));
+    const directory = fresh();
+    const building = buildDenseIndex(asyncOf(numbered(count)), directory, { encoder: vectorsEncoder(rows), vectors });
+    await expect(building).rejects.toThrow("4 vectors");
+    vectors.close();
+    await expect(openDenseIndex(directory, { encoder: wordsEncoder() })).rejects.toThrow(directory);
+  }
+});

@@ -1,0 +1,176 @@
+import { createHash } from "node:crypto";
+import { totalmem } from "node:os";
+import { boundary, DataError, SearchError } from "../../base/errors.ts";
+import { toJson } from "../../base/jsonl.ts";
+import { type CheckedFile, PageCache } from "../bm25/checked-file.ts";
+import { PassageStoreReader } from "../bm25/passage-store.ts";
+import { checkK } from "../bm25/score.ts";
+import { TopK } from "../bm25/top-k.ts";
+import { failedQueries } from "../remote/remote-searcher.ts";
+import type { Hit, QueryResult, Searcher, SearcherInfo } from "../searcher.ts";
+import { openBitScan } from "./bit-scan.ts";
+import type { Encoder } from "./encoder.ts";
+import { type DenseManifest, type DensePart, openDenseParts, readDenseManifest } from "./format.ts";
+import { openInt8Scan } from "./int8-scan.ts";
+import type { Scan, ScanSource } from "./scan.ts";
+
+export interface DenseOpenOptions {
+  /** Makes vectors of queries; closed with the searcher. */
+  readonly encoder: Encoder;
+  /** What is kept in memory of every vector (default: int8 while that takes at most a quarter of it, else bits). */
+  readonly scan?: "int8" | "bits";
+  readonly threads?: number;
+}
+
+const CACHE_BYTES = 64 << 20;
+/** Rounding moves a passage by few ranks: of this many, and four times those asked for, the best are scored exactly. */
+const LEAST_CANDIDATES = 64;
+const SHARE = 4;
+
+/** @throws DataError where the folder is absent, of another version or damaged, or the encoder is not the one it was built with */
+export async function openDenseIndex(directory: string, options: DenseOpenOptions): Promise<Searcher> {
+  const manifest = readDenseManifest(directory);
+  const { encoder, threads = 1 } = options;
+  if (encoder.identity.fingerprint !== manifest.encoder.fingerprint)
+    throw new DataError(`${directory} was built with another encoder than ${encoder.identity.source}`, {
+      hint: `open it with what it was built with, ${manifest.encoder.source} as it was then`,
+    });
+  const kind = options.scan ?? (manifest.bytes[3]! <= totalmem() / 4 ? "int8" : "bits");
+  return boundary(DataError, `index ${directory} cannot be opened`, async () => {
+    const files = openDenseParts(directory, manifest, new PageCache(CACHE_BYTES));
+    try {
+      const source = sourceOf(manifest, files);
+      const scan = kind === "int8" ? await openInt8Scan(source, threads) : openBitScan(source);
+      return searcherOver({ manifest, files, scan, encoder, info: infoOf(manifest, kind) });
+    } catch (error) {
+      closeAll(files);
+      throw error instanceof SearchError ? new DataError(error.message, { hint: error.hint, cause: error }) : error;
+    }
+  });
+}
+
+function sourceOf({ passages, dimension, metric }: DenseManifest, files: Record<DensePart, CheckedFile>): ScanSource {
+  const scales = new Float32Array(passages);
+  let at = 0;
+  for (const pages of files.scales.pages()) {
+    const view = new DataView(pages.buffer, pages.byteOffset, pages.byteLength); // a page holds whole numbers
+    for (let i = 0; i < view.byteLength; i += 4) scales[at++] = view.getFloat32(i, true);
+  }
+  return {
+    count: passages,
+    dimension,
+    metric,
+    scales,
+    *codes() {
+      for (const { buffer, byteOffset, byteLength } of files.codes.pages())
+        yield new Int8Array(buffer, byteOffset, byteLength);
+    },
+  };
+}
+
+interface Parts {
+  readonly manifest: DenseManifest;
+  readonly files: Record<DensePart, CheckedFile>;
+  readonly scan: Scan;
+  readonly encoder: Encoder;
+  readonly info: SearcherInfo;
+}
+
+function searcherOver(parts: Parts): Searcher {
+  const { files, scan, encoder, info } = parts;
+  const store = new PassageStoreReader({ passages: files["passages.jsonl.gz"], offsets: files.offsets });
+  let closed: Promise<void> | undefined;
+  return {
+    info: () => info,
+    async search(queries, { k, signal }) {
+      if (closed) throw new SearchError("the searcher is closed");
+      checkK(k);
+      signal?.throwIfAborted();
+      const worded = queries.map((query) => query.trim()).filter((query) => query !== "");
+      const answers = worded.length === 0 ? [] : await answer(parts, { store, queries: worded, k, signal });
+      let next = 0;
+      return queries.map((query): QueryResult => (query.trim() === "" ? { ok: true, hits: [] } : answers[next++]!));
+    },
+    close: () =>
+      (closed ??= (async () => {
+        closeAll(files);
+        await scan.close();
+        await encoder.close();
+      })()),
+  };
+}
+
+interface Asked {
+  readonly store: PassageStoreReader;
+  readonly queries: readonly string[];
+  readonly k: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+async function answer(parts: Parts, { store, queries, k, signal }: Asked): Promise<QueryResult[]> {
+  const { manifest, scan, encoder, files } = parts;
+  let vectors: readonly Float32Array[];
+  try {
+    vectors = await encoder.encodeQueries(queries, signal);
+  } catch (cause) {
+    signal?.throwIfAborted();
+    return failedQueries(queries, cause);
+  }
+  const wrong = vectors.find(({ length }) => length !== manifest.dimension);
+  if (wrong !== undefined) {
+    const message = `the encoder gave a vector of ${wrong.length}; the index holds vectors of ${manifest.dimension}`;
+    return failedQueries(queries, new SearchError(message));
+  }
+  const depth = Math.max(LEAST_CANDIDATES, Math.min(SHARE * k, manifest.passages));
+  const lists = await scan.candidates(vectors, depth);
+  return vectors.map((vector, i): QueryResult => {
+    try {
+      if (!vector.some((x) => x !== 0)) return { ok: true, hits: [] }; // nothing is near it, or everything
+      return { ok: true, hits: scored(vector, lists[i]!, { manifest, file: files.vectors, store, k }) };
+    } catch (cause) {
+      return failedQueries([""], cause)[0]!;
+    }
+  });
+}
+
+function scored(
+  query: Float32Array,
+  candidates: Iterable<number>,
+  from: { manifest: DenseManifest; file: CheckedFile; store: PassageStoreReader; k: number },
+): Hit[] {
+  const { manifest, file, store, k } = from;
+  const { dimension, metric } = manifest;
+  const best = new TopK(k);
+  for (const at of candidates) {
+    const bytes = file.read(at * dimension * 4, (at + 1) * dimension * 4);
+    best.offer(similarity(query, floatsOf(bytes), metric), at);
+  }
+  return best.sorted().map(({ at, score }, i) => ({ ...store.passage(at), score, rank: i + 1 }));
+}
+
+/** Little endian, as every machine is that Node runs ONNX Runtime on. */
+function floatsOf({ buffer, byteOffset, byteLength }: Uint8Array): Float32Array {
+  return byteOffset % 4 === 0
+    ? new Float32Array(buffer, byteOffset, byteLength >> 2)
+    : new Float32Array(buffer.slice(byteOffset, byteOffset + byteLength));
+}
+
+function similarity(query: Float32Array, row: Float32Array, metric: "ip" | "l2"): number {
+  let sum = 0;
+  if (metric === "ip") for (let i = 0; i < row.length; i++) sum += query[i]! * row[i]!;
+  else for (let i = 0; i < row.length; i++) sum -= (query[i]! - row[i]!) ** 2;
+  return sum;
+}
+
+function infoOf({ passages, corpus, sums, dimension, metric, encoder }: DenseManifest, scan: string): SearcherInfo {
+  const hash = createHash("sha256")
+    .update(toJson(["dense", corpus, sums, encoder.fingerprint, metric, scan]))
+    .digest("hex");
+  const { source, fingerprint } = encoder;
+  const settings = { encoder: source, encoderHash: fingerprint.slice(0, 16), dimension, metric, scan };
+  return { kind: "dense", passages, hash, settings };
+}
+
+function closeAll(files: Record<DensePart, CheckedFile>): void {
+  for (const file of Object.values(files)) file.close();
+}

@@ -1,0 +1,65 @@
+/** @file Reciprocal rank fusion (Cormack, Clarke and Büttcher 2009): what several searchers find near the top comes first. */
+import { createHash } from "node:crypto";
+import { SearchError } from "../../base/errors.ts";
+import { toJson } from "../../base/jsonl.ts";
+import { checkK } from "../bm25/score.ts";
+import type { Hit, QueryResult, Searcher, SearcherInfo } from "../searcher.ts";
+
+export interface FusionOptions {
+  /** The larger, the less the first ranks stand out. */
+  readonly constant?: number;
+  /** Hits of each searcher that take part, or k if that is more. */
+  readonly depth?: number;
+}
+
+/**
+ * One searcher over several of one corpus. A passage gets 1 / (constant + rank) from each that finds it; equal scores
+ * share a rank, so that fusion breaks no tie that a searcher left. A query that one of them fails is failed.
+ */
+export function fusedSearcher(
+  searchers: readonly Searcher[],
+  { constant = 60, depth = 100 }: FusionOptions = {},
+): Searcher {
+  const info = infoOf(searchers, { constant, depth });
+  let closed: Promise<void> | undefined;
+  return {
+    info: () => info,
+    async search(queries, { k, signal }) {
+      if (closed) throw new SearchError("the searcher is closed");
+      checkK(k);
+      const asked = { k: Math.max(k, depth), ...(signal ? { signal } : {}) };
+      const lists = await Promise.all(searchers.map((searcher) => searcher.search(queries, asked)));
+      return queries.map((_, i) => {
+        const results = lists.map((list) => list[i]!);
+        const failed = results.find(({ ok }) => !ok);
+        return failed ?? { ok: true, hits: fused(results.map(hitsOf), constant, k) };
+      });
+    },
+    close: () => (closed ??= Promise.all(searchers.map((searcher) => searcher.close())).then(() => {})),
+  };
+}
+
+const hitsOf = (result: QueryResult) => (result.ok ? result.hits : []);
+
+function fused(lists: readonly (readonly Hit[])[], constant: number, k: number): Hit[] {
+  const found = new Map<string, { hit: Hit; score: number }>();
+  for (const hits of lists) {
+    let rank = 0;
+    hits.forEach((hit, i) => {
+      if (i === 0 || hit.score !== hits[i - 1]!.score) rank = i + 1;
+      const known = found.get(hit.id) ?? { hit, score: 0 };
+      found.set(hit.id, { hit: known.hit, score: known.score + 1 / (constant + rank) });
+    });
+  }
+  return [...found.values()]
+    .sort((a, b) => b.score - a.score) // stable: ties as the first searcher had them
+    .slice(0, k)
+    .map(({ hit, score }, i) => ({ ...hit, score, rank: i + 1 }));
+}
+
+function infoOf(searchers: readonly Searcher[], settings: Record<string, number>): SearcherInfo {
+  const infos = searchers.map((searcher) => searcher.info());
+  const digest = createHash("sha256").update(toJson(["hybrid", settings, infos.map(({ hash }) => hash)]));
+  const of = infos.map(({ kind }) => kind).join("+");
+  return { kind: "hybrid", passages: infos[0]?.passages, hash: digest.digest("hex"), settings: { of, ...settings } };
+}

@@ -1,0 +1,120 @@
+/**
+ * @file Recall of gold paragraphs by words, by vectors and by both, and by bm25s, over the HotpotQA and MuSiQue files of a
+ * folder; writes the table into docs/results.md.
+ *
+ * npm run recall -- --data DIR --encoder DIR [--python python-with-bm25s] [--write docs/results.md]
+ */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpus, tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { readSearchQuestions } from "../../src/data/benchmarks/search-questions.ts";
+import type { Passage } from "../../src/protocol/passage.ts";
+import { passagesOf, runDenseBuild, runIndexBuild } from "../../src/run/run-index-build.ts";
+import { runIndexCheck } from "../../src/run/run-index-check.ts";
+import { DEEPEST, isSearchable, searchHealth } from "../../src/run/search-health.ts";
+import { defaultAnalyzer } from "../../src/search/analyzer.ts";
+import { searchable } from "../../src/search/bm25/rank.ts";
+import { bm25Parameters } from "../../src/search/bm25/score.ts";
+import type { Hit } from "../../src/search/searcher.ts";
+
+const sets = [
+  { name: "HotpotQA", questions: "hotpotqa_train.json", corpus: "hotpotqa_train_corpus.json" },
+  { name: "MuSiQue", questions: "musique_train.json", corpus: "musique_train_corpus.json" },
+];
+const depths = ["2", "5", "10"];
+
+const { values } = parseArgs({
+  options: {
+    data: { type: "string" },
+    encoder: { type: "string" },
+    "encoder-name": { type: "string" },
+    python: { type: "string" },
+    write: { type: "string" },
+  },
+});
+const { data, encoder } = values;
+if (data === undefined || encoder === undefined) {
+  console.error("npm run recall -- --data DIR --encoder DIR [--python PYTHON] [--write docs/results.md]");
+  process.exit(2);
+}
+
+interface Row {
+  readonly set: string;
+  readonly how: string;
+  readonly n: number;
+  readonly recall: Readonly<Record<string, number>>;
+}
+
+const folder = mkdtempSync(join(tmpdir(), "recall-"));
+const rows: Row[] = [];
+try {
+  for (const { name, questions, corpus } of sets) {
+    const file = join(data, questions);
+    const both = join(folder, name);
+    mkdirSync(both);
+    await runIndexBuild(join(data, corpus), join(both, "bm25"), {});
+    await runDenseBuild(join(data, corpus), join(both, "dense"), { encoder });
+    for (const [how, directory] of Object.entries({ BM25: join(both, "bm25"), dense: join(both, "dense"), hybrid: both })) {
+      const { n, recall } = await runIndexCheck(directory, file);
+      rows.push({ set: name, how, n, recall });
+    }
+    if (values.python !== undefined) rows.push(await peer(values.python, name, join(data, corpus), file));
+  }
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
+
+/** bm25s over the same texts and words with the same k1 and b; its hits are judged as ours are. */
+async function peer(python: string, name: string, corpus: string, file: string): Promise<Row> {
+  const passages: Passage[] = [];
+  for await (const passage of passagesOf(corpus)) passages.push(passage);
+  const questions = (await readSearchQuestions(file)).filter(isSearchable);
+  const { terms } = defaultAnalyzer;
+  const input = JSON.stringify({
+    passages: passages.map((passage) => terms(searchable(passage))),
+    queries: questions.map(({ text }) => terms(text)),
+    ...bm25Parameters(),
+    k: DEEPEST,
+  });
+  const script = fileURLToPath(new URL("../parity/search_bm25s.py", import.meta.url));
+  const found = JSON.parse(execFileSync(python, [script], { input, maxBuffer: 1 << 28 }).toString()) as [number, number][][];
+  const hits = found.map((list) => list.map(([at, score], i): Hit => ({ ...passages[at]!, score, rank: i + 1 })));
+  const { n, recall } = searchHealth(questions, hits, { passages: passages.length, skipped: 0 });
+  return { set: name, how: "bm25s", n, recall };
+}
+
+const percent = (share: number) => (100 * share).toFixed(1);
+const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim();
+const encoderName = values["encoder-name"] ?? basename(encoder);
+const table = [
+  `Gold paragraphs found, in per cent; dense is ${encoderName} (float, scanned by int8), hybrid their reciprocal rank fusion.`,
+  "",
+  `| questions | search | ${depths.map((k) => `recall@${k}`).join(" | ")} |`,
+  `| --- | --- | ${depths.map(() => "---:").join(" | ")} |`,
+  ...rows.map(
+    ({ set, how, n, recall }) => `| ${set} (${n}) | ${how} | ${depths.map((k) => percent(recall[k]!)).join(" | ")} |`,
+  ),
+  "",
+  `\`npm run recall\`, commit ${commit}, Node ${process.versions.node}, ${cpus()[0]?.model.trim()} (${cpus().length} cores).`,
+].join("\n");
+console.log(table);
+if (values.write !== undefined) {
+  const page = readFileSync(values.write, "utf8");
+  const [open, close] = ["<!-- recall -->", "<!-- /recall -->"];
+  const [from, to] = [page.indexOf(open), page.indexOf(close)];
+  if (from < 0 || to < from) throw new Error(`${values.write} lacks ${open} followed by ${close}: put them back`);
+  writeFileSync(values.write, `${page.slice(0, from + open.length)}\n${table}\n${page.slice(to)}`);
+}
+const least = (set: string, how: string, k: string) => rows.find((row) => row.set === set && row.how === how)?.recall[k] ?? 0;
+const failures = sets.flatMap(({ name }) =>
+  depths.flatMap((k) => {
+    const [words, vectors, hybrid] = ["BM25", "dense", "hybrid"].map((how) => least(name, how, k));
+    const weak = hybrid! < Math.max(words!, vectors!) - 0.01 ? [`${name}: hybrid recall@${k} is behind`] : [];
+    return words! < least(name, "bm25s", k) - 1e-9 ? [...weak, `${name}: BM25 recall@${k} is below bm25s`] : weak;
+  }),
+);
+for (const failure of failures) console.error(failure);
+process.exitCode = failures.length > 0 ? 1 : 0;
