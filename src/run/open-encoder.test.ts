@@ -38,7 +38,13 @@ function encoderFolder(files: Readonly<Record<string, unknown>> = {}, name = Str
       truncation: null,
       padding: null,
       added_tokens: [],
-      normalizer: { type: "BertNormalizer", clean_text: true, handle_chinese_chars: true, strip_accents: null, lowercase: true },
+      normalizer: {
+        type: "BertNormalizer",
+        clean_text: true,
+        handle_chinese_chars: true,
+        strip_accents: null,
+        lowercase: true,
+      },
       pre_tokenizer: { type: "BertPreTokenizer" },
       post_processor: {
         type: "TemplateProcessing",

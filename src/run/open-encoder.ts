@@ -16,9 +16,9 @@ export interface EncoderOptions extends EncoderOverrides {
 }
 
 /** @throws ConfigError on an address that says too little, DataError where a folder is no encoder */
-export function openEncoder(place: string, options: EncoderOptions = {}): Promise<Encoder> {
+export async function openEncoder(place: string, options: EncoderOptions = {}): Promise<Encoder> {
   const { timeoutMs = 30_000, ...rest } = options;
-  if (/^https?:/i.test(place)) return Promise.resolve(openRemote(place, { ...rest, timeoutMs }));
+  if (/^https?:/i.test(place)) return openRemote(place, { ...rest, timeoutMs });
   return openOnnxEncoder(place, { tokenize: loadWordPiece(place), ...rest });
 }
 

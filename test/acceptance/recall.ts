@@ -57,7 +57,11 @@ try {
     mkdirSync(both);
     await runIndexBuild(join(data, corpus), join(both, "bm25"), {});
     await runDenseBuild(join(data, corpus), join(both, "dense"), { encoder });
-    for (const [how, directory] of Object.entries({ BM25: join(both, "bm25"), dense: join(both, "dense"), hybrid: both })) {
+    for (const [how, directory] of Object.entries({
+      BM25: join(both, "bm25"),
+      dense: join(both, "dense"),
+      hybrid: both,
+    })) {
       const { n, recall } = await runIndexCheck(directory, file);
       rows.push({ set: name, how, n, recall });
     }
@@ -80,7 +84,10 @@ async function peer(python: string, name: string, corpus: string, file: string):
     k: DEEPEST,
   });
   const script = fileURLToPath(new URL("../parity/search_bm25s.py", import.meta.url));
-  const found = JSON.parse(execFileSync(python, [script], { input, maxBuffer: 1 << 28 }).toString()) as [number, number][][];
+  const found = JSON.parse(execFileSync(python, [script], { input, maxBuffer: 1 << 28 }).toString()) as [
+    number,
+    number,
+  ][][];
   const hits = found.map((list) => list.map(([at, score], i): Hit => ({ ...passages[at]!, score, rank: i + 1 })));
   const { n, recall } = searchHealth(questions, hits, { passages: passages.length, skipped: 0 });
   return { set: name, how: "bm25s", n, recall };
@@ -108,7 +115,8 @@ if (values.write !== undefined) {
   if (from < 0 || to < from) throw new Error(`${values.write} lacks ${open} followed by ${close}: put them back`);
   writeFileSync(values.write, `${page.slice(0, from + open.length)}\n${table}\n${page.slice(to)}`);
 }
-const least = (set: string, how: string, k: string) => rows.find((row) => row.set === set && row.how === how)?.recall[k] ?? 0;
+const least = (set: string, how: string, k: string) =>
+  rows.find((row) => row.set === set && row.how === how)?.recall[k] ?? 0;
 const failures = sets.flatMap(({ name }) =>
   depths.flatMap((k) => {
     const [words, vectors, hybrid] = ["BM25", "dense", "hybrid"].map((how) => least(name, how, k));

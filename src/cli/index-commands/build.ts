@@ -1,8 +1,8 @@
 import { availableParallelism } from "node:os";
 import { InvalidArgumentError, Option } from "@commander-js/extra-typings";
+import { poolings } from "../../search/dense/encoder-settings.ts";
 import { bytes, duration } from "../display/words.ts";
 import { untilInterrupted } from "../interrupt.ts";
-import { poolings } from "../../search/dense/encoder-settings.ts";
 import { describedCommand, jsonOption, wholeNumber } from "../options.ts";
 import { createOutput, printable } from "../output.ts";
 import { buildAsAsked } from "./build-as-asked.ts";

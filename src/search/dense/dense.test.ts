@@ -122,7 +122,10 @@ test.each([
   await buildDenseIndex(asyncOf(numbered(rows.length)), directory, { encoder, vectors: file });
   file.close();
   const searcher = await openDenseIndex(directory, { encoder });
-  const results = await searcher.search(asked.map((_, i) => String(i)), { k: 10 });
+  const results = await searcher.search(
+    asked.map((_, i) => String(i)),
+    { k: 10 },
+  );
   await searcher.close();
   const expected = JSON.parse(readFileSync(fixture("top10.json"), "utf8")) as Record<string, number[][]>;
   const ids = results.map((result) => (result.ok ? result.hits.map(({ id }) => Number(id.slice(1))) : []));
