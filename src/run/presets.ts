@@ -76,7 +76,7 @@ function readRecipeText(nameOrFile: string): { file: string; text: string } {
 const pathKeys = [
   "model",
   "promptFile",
-  ...["path", "cache", "record", "replay"].map((key) => `search.${key}`),
+  ...["path", "encoder", "cache", "record", "replay"].map((key) => `search.${key}`),
   "data.file",
   "eval.file",
   "stages.*.file",
@@ -84,7 +84,9 @@ const pathKeys = [
 
 /** Makes every path of a recipe, which starts from `folder`, one that starts from the working directory. */
 export function pathsFrom(folder: string, content: RecipeContent): RecipeContent {
-  const place = (path: unknown) => (typeof path === "string" && path !== "" ? fromHere(resolve(folder, path)) : path);
+  const isPath = (value: unknown): value is string =>
+    typeof value === "string" && value !== "" && !/^https?:/i.test(value); // an encoder may be a server
+  const place = (value: unknown) => (isPath(value) ? fromHere(resolve(folder, value)) : value);
   return pathKeys.reduce((placed, key) => changeAt(placed, key.split("."), place) as RecipeContent, content);
 }
 

@@ -1,6 +1,7 @@
 /**
- * @file `r1-searcher/search`: find passages. Build a BM25 index of a corpus on disk, add to it and open it, search a list in
- * memory, or implement `Searcher` over an engine of your own (`r1-searcher/testing` checks it).
+ * @file `r1-searcher/search`: find passages. Build a BM25 index of a corpus on disk, add to it and open it, do the same by
+ * vectors of an encoder of your own, fuse both, search a list in memory, or implement `Searcher` over an engine of your own
+ * (`r1-searcher/testing` checks it).
  */
 export { SearchError } from "../base/errors.ts";
 export type { Passage } from "../protocol/passage.ts";
@@ -11,4 +12,9 @@ export { type OpenOptions, openIndex } from "./bm25/open.ts";
 export type { Bm25 } from "./bm25/score.ts";
 export { memorySearcher } from "./bm25/searcher.ts";
 export { type ReadOptions, readCorpus } from "./corpus.ts";
+export { buildDenseIndex, type DenseBuildOptions } from "./dense/build.ts";
+export type { Encoder, EncoderIdentity } from "./dense/encoder.ts";
+export { type DenseOpenOptions, openDenseIndex } from "./dense/open.ts";
+export { openVectorFile, type VectorFile } from "./dense/vector-files.ts";
+export { type FusionOptions, fusedSearcher } from "./hybrid/fused.ts";
 export type { Hit, QueryResult, Searcher, SearcherInfo } from "./searcher.ts";
