@@ -4,6 +4,7 @@
  */
 import { GraphBuilder, type Value } from "../../runtime/graph-builder.ts";
 import { createSession, type Session } from "../../runtime/onnx.ts";
+import type { Candidate } from "../bm25/top-k.ts";
 import { halfSquares, type Scan, type ScanSource } from "./scan.ts";
 
 /** Rows of one graph: what comes out of it stays in the cache, and a model below the 2 GiB of a protobuf. */
@@ -37,9 +38,9 @@ export async function openInt8Scan(source: ScanSource, threads: number): Promise
       const found: number[][] = [];
       for (let from = 0; from < queries.length; from += BATCH) {
         const some = queries.slice(from, from + BATCH);
-        const lists = some.map((): number[] => []);
+        const lists = some.map((): Candidate[] => []);
         for (const shard of shards) await scanShard(shard, some, { depth, lists, dimension });
-        found.push(...lists);
+        for (const list of lists) found.push(nearest(list, depth));
       }
       return found;
     },
@@ -52,11 +53,12 @@ export async function openInt8Scan(source: ScanSource, threads: number): Promise
 async function scanShard(
   { session, base, rows, scales, halves }: Shard,
   queries: readonly Float32Array[],
-  { depth, lists, dimension }: { depth: number; lists: number[][]; dimension: number },
+  { depth, lists, dimension }: { depth: number; lists: Candidate[][]; dimension: number },
 ): Promise<void> {
   const k = Math.min(depth, rows);
   const shape = [queries.length, k];
   const places = new BigInt64Array(queries.length * k);
+  const scores = new Float32Array(queries.length * k);
   const levels = new Uint8Array(queries.length * dimension);
   const steps = queries.map((query, i) => quantiseQuery(query, levels.subarray(i * dimension, (i + 1) * dimension)));
   await session.run(
@@ -70,11 +72,19 @@ async function scanShard(
         halves: { data: halves, shape: [rows] },
       }),
     },
-    { places: { data: places, shape } },
+    { scores: { data: scores, shape }, places: { data: places, shape } },
   );
   lists.forEach((list, i) => {
-    for (let at = i * k; at < (i + 1) * k; at++) list.push(base + Number(places[at]));
+    for (let at = i * k; at < (i + 1) * k; at++) list.push({ score: scores[at]!, at: base + Number(places[at]) });
   });
+}
+
+/** Of the best of every shard; a query's scores compare across shards. */
+function nearest(list: Candidate[], depth: number): number[] {
+  return list
+    .sort((a, b) => b.score - a.score || a.at - b.at)
+    .slice(0, depth)
+    .map(({ at }) => at);
 }
 
 /** @returns what one level stands for */
@@ -102,7 +112,10 @@ function graphOf(
     const products = graph.node("Mul", [scores, graph.input("steps", 2)]);
     scores = graph.node("Sub", [products, graph.input("halves", 1)]);
   }
-  const [, places] = graph.nodes("TopK", [scores, graph.input("k", 1, "int64")], { outputs: ["float32", "int64"] });
+  const [best, places] = graph.nodes("TopK", [scores, graph.input("k", 1, "int64")], {
+    outputs: ["float32", "int64"],
+  });
+  graph.output(best!, "scores", 2);
   graph.output(places!, "places", 2);
   return graph.bytes();
 }

@@ -24,7 +24,7 @@ export interface DenseOpenOptions {
 
 const CACHE_BYTES = 64 << 20;
 /** Rounding moves a passage by few ranks: of this many, and four times those asked for, the best are scored exactly. */
-const LEAST_CANDIDATES = 64;
+const LEAST_CANDIDATES = 32;
 const SHARE = 4;
 
 /** @throws DataError where the folder is absent, of another version or damaged, or the encoder is not the one it was built with */
