@@ -116,7 +116,7 @@ function row(name: string, sizes: Sizes, share: number): string {
 function report(lines: readonly string[], load: number): void {
   const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim();
   const text = [
-    `${values.rows} unit vectors of ${values.dimension} in 1,000 clusters, the best 10, one thread; milliseconds of a batch, by the clock (p50) and of processor time.`,
+    `${values.rows} unit vectors of ${values.dimension} in 1,000 clusters, the best 10, one thread; milliseconds of a batch, by the clock (p50) and of processor time; ${values.queries} queries, so ${Math.floor(Number(values.queries) / 64)} batches of 64.`,
     "",
     "| | 1 query, p50 | processor | 64 queries, p50 | processor | recall@10 |",
     "| --- | ---: | ---: | ---: | ---: | ---: |",
