@@ -6,7 +6,7 @@ import { startCopying } from "./copying-start.ts";
 export const initialDeviation = 0.02;
 
 /**
- * Weights of a policy that has learnt nothing: normal with deviation 0.02, gains 1, and the matrices that write into
+ * Weights of a policy that has learnt nothing: normal with deviation 0.02, gains 1, biases 0, and the matrices that write into
  * the residual stream scaled by 1/√(2·layers), so that its size does not grow with depth (GPT-2's rule). One head in
  * each of the first two layers then gets numbers that copy (copying-start.ts).
  */
@@ -15,6 +15,7 @@ export function initialWeights(config: ModelConfig, seed: number): NamedTensor[]
   const tensors = packs(config).flatMap(({ members }) =>
     members.map(({ name, shape, role }) => {
       const length = shape.reduce((product, n) => product * n, 1);
+      if (role === "bias") return { name, shape, data: new Float32Array(length) };
       if (role === "norm") return { name, shape, data: new Float32Array(length).fill(1) };
       const writesResidual = name.endsWith("o_proj.weight") || name.endsWith("down_proj.weight");
       const random = randomOf(seed, "weights", name);

@@ -30,12 +30,22 @@ const smollm2 = {
   torch_dtype: "bfloat16",
 };
 const parse = (changes: object = {}) => parseModelConfig({ ...smollm2, ...changes }, "some/config.json");
+const llama3 = {
+  rope_type: "llama3",
+  factor: 8,
+  low_freq_factor: 1,
+  high_freq_factor: 4,
+  original_max_position_embeddings: 8192,
+};
 const folder = () => mkdtempSync(join(tmpdir(), "r1-config-"));
 
 test("a published config is read, head_dim by default", () => {
   const { raw, ...config } = parse();
   expect(config).toEqual({
     family: "llama",
+    architecture: "LlamaForCausalLM",
+    qkvBias: false,
+    qkNorm: false,
     vocabSize: 49_152,
     width: 576,
     layers: 30,
@@ -62,6 +72,86 @@ test("the spelling of transformers 5 means the same", () => {
   expect(read).toEqual(expected);
 });
 
+test("scaled positions mean the same in both spellings", () => {
+  const { rope_theta, rope_scaling: _, ...rest } = smollm2;
+  for (const scaling of [llama3, { type: "linear", factor: 2 }]) {
+    const four = parse({ rope_scaling: scaling });
+    const { type, rope_type = type, ...numbers } = scaling as Record<string, unknown>;
+    const five = parseModelConfig({ ...rest, rope_parameters: { rope_theta, rope_type, ...numbers } }, "config.json");
+    expect(four.ropeScaling).toBeDefined();
+    expect(five.ropeScaling).toEqual(four.ropeScaling);
+  }
+});
+
+/** The published shape of Qwen3-0.6B, in transformers 4 spelling. */
+const qwen3 = {
+  architectures: ["Qwen3ForCausalLM"],
+  model_type: "qwen3",
+  attention_bias: false,
+  head_dim: 128,
+  hidden_act: "silu",
+  hidden_size: 1024,
+  intermediate_size: 3072,
+  max_position_embeddings: 40_960,
+  max_window_layers: 28,
+  num_attention_heads: 16,
+  num_hidden_layers: 28,
+  num_key_value_heads: 8,
+  rms_norm_eps: 1e-6,
+  rope_scaling: null,
+  rope_theta: 1_000_000,
+  sliding_window: null,
+  tie_word_embeddings: true,
+  use_sliding_window: false,
+  vocab_size: 151_936,
+};
+const qwen2 = {
+  ...qwen3,
+  architectures: ["Qwen2ForCausalLM"],
+  model_type: "qwen2",
+  attention_bias: undefined,
+  head_dim: undefined,
+  hidden_size: 896,
+  intermediate_size: 4864,
+  max_position_embeddings: 32_768,
+  max_window_layers: 24,
+  num_attention_heads: 14,
+  num_hidden_layers: 24,
+  num_key_value_heads: 2,
+  sliding_window: 32_768,
+};
+const qwen = (changes: object) => parseModelConfig({ ...qwen2, ...changes }, "some/config.json");
+
+test.each([
+  ["Qwen2.5-0.5B", qwen2, 494_032_768],
+  ["Qwen3-0.6B", qwen3, 596_049_920],
+])("%s has as many parameters as its authors count", (_, config, expected) => {
+  const size = (shape: readonly number[]) => shape.reduce((product, n) => product * n, 1);
+  const specs = parameterSpecs(parseModelConfig(config, "config.json"));
+  expect(specs.reduce((sum, { shape }) => sum + size(shape), 0)).toBe(expected);
+});
+
+test("Qwen's heads: a width of their own where the config or the family gives one", () => {
+  expect(qwen({}).headDim).toBe(64);
+  const { head_dim: __, ...rest } = qwen3;
+  expect(parseModelConfig(rest, "config.json").headDim).toBe(128);
+});
+
+test("a sliding window is refused where a layer uses it, and only there", () => {
+  const uses = { use_sliding_window: true, sliding_window: 4096 };
+  expect(() => qwen({ ...uses, max_window_layers: 20 })).toThrow(/sliding_window 4096 is not supported/);
+  expect(() => qwen({ ...uses, layer_types: ["full_attention", "sliding_attention"] })).toThrow(/sliding_window 4096/);
+  expect(() => qwen({ layer_types: ["linear_attention"] })).toThrow(/layer_types "linear_attention"/);
+  for (const changes of [
+    { max_window_layers: 24 },
+    { layer_types: ["full_attention"], max_window_layers: 0 },
+    { max_window_layers: 0, sliding_window: 32_768 },
+    { max_window_layers: 0, sliding_window: null },
+    { max_window_layers: 0, use_sliding_window: false },
+  ])
+    expect(qwen({ ...uses, ...changes }).family).toBe("qwen2");
+});
+
 test("several ends of a reply, no pad, no beginning", () => {
   const config = parse({ eos_token_id: [7, 9], pad_token_id: -1, bos_token_id: null });
   expect(config.eosIds).toEqual([7, 9]);
@@ -74,16 +164,23 @@ for (let i = 0; i < 20_000; i++) deep = [deep];
 
 test.each<[string, object, RegExp]>([
   ["another family", { model_type: "mamba" }, /model_type "mamba"/],
+  ["an architecture of another family", { model_type: "qwen2" }, /architectures \["LlamaForCausalLM"\]/],
   ["no family", { model_type: undefined }, /model_type missing/],
   ["another head", { architectures: ["LlamaForSequenceClassification"] }, /LlamaForSequenceClassification/],
-  ["scaled positions", { rope_scaling: { rope_type: "llama3", factor: 8 } }, /rope_scaling .*llama3/],
-  ["scaled positions, old spelling", { rope_scaling: { type: "linear", factor: 2 } }, /rope_scaling .*linear/],
+  ["half a scaling", { rope_scaling: { rope_type: "llama3", factor: 8 } }, /"rope_scaling.low_freq_factor" is missing/],
+  ["a scaling by nothing", { rope_scaling: { type: "linear", factor: 0 } }, /"rope_scaling.factor" is 0/],
+  [
+    "bands of frequency the wrong way round",
+    { rope_scaling: { ...llama3, low_freq_factor: 4 } },
+    /high_freq_factor 4 is not above low_freq_factor 4/,
+  ],
   [
     "scaled positions beside plain ones",
-    { rope_parameters: { rope_theta: 1e5 }, rope_scaling: { rope_type: "yarn" } },
-    /yarn/,
+    { rope_parameters: { rope_theta: 1e5 }, rope_scaling: { type: "linear", factor: 2 } },
+    /rope_scaling .* and rope_parameters .* do not agree/,
   ],
-  ["scaled positions, new spelling", { rope_parameters: { rope_type: "yarn" } }, /rope_parameters .*yarn/],
+  ["positions of another kind", { rope_scaling: { rope_type: "yarn", factor: 4 } }, /rope_scaling .*yarn/],
+  ["positions of another kind, new spelling", { rope_parameters: { rope_type: "yarn" } }, /rope_parameters .*yarn/],
   ["two values of one thing", { rope_parameters: { rope_theta: 5 } }, /rope_theta is 100000, .* is 5/],
   ["half-turned heads", { partial_rotary_factor: 0.5 }, /partial_rotary_factor 0\.5/],
   ["biased attention", { attention_bias: true }, /"attention_bias": true/],
@@ -191,6 +288,15 @@ test("packs hold every tensor once, those that enter the graph together side by 
   const specs = parameterSpecs(config);
   expect(new Set(specs.map(({ name }) => name)).size).toBe(specs.length);
   for (const { pack, members } of packs(config)) expect(members.every((member) => member.pack === pack)).toBe(true);
+});
+
+test("biases and gains of heads are packs of their own", () => {
+  const shapes = (config: object) =>
+    packs(parseModelConfig({ ...config, num_hidden_layers: 1 }, "config.json"))
+      .filter(({ shape }) => shape.length === 1)
+      .map(({ pack, shape }) => `${pack} ${shape}`);
+  expect(shapes(qwen2)).toEqual(["l0.norm1 896", "l0.qkv_bias 1152", "l0.norm2 896", "norm 896"]);
+  expect(shapes(qwen3)).toEqual(["l0.norm1 1024", "l0.q_norm 128", "l0.k_norm 128", "l0.norm2 1024", "norm 1024"]);
 });
 
 test("SmolLM2-135M has as many parameters as its authors count", () => {

@@ -3,10 +3,22 @@ import { join } from "node:path";
 import { EngineError } from "../../base/errors.ts";
 import { writeDurably } from "../../base/files.ts";
 import { toJson } from "../../base/jsonl.ts";
-import { isObject, type JsonObject, readJsonObject, show } from "./json-file.ts";
+import { type Fail, flag, isGiven, type JsonObject, positive, show } from "./config-fields.ts";
+import type { Family, Features } from "./families/family.ts";
+import { llama } from "./families/llama.ts";
+import { qwen2 } from "./families/qwen2.ts";
+import { qwen3 } from "./families/qwen3.ts";
+import { isObject, readJsonObject } from "./json-file.ts";
+import { type Rope, ropeOf } from "./rope.ts";
 
-export interface ModelConfig {
-  readonly family: "llama";
+const families: readonly Family[] = [llama, qwen2, qwen3];
+const SUPPORTED = `supported: ${families.map((f) => `${f.name} / ${f.architecture} (${f.models})`).join(", ")}`;
+
+export interface ModelConfig extends Features, Rope {
+  /** As `model_type` of config.json says it. */
+  readonly family: string;
+  /** As `architectures` of config.json says it. */
+  readonly architecture: string;
   readonly vocabSize: number;
   readonly width: number;
   readonly layers: number;
@@ -16,7 +28,6 @@ export interface ModelConfig {
   readonly ffnWidth: number;
   readonly contextLength: number;
   readonly rmsEpsilon: number;
-  readonly ropeTheta: number;
   /** The output head is the embedding. */
   readonly tied: boolean;
   readonly bosId?: number;
@@ -34,7 +45,7 @@ export interface ParameterSpec {
   readonly shape: readonly number[];
   /** The pack it lies in. */
   readonly pack: string;
-  readonly role: "embedding" | "head" | "matrix" | "norm";
+  readonly role: "embedding" | "head" | "matrix" | "norm" | "bias";
 }
 
 /** Tensors that lie side by side in memory and enter the graph as one: q, k and v are one matrix product. */
@@ -58,8 +69,6 @@ const largest = {
   max_position_embeddings: 2 ** 30,
 } as const;
 
-type Fail = (message: string, hint?: string) => never;
-
 /** @throws EngineError where the folder has no usable config.json */
 export function readModelConfig(directory: string): ModelConfig {
   const file = join(directory, "config.json");
@@ -73,7 +82,9 @@ export function parseModelConfig(json: unknown, file: string): ModelConfig {
     throw new EngineError(`${file}: ${message}`, { hint });
   };
   if (!isObject(json)) return fail("it is not a JSON object");
-  refuseUnsupported(json, fail);
+  const family = families.find(({ name }) => name === json["model_type"]);
+  if (!family) return fail(`model_type ${show(json["model_type"])} is not supported`, SUPPORTED);
+  refuseUnsupported(json, family, fail);
   const whole = (key: keyof typeof largest, fallback?: number): number => {
     const value = json[key] ?? fallback;
     if (typeof value === "number" && Number.isInteger(value) && value > 0 && value <= largest[key]) return value;
@@ -82,14 +93,17 @@ export function parseModelConfig(json: unknown, file: string): ModelConfig {
   const width = whole("hidden_size");
   const heads = whole("num_attention_heads");
   const kvHeads = whole("num_key_value_heads", heads);
-  if ((json["head_dim"] ?? undefined) === undefined && width % heads !== 0)
+  const usual = family.defaults.headDim ?? width / heads;
+  if (!isGiven(json["head_dim"]) && !Number.isInteger(usual))
     fail(`hidden_size ${width} does not divide among ${heads} num_attention_heads, and head_dim is missing`);
-  const headDim = whole("head_dim", width / heads);
+  const headDim = whole("head_dim", usual);
   if (heads % kvHeads !== 0) fail(`num_attention_heads ${heads} is not a multiple of num_key_value_heads ${kvHeads}`);
   if (headDim % 2 !== 0) fail(`head_dim ${headDim} is odd; rotary positions turn pairs`);
   const vocabSize = whole("vocab_size");
   return {
-    family: "llama",
+    family: family.name,
+    architecture: family.architecture,
+    ...family.features(json, fail),
     vocabSize,
     width,
     layers: whole("num_hidden_layers"),
@@ -97,32 +111,13 @@ export function parseModelConfig(json: unknown, file: string): ModelConfig {
     kvHeads,
     headDim,
     ffnWidth: whole("intermediate_size"),
-    contextLength: whole("max_position_embeddings", 2048),
+    contextLength: whole("max_position_embeddings", family.defaults.contextLength),
     rmsEpsilon: positive(json["rms_norm_eps"] ?? 1e-6, "rms_norm_eps", fail),
-    ropeTheta: ropeThetaOf(json, fail),
+    ...ropeOf(json, fail),
     tied: flag(json, "tie_word_embeddings", fail),
     ...specialIdsOf(json, vocabSize, fail),
     raw: json,
   };
-}
-
-function positive(value: unknown, key: string, fail: Fail): number {
-  if (typeof value === "number" && Number.isFinite(value) && value > 0) return value;
-  return fail(`"${key}" is ${show(value)}; expected a positive number`);
-}
-
-function flag(raw: JsonObject, key: string, fail: Fail): boolean {
-  const value = raw[key] ?? false;
-  return typeof value === "boolean" ? value : fail(`"${key}" is ${show(value)}; expected true or false`);
-}
-
-/** transformers 4 has `rope_theta`, transformers 5 `rope_parameters.rope_theta`. */
-function ropeThetaOf(raw: JsonObject, fail: Fail): number {
-  const nested = isObject(raw["rope_parameters"]) ? raw["rope_parameters"]["rope_theta"] : undefined;
-  const outer = raw["rope_theta"] ?? undefined;
-  if (nested !== undefined && outer !== undefined && nested !== outer)
-    fail(`rope_theta is ${show(outer)}, rope_parameters.rope_theta is ${show(nested)}`);
-  return positive(nested ?? outer ?? 10_000, "rope_theta", fail);
 }
 
 function specialIdsOf(raw: JsonObject, vocabSize: number, fail: Fail) {
@@ -144,33 +139,17 @@ function specialIdsOf(raw: JsonObject, vocabSize: number, fail: Fail) {
   };
 }
 
-/** Everything that would make the same weights mean another function. */
-function refuseUnsupported(raw: JsonObject, fail: Fail): void {
-  if (raw["model_type"] !== "llama") fail(`model_type ${show(raw["model_type"])} is not supported`, SUPPORTED);
+/** Everything that would make the same weights mean another function, whatever the family. */
+function refuseUnsupported(raw: JsonObject, { architecture }: Family, fail: Fail): void {
   const architectures = raw["architectures"] ?? [];
-  if (!Array.isArray(architectures) || architectures.some((name) => name !== "LlamaForCausalLM"))
+  if (!Array.isArray(architectures) || architectures.some((name) => name !== architecture))
     fail(`architectures ${show(architectures)} is not supported`, SUPPORTED);
-  for (const key of ["rope_parameters", "rope_scaling"]) refuseScaling(raw[key] ?? undefined, key, fail);
-  if ((raw["partial_rotary_factor"] ?? 1) !== 1)
-    fail(`partial_rotary_factor ${show(raw["partial_rotary_factor"])} is not supported`);
-  for (const key of ["attention_bias", "mlp_bias"]) if (flag(raw, key, fail)) fail(`"${key}": true is not supported`);
   if ((raw["hidden_act"] ?? "silu") !== "silu") fail(`hidden_act ${show(raw["hidden_act"])} is not supported; silu is`);
-  if ((raw["quantization_config"] ?? undefined) !== undefined)
+  if (isGiven(raw["quantization_config"]))
     fail(
       "quantization_config: quantised weights are not supported",
       "use the f32, f16 or bf16 weights of the same model",
     );
-}
-
-const SUPPORTED = "supported today: model_type llama, LlamaForCausalLM (Llama 2 shapes, SmolLM2, nano)";
-
-function refuseScaling(rope: unknown, key: string, fail: Fail): void {
-  if (rope === undefined) return;
-  if (!isObject(rope)) throw fail(`"${key}" is ${show(rope)}; expected an object`);
-  const kind = rope["rope_type"] ?? rope["type"] ?? (key === "rope_scaling" ? undefined : "default");
-  if (kind !== "default") fail(`${key} ${show(rope)} is not supported: positions must be unscaled`);
-  if ((rope["partial_rotary_factor"] ?? 1) !== 1)
-    fail(`${key}.partial_rotary_factor ${show(rope["partial_rotary_factor"])} is not supported`);
 }
 
 /** Weights are written as f32 whatever they were read as, and a loader that trusts config.json must not round them. */
@@ -188,7 +167,8 @@ export function packs(config: ModelConfig): Pack[] {
     shape: [out, into],
     role: "matrix",
   });
-  const norm = (name: string): Member => ({ name: `${name}.weight`, shape: [width], role: "norm" });
+  const norm = (name: string, size = width): Member => ({ name: `${name}.weight`, shape: [size], role: "norm" });
+  const bias = (name: string, out: number): Member => ({ name: `${name}.bias`, shape: [out], role: "bias" });
   const all: Pack[] = [
     packOf("embedding", [{ name: "model.embed_tokens.weight", shape: [vocabSize, width], role: "embedding" }]),
   ];
@@ -201,6 +181,21 @@ export function packs(config: ModelConfig): Pack[] {
         matrix(`${at}.self_attn.k_proj`, kvHeads * headDim, width),
         matrix(`${at}.self_attn.v_proj`, kvHeads * headDim, width),
       ]),
+      ...(config.qkvBias
+        ? [
+            packOf(`l${layer}.qkv_bias`, [
+              bias(`${at}.self_attn.q_proj`, heads * headDim),
+              bias(`${at}.self_attn.k_proj`, kvHeads * headDim),
+              bias(`${at}.self_attn.v_proj`, kvHeads * headDim),
+            ]),
+          ]
+        : []),
+      ...(config.qkNorm
+        ? [
+            packOf(`l${layer}.q_norm`, [norm(`${at}.self_attn.q_norm`, headDim)]),
+            packOf(`l${layer}.k_norm`, [norm(`${at}.self_attn.k_norm`, headDim)]),
+          ]
+        : []),
       packOf(`l${layer}.o`, [matrix(`${at}.self_attn.o_proj`, width, heads * headDim)]),
       packOf(`l${layer}.norm2`, [norm(`${at}.post_attention_layernorm`)]),
       packOf(`l${layer}.gate_up`, [

@@ -6,7 +6,7 @@ import type { ModelConfig } from "../huggingface/model-config.ts";
 import { QUERY_BLOCKS } from "./graph/attention.ts";
 import { lossForm } from "./graph/losses.ts";
 import { type MicroBatchLimits, type Planned, planMicroBatches } from "./micro-batch.ts";
-import { llamaTrainGraph, type TrainGraphKind, trainNames } from "./models/llama-train.ts";
+import { type TrainGraphKind, trainGraph, trainNames } from "./models/train-graph.ts";
 import { Positions } from "./positions.ts";
 
 export interface LearnerCoreOptions {
@@ -89,7 +89,7 @@ export class LearnerCore {
   #session(kind: TrainGraphKind): Promise<Session> {
     let session = this.#sessions.get(kind);
     if (!session) {
-      session = createSession(llamaTrainGraph(this.#options.config, kind), { threads: this.#options.threads });
+      session = createSession(trainGraph(this.#options.config, kind), { threads: this.#options.threads });
       this.#sessions.set(kind, session);
     }
     return session;

@@ -1,15 +1,16 @@
 import type { Tensor } from "../../runtime/onnx.ts";
 import type { ModelConfig } from "../huggingface/model-config.ts";
+import { rotaryFrequencies } from "../huggingface/rope.ts";
 import { QUERY_BLOCKS } from "./graph/attention.ts";
-import { trainNames } from "./models/llama-train.ts";
+import { trainNames } from "./models/train-graph.ts";
 
 /** cos and sin of the rotary angles, [positions, headDim / 2] each, in float64 until the last rounding. */
 export function rotaryTables(config: ModelConfig, positions: number): { cos: Float32Array; sin: Float32Array } {
-  const half = config.headDim / 2;
+  const frequencies = rotaryFrequencies(config);
+  const half = frequencies.length;
   const cos = new Float32Array(positions * half);
   const sin = new Float32Array(positions * half);
-  for (let i = 0; i < half; i++) {
-    const frequency = config.ropeTheta ** (-i / half);
+  for (const [i, frequency] of frequencies.entries()) {
     for (let position = 0; position < positions; position++) {
       cos[position * half + i] = Math.cos(position * frequency);
       sin[position * half + i] = Math.sin(position * frequency);

@@ -12,7 +12,10 @@ import { createEngine } from "../policy.ts";
 import { PolicySettings } from "../policy-settings.ts";
 
 /** What of a model decides how much there is to compute. */
-export type Shape = Omit<ModelConfig, "raw" | "family" | "eosIds" | "bosId" | "padId" | "contextLength" | "tied">;
+export type Shape = Pick<
+  ModelConfig,
+  "vocabSize" | "width" | "layers" | "heads" | "kvHeads" | "headDim" | "ffnWidth" | "rmsEpsilon" | "ropeTheta"
+>;
 
 export function shapeOf(config: ModelConfig): Shape {
   const { vocabSize, width, layers, heads, kvHeads, headDim, ffnWidth, rmsEpsilon, ropeTheta } = config;

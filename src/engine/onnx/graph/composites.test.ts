@@ -4,7 +4,8 @@ import { GraphBuilder, type Value } from "../../../runtime/graph-builder.ts";
 import { createSession, type Tensor } from "../../../runtime/onnx.ts";
 import { blockEdges } from "../positions.ts";
 import { attention, QUERY_BLOCKS, shareAttention } from "./attention.ts";
-import { linear, rmsNorm, swiglu, takeRows, targetLogprobs } from "./composites.ts";
+import { biasedLinear, linear, rmsNorm, swiglu, takeRows, targetLogprobs } from "./composites.ts";
+import { normaliseHeads } from "./head-norms.ts";
 import { GradientTape } from "./tape.ts";
 
 interface Case {
@@ -56,6 +57,17 @@ const cases: Record<string, Case> = {
     variables: { x: [6, 5], w: [5, 5] },
     outputShape: [6, 5],
     build: (tape, { x, w }) => linear(tape, x!, w!, linear(tape, x!, w!)),
+  },
+  "linear with a bias": {
+    variables: { x: [6, 5], w: [7, 5], b: [7] },
+    outputShape: [6, 7],
+    build: (tape, { x, w, b }) => biasedLinear(tape, x!, w!, b!),
+  },
+  "heads normalised, values left alone": {
+    variables: { qkv: [6, (4 + 2 + 2) * 6], gq: [6], gk: [6] },
+    outputShape: [6, (4 + 2 + 2) * 6],
+    build: (tape, { qkv, gq, gk }) =>
+      normaliseHeads(tape, qkv!, { q: gq!, k: gk! }, { heads: 4, kvHeads: 2, headDim: 6, rmsEpsilon: 1e-5 }),
   },
   rmsNorm: {
     variables: { x: [6, 8], g: [8] },

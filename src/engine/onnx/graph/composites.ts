@@ -17,10 +17,31 @@ export function linear(tape: GradientTape, x: Value, weight: Value, residual: Va
   const y = graph.node("Gemm", [x, weight, ...(residual ? [residual] : [])], { transB: 1 });
   tape.record(y, (dy) => {
     if (residual) tape.add(residual, (soFar) => plus(graph, soFar, dy));
-    tape.add(x, (soFar) => graph.node("Gemm", [dy, weight, ...(soFar ? [soFar] : [])]));
-    tape.add(weight, (soFar) => graph.node("Gemm", [dy, x, ...(soFar ? [soFar] : [])], { transA: 1 }));
+    returnLinear(tape, { x, weight }, dy);
   });
   return y;
+}
+
+/** x[N, in] · Wᵀ + bias[out], which Gemm adds to every row. */
+export function biasedLinear(tape: GradientTape, x: Value, weight: Value, bias: Value): Value {
+  const { graph } = tape;
+  const y = graph.node("Gemm", [x, weight, bias], { transB: 1 });
+  tape.record(y, (dy) => {
+    tape.add(bias, (soFar) => plus(graph, soFar, sumOverRows(graph, dy)));
+    returnLinear(tape, { x, weight }, dy);
+  });
+  return y;
+}
+
+function returnLinear(tape: GradientTape, { x, weight }: { readonly x: Value; readonly weight: Value }, dy: Value) {
+  const { graph } = tape;
+  tape.add(x, (soFar) => graph.node("Gemm", [dy, weight, ...(soFar ? [soFar] : [])]));
+  tape.add(weight, (soFar) => graph.node("Gemm", [dy, x, ...(soFar ? [soFar] : [])], { transA: 1 }));
+}
+
+/** [N, n] → [n]. */
+function sumOverRows(graph: GraphBuilder, x: Value): Value {
+  return graph.node("ReduceSum", [x, graph.constant([0], [1], "int64")], { keepdims: 0 });
 }
 
 /** x / rms(x) · gain over the last dimension. */
@@ -38,13 +59,7 @@ export function rmsNorm(tape: GradientTape, x: Value, gain: Value, epsilon: numb
       graph.node("Sqrt", [graph.node("Add", [meanSquare, graph.scalar(epsilon)])]),
     ]);
     const normal = graph.node("Mul", [x, inverse]);
-    tape.add(gain, (soFar) =>
-      plus(
-        graph,
-        soFar,
-        graph.node("ReduceSum", [graph.node("Mul", [dy, normal]), graph.constant([0], [1], "int64")], { keepdims: 0 }),
-      ),
-    );
+    tape.add(gain, (soFar) => plus(graph, soFar, sumOverRows(graph, graph.node("Mul", [dy, normal]))));
     const dNormal = graph.node("Mul", [dy, gain]);
     const along = graph.node("ReduceMean", [graph.node("Mul", [dNormal, normal]), lastAxis], { keepdims: 1 });
     const dx = graph.node("Mul", [graph.node("Sub", [dNormal, graph.node("Mul", [normal, along])]), inverse]);

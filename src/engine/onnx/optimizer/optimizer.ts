@@ -9,7 +9,7 @@ export interface OwnedParameter {
   readonly name: string;
   /** Matrices are [out, in], as Hugging Face stores them: Muon scales its step by √(out / in). */
   readonly shape: readonly number[];
-  readonly role: "embedding" | "head" | "matrix" | "norm";
+  readonly role: "embedding" | "head" | "matrix" | "norm" | "bias";
   readonly weights: Float32Array;
   readonly gradient: Float32Array;
   /** AdamW's mean of gradients, or Muon's momentum. */

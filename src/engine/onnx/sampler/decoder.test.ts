@@ -6,9 +6,29 @@ import { type ModelConfig, packs, parseModelConfig } from "../../huggingface/mod
 import { LearnerCore } from "../learner-core.ts";
 import { Decoder } from "./decoder.ts";
 
-const shapes = { "one key head per query head": [4, 4], "grouped queries": [4, 2] } as const;
+interface Tiny {
+  readonly heads: readonly [number, number];
+  readonly tied?: boolean;
+  /** Over a Llama's config.json. */
+  readonly changes?: object;
+}
 
-function tinyModel([heads, kvHeads]: readonly [number, number], tied = true) {
+const llama3 = {
+  rope_type: "llama3",
+  factor: 4,
+  low_freq_factor: 1,
+  high_freq_factor: 4,
+  original_max_position_embeddings: 64,
+};
+const models: Record<string, Tiny> = {
+  "one key head per query head": { heads: [4, 4], tied: true },
+  "grouped queries": { heads: [4, 2] },
+  "heads of 24, stretched positions": { heads: [4, 2], changes: { head_dim: 24, rope_scaling: llama3 } },
+  "Qwen2, biased projections": { heads: [4, 2], tied: true, changes: { model_type: "qwen2" } },
+  "Qwen3, normalised heads of their own size": { heads: [4, 2], changes: { model_type: "qwen3", head_dim: 32 } },
+};
+
+function tinyModel({ heads: [heads, kvHeads], tied = false, changes }: Tiny) {
   const config = parseModelConfig(
     {
       model_type: "llama",
@@ -21,15 +41,17 @@ function tinyModel([heads, kvHeads]: readonly [number, number], tied = true) {
       max_position_embeddings: 128,
       rms_norm_eps: 1e-5,
       tie_word_embeddings: tied,
+      ...changes,
     },
     "the test",
   );
   const random = randomOf("tiny", heads, kvHeads);
   const weights = new Map<string, Tensor>();
-  for (const { pack, shape } of packs(config)) {
+  for (const { pack, shape, members } of packs(config)) {
     const length = shape.reduce((a, b) => a * b, 1);
+    const mean = members[0]!.role === "norm" ? 1 : 0;
     weights.set(pack, {
-      data: Float32Array.from({ length }, () => (shape.length === 1 ? 1 : 0.15 * random.normal())),
+      data: Float32Array.from({ length }, () => mean + 0.15 * random.normal()),
       shape,
     });
   }
@@ -91,8 +113,8 @@ async function runAll(decoder: Decoder, jobs: readonly SampleRequest[], order: R
   return jobs.map((job) => results.get(job)!);
 }
 
-test.each(Object.entries(shapes))("%s: equal bits in any company and any order", async (_, heads) => {
-  const model = tinyModel(heads);
+test.each(Object.entries(models))("%s: equal bits in any company and any order", async (_, tiny) => {
+  const model = tinyModel(tiny);
   const random = randomOf("jobs");
   const jobs = Array.from({ length: 64 }, (_, i) => request(random, i >> 2, i & 3));
   const alone = await runAll(await makeDecoder(model, 1), jobs, randomOf("order", 0));
@@ -101,10 +123,10 @@ test.each(Object.entries(shapes))("%s: equal bits in any company and any order",
   }
 });
 
-test.each(Object.entries(shapes))(
+test.each(Object.entries(models))(
   "%s: log-probabilities agree with the learner's on 10,000 tokens",
-  async (_, heads) => {
-    const model = tinyModel(heads, heads[1] === 4);
+  async (_, tiny) => {
+    const model = tinyModel(tiny);
     const random = randomOf("agree");
     const jobs = Array.from({ length: 500 }, (_, i) =>
       request(random, i >> 2, i & 3, { stop: { tokens: [], text: [] }, maxTokens: 10 }),
@@ -140,7 +162,7 @@ test.each(Object.entries(shapes))(
 );
 
 test("siblings share the prompt's cache, and a continued tape appends only what is new", async () => {
-  const decoder = await makeDecoder(tinyModel([4, 4]), 8);
+  const decoder = await makeDecoder(tinyModel({ heads: [4, 4] }), 8);
   const random = randomOf("shared");
   const jobs = Array.from({ length: 8 }, (_, i) =>
     request(random, 3, i, { stop: { tokens: [], text: [] }, maxTokens: 4 }),
@@ -152,7 +174,7 @@ test("siblings share the prompt's cache, and a continued tape appends only what 
 });
 
 test("a stop text ends a sample wherever tokens cut it, and the token that holds its end is kept", async () => {
-  const model = tinyModel([4, 4]);
+  const model = tinyModel({ heads: [4, 4] });
   const decoder = await makeDecoder(model, 2);
   const [free] = (
     await runAll(
@@ -177,8 +199,14 @@ test("a stop text ends a sample wherever tokens cut it, and the token that holds
   expect([...stopped!.tokens]).toEqual([...free!.tokens.subarray(0, end + 1)]);
 });
 
+test("a head size that the runtime cannot cache is refused before any token", async () => {
+  await expect(makeDecoder(tinyModel({ heads: [4, 2], changes: { head_dim: 12 } }), 2)).rejects.toThrow(
+    /head_dim 12 is not a multiple of 8/,
+  );
+});
+
 test("requests that cannot be sampled are refused with the reason", async () => {
-  const decoder = await makeDecoder(tinyModel([4, 4]), 2);
+  const decoder = await makeDecoder(tinyModel({ heads: [4, 4] }), 2);
   const refused = (extra: Partial<SampleRequest>) =>
     new Promise<string>((resolve) =>
       decoder.submit(request(randomOf("bad"), 1, 0, extra), (result) =>

@@ -10,7 +10,7 @@ import { uniform } from "../../../base/random.ts";
 import { createSession, type Session, type Tensor } from "../../../runtime/onnx.ts";
 import type { Sample, SampleKey, SampleRequest } from "../../engine.ts";
 import type { ModelConfig } from "../../huggingface/model-config.ts";
-import { decodeNames, llamaDecodeGraph } from "../models/llama-decode.ts";
+import { decodeGraph, decodeNames } from "../models/decode-graph.ts";
 import { rotaryTables } from "../positions.ts";
 import { KvCache } from "./kv-cache.ts";
 import { pickToken } from "./pick.ts";
@@ -74,12 +74,14 @@ export class Decoder {
 
   static async create(options: DecoderOptions): Promise<Decoder> {
     const { config, threads } = options;
-    if (config.headDim % 16 !== 0) {
-      throw new EngineError(`head_dim ${config.headDim} is not a multiple of 16, which cached attention needs`);
+    if (config.headDim % 8 !== 0) {
+      throw new EngineError(`head_dim ${config.headDim} is not a multiple of 8, which sampling with a cache needs`, {
+        hint: "such a model can be scored (`model logprobs`), not sampled",
+      });
     }
     const [decode, append] = await Promise.all([
-      createSession(llamaDecodeGraph(config, "decode"), { threads }),
-      createSession(llamaDecodeGraph(config, "append"), { threads }),
+      createSession(decodeGraph(config, "decode"), { threads }),
+      createSession(decodeGraph(config, "append"), { threads }),
     ]);
     return new Decoder(options, { decode, append });
   }

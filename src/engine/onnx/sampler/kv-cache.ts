@@ -1,6 +1,6 @@
 import type { Tensor } from "../../../runtime/onnx.ts";
 import type { ModelConfig } from "../../huggingface/model-config.ts";
-import { decodeNames } from "../models/llama-decode.ts";
+import { decodeNames } from "../models/decode-graph.ts";
 
 export interface CacheTensors {
   readonly inputs: Readonly<Record<string, Tensor>>;

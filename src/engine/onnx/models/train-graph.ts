@@ -1,9 +1,10 @@
-/** @file The training graph of the Llama family: forward, loss and every gradient, in one ONNX model of a few kB. */
+/** @file The training graph of every family: forward, loss and every gradient, in one ONNX model of a few kB. */
 
 import { GraphBuilder, type Value } from "../../../runtime/graph-builder.ts";
 import type { ModelConfig } from "../../huggingface/model-config.ts";
 import { attention, shareAttention } from "../graph/attention.ts";
-import { linear, rmsNorm, swiglu, takeRows, targetLogprobs } from "../graph/composites.ts";
+import { biasedLinear, linear, rmsNorm, swiglu, takeRows, targetLogprobs } from "../graph/composites.ts";
+import { normaliseHeads } from "../graph/head-norms.ts";
 import { hasDualClip, klOf, type LossForm, type LossInputs, lossSlope } from "../graph/losses.ts";
 import { GradientTape } from "../graph/tape.ts";
 
@@ -39,7 +40,7 @@ export const trainNames = {
 export type TrainGraphKind = LossForm | "logprobs";
 
 /** @param kind a loss, or "logprobs" for the forward pass alone */
-export function llamaTrainGraph(config: ModelConfig, kind: TrainGraphKind): Uint8Array {
+export function trainGraph(config: ModelConfig, kind: TrainGraphKind): Uint8Array {
   const graph = new GraphBuilder();
   const tape = new GradientTape(graph);
   const parameters: { pack: string; value: Value; rank: number }[] = [];
@@ -93,7 +94,18 @@ function layers(
   let x = embedded;
   for (let layer = 0; layer < config.layers; layer++) {
     const normal = rmsNorm(tape, x, parameter(`l${layer}.norm1`, 1), config.rmsEpsilon);
-    const qkv = linear(tape, normal, parameter(`l${layer}.qkv`, 2));
+    const weight = parameter(`l${layer}.qkv`, 2);
+    const packed = config.qkvBias
+      ? biasedLinear(tape, normal, weight, parameter(`l${layer}.qkv_bias`, 1))
+      : linear(tape, normal, weight);
+    const qkv = config.qkNorm
+      ? normaliseHeads(
+          tape,
+          packed,
+          { q: parameter(`l${layer}.q_norm`, 1), k: parameter(`l${layer}.k_norm`, 1) },
+          config,
+        )
+      : packed;
     x = linear(tape, attention(tape, qkv, shared), parameter(`l${layer}.o`, 2), x);
     const normal2 = rmsNorm(tape, x, parameter(`l${layer}.norm2`, 1), config.rmsEpsilon);
     const gateUp = linear(tape, normal2, parameter(`l${layer}.gate_up`, 2));

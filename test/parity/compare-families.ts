@@ -1,0 +1,143 @@
+/**
+ * @file Does the embedded engine agree with transformers on random models of every family?
+ *   PYTHON=python3 npx tsx test/parity/compare-families.ts
+ * Twelve models (three families; one key head per query head and grouped; tied and untied; plain, linear and llama3
+ * positions; both spellings of config.json): log-probabilities of 256 tokens, every gradient of a PPO loss, 64 greedy
+ * tokens, and the log-probabilities of the folder we save once transformers has opened it. Exits 1 beyond a bound.
+ */
+import { spawnSync } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { TrainingSequence } from "../../src/engine/engine.ts";
+import { packs, readModelConfig } from "../../src/engine/huggingface/model-config.ts";
+import { openWeights, type WeightsFile } from "../../src/engine/huggingface/safetensors.ts";
+import { LearnerCore } from "../../src/engine/onnx/learner-core.ts";
+import { Replica } from "../../src/engine/onnx/replica.ts";
+import { byteTokenizer } from "../../src/protocol/byte-tokenizer.ts";
+import { createEngine } from "../../src/run/policy.ts";
+import { PolicySettings } from "../../src/run/policy-settings.ts";
+
+const bounds = { logprob: 2e-4, gradient: 1e-4, tie: 1e-3, saved: 2e-4 };
+const [length, promptLength, generated] = [256, 24, 64];
+
+const tokensOf = (sequence: number, count: number, vocabulary: number) =>
+  Int32Array.from({ length: count }, (_, i) => (7 * i * i + 13 * i + 29 * sequence + 3) % vocabulary);
+
+function python(command: "make" | "check", directory: string): string {
+  const script = fileURLToPath(new URL("family_oracle.py", import.meta.url));
+  const options = { encoding: "utf8", maxBuffer: 2 ** 28 } as const;
+  const { stdout, stderr, status } = spawnSync(
+    process.env["PYTHON"] ?? "python3",
+    [script, command, directory],
+    options,
+  );
+  if (status !== 0) throw new Error(`PyTorch failed: ${stderr}`);
+  return stdout;
+}
+
+async function numbers(file: WeightsFile, name: string): Promise<Float32Array> {
+  const data = new Float32Array(file.shape(name).reduce((product, n) => product * n, 1));
+  await file.read(name, data);
+  return data;
+}
+
+const largestDifference = (a: ArrayLike<number>, b: ArrayLike<number>) => {
+  if (a.length !== b.length) return Number.POSITIVE_INFINITY;
+  return Array.from(a, (x, i) => Math.abs(x - b[i]!)).reduce((worst, x) => Math.max(worst, x), 0);
+};
+
+/** The worst difference over the largest number of its tensor. */
+async function gradientDifference(folder: string, oracle: WeightsFile): Promise<number> {
+  const config = readModelConfig(folder);
+  const replica = new Replica(config, { worker: 0, workers: 1, threads: 1, training: true });
+  await replica.loadWeights(folder);
+  const { weights, gradients } = replica;
+  const learner = new LearnerCore({ config, weights, gradients, threads: 1, limits: { tokens: 512, scored: 4096 } });
+  const sequence: TrainingSequence = {
+    tokens: tokensOf(0, length, config.vocabSize),
+    weights: Float32Array.from({ length }, (_, t) => (t > 0 && t % 3 !== 0 ? 0.05 + 0.01 * t : 0)),
+    advantages: Float32Array.from({ length }, (_, t) => Math.sin(1.7 * t)),
+    oldLogprobs: await numbers(oracle, "old"),
+  };
+  await learner.forwardBackward([sequence], { kind: "ppo", clipLow: 0.2, clipHigh: 0.3 });
+  let worst = 0;
+  for (const { pack, members } of packs(config)) {
+    let at = 0;
+    for (const { name, shape } of members) {
+      const size = shape.reduce((product, n) => product * n, 1);
+      const ours = (gradients.get(pack)!.data as Float32Array).subarray(at, at + size);
+      at += size;
+      const theirs = await numbers(oracle, `gradient.${name}`);
+      worst = Math.max(worst, largestDifference(ours, theirs) / theirs.reduce((m, x) => Math.max(m, Math.abs(x)), 0));
+    }
+  }
+  await learner.close();
+  return worst;
+}
+
+/** Log-probabilities and greedy tokens as a run would get them, and a folder as a run would save it. */
+async function useEngine(folder: string, saved: string) {
+  const config = readModelConfig(folder);
+  const engine = createEngine(
+    { directory: folder, config, tokenizer: byteTokenizer([]) },
+    {
+      ...{ workers: 1, threads: 1, training: false, maxSequences: 2, contextLength: config.contextLength },
+      settings: PolicySettings.parse({}),
+    },
+  );
+  try {
+    await engine.loadPolicy(folder);
+    const [logprobs] = await engine.logprobs([tokensOf(0, length, config.vocabSize)]);
+    const sampler = await engine.publish();
+    const { tokens } = await sampler.sample({
+      ...{ tokens: tokensOf(1, promptLength, config.vocabSize), maxTokens: generated },
+      ...{ temperature: 0, topP: 1, topK: 0, stop: { tokens: [], text: [] } },
+      key: { seed: 1, step: 0, question: 0, sibling: 0, turn: 0 },
+    });
+    mkdirSync(saved, { recursive: true });
+    await engine.savePolicy(saved);
+    return { logprobs: logprobs!, tokens };
+  } finally {
+    await engine.close();
+  }
+}
+
+const made = mkdtempSync(join(tmpdir(), "r1-searcher-families-"));
+try {
+  const given = process.argv[2]; // folders that `family_oracle.py make` wrote before
+  if (given === undefined) python("make", made);
+  else cpSync(given, made, { recursive: true });
+  const names = readdirSync(made).filter((name) => name.endsWith(".safetensors"));
+  const rows = [];
+  for (const name of names.map((file) => file.replace(/\.safetensors$/, ""))) {
+    const oracle = await openWeights(join(made, `${name}.safetensors`));
+    const { logprobs, tokens } = await useEngine(join(made, name), join(made, "saved", name));
+    const expected = await numbers(oracle, "greedy");
+    const first = expected.findIndex((token, i) => token !== tokens[i]);
+    rows.push({
+      name,
+      logprob: largestDifference(logprobs, await numbers(oracle, "logprob")),
+      gradient: await gradientDifference(join(made, name), oracle),
+      tie: first < 0 ? 0 : (await numbers(oracle, "gaps"))[first]!,
+      logprobs,
+    });
+    await oracle.close();
+  }
+  const saved = JSON.parse(python("check", join(made, "saved"))) as Record<string, number[]>;
+  let isWithin = rows.length >= 12;
+  for (const { name, logprobs, ...row } of rows) {
+    const all = { ...row, saved: largestDifference(saved[name] ?? [], logprobs) };
+    const beyond = Object.entries(all).filter(([key, value]) => !(value <= bounds[key as keyof typeof bounds]));
+    isWithin &&= beyond.length === 0;
+    const shown = Object.entries(all).map(([key, value]) => `${key} ${value.toExponential(1)}`);
+    console.log(`${beyond.length === 0 ? "ok  " : "FAIL"} ${name.padEnd(30)} ${shown.join("  ")}`);
+  }
+  console.log(
+    `${rows.length} models; bounds ${JSON.stringify(bounds)} (tie: between the top two where greedy text parts)`,
+  );
+  process.exitCode = isWithin ? 0 : 1;
+} finally {
+  rmSync(made, { recursive: true, force: true });
+}
