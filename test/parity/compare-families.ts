@@ -1,6 +1,6 @@
 /**
  * @file Does the embedded engine agree with transformers on random models of every family?
- *   PYTHON=python3 npx tsx test/parity/compare-families.ts
+ *   PYTHON=python3 npm run parity:families [-- FOLDER]     FOLDER: what `family_oracle.py make` wrote before
  * Twelve models (three families; one key head per query head and grouped; tied and untied; plain, linear and llama3
  * positions; both spellings of config.json): log-probabilities of 256 tokens, every gradient of a PPO loss, 64 greedy
  * tokens, and the log-probabilities of the folder we save once transformers has opened it. Exits 1 beyond a bound.
@@ -106,7 +106,7 @@ async function useEngine(folder: string, saved: string) {
 
 const made = mkdtempSync(join(tmpdir(), "r1-searcher-families-"));
 try {
-  const given = process.argv[2]; // folders that `family_oracle.py make` wrote before
+  const given = process.argv[2];
   if (given === undefined) python("make", made);
   else cpSync(given, made, { recursive: true });
   const names = readdirSync(made).filter((name) => name.endsWith(".safetensors"));

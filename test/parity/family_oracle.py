@@ -15,6 +15,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from families import logprobs, ppo_loss, tokens
 
+torch.set_num_threads(1)  # tiny models: more threads only wait for each other
+
 LENGTH, PROMPT, GENERATED = 256, 24, 64
 ROPES = {
     "plain": {},
