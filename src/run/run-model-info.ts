@@ -1,33 +1,54 @@
-import { parameterSpecs, readModelConfig } from "../engine/huggingface/model-config.ts";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { readModelConfig } from "../engine/huggingface/model-config.ts";
 import { openWeights } from "../engine/huggingface/safetensors.ts";
 import { checkTokenizer, loadTokenizer } from "../engine/huggingface/tokenizer.ts";
+import { layoutFor } from "./assemble.ts";
+import { parameters } from "./bench/model.ts";
+import { type MemoryPlan, type PlanAssumptions, planMemory, predictSpeed, type SpeedPlan } from "./model-plan.ts";
 
 export interface ModelInfo {
   readonly directory: string;
+  readonly architecture: string;
   readonly family: string;
   readonly parameters: number;
   readonly layers: number;
   readonly width: number;
   readonly heads: number;
   readonly kvHeads: number;
+  readonly headDim: number;
   readonly ffnWidth: number;
   readonly contextLength: number;
   readonly vocabSize: number;
   readonly tiedHead: boolean;
+  /** False: the folder can be scored, not asked. */
+  readonly tokenizer: boolean;
   readonly chatTemplate: boolean;
+  /** Predicted bytes of sampling alone, of training adapters, and of training all weights. */
+  readonly memory: MemoryPlan;
+  /** Predicted from a matrix product measured now. */
+  readonly tokensPerSecond: SpeedPlan;
+  readonly assumed: PlanAssumptions;
 }
 
 /** Opens everything an engine would open, so that a folder which this describes is one that loads. */
 export async function modelInfo(directory: string): Promise<ModelInfo> {
   const config = readModelConfig(directory);
-  const tokenizer = await loadTokenizer(directory);
-  checkTokenizer(tokenizer, config, directory);
+  const hasTokenizer = existsSync(join(directory, "tokenizer.json"));
+  const tokenizer = hasTokenizer ? await loadTokenizer(directory) : undefined;
+  if (tokenizer) checkTokenizer(tokenizer, config, directory);
   await (await openWeights(directory, config)).close();
-  const { family, layers, width, heads, kvHeads, ffnWidth, contextLength, vocabSize } = config;
-  const parameters = parameterSpecs(config).reduce(
-    (sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1),
-    0,
-  );
-  const shape = { family, parameters, layers, width, heads, kvHeads, ffnWidth, contextLength, vocabSize };
-  return { directory, ...shape, tiedHead: config.tied, chatTemplate: tokenizer.chatTemplate !== undefined };
+  const { architecture, family, layers, width, heads, kvHeads, headDim, ffnWidth, contextLength, vocabSize } = config;
+  const assumed: PlanAssumptions = {
+    ...layoutFor(directory, undefined),
+    ...{ sequences: 16, context: Math.min(contextLength, 1024), microBatchTokens: 512, loraRank: 16 },
+  };
+  return {
+    ...{ directory, architecture, family, parameters: parameters(config), layers, width, heads, kvHeads, headDim },
+    ...{ ffnWidth, contextLength, vocabSize, tiedHead: config.tied, tokenizer: hasTokenizer },
+    chatTemplate: tokenizer?.chatTemplate !== undefined,
+    memory: planMemory(config, assumed),
+    tokensPerSecond: await predictSpeed(config, assumed),
+    assumed,
+  };
 }

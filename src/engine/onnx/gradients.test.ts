@@ -4,22 +4,11 @@ import type { Tensor } from "../../runtime/onnx.ts";
 import type { TrainingSequence } from "../engine.ts";
 import { packs, parseModelConfig } from "../huggingface/model-config.ts";
 import { openWeights } from "../huggingface/safetensors.ts";
+import { formula } from "../testing/fixture-weights.ts";
 import { LearnerCore } from "./learner-core.ts";
 
 const lengths = [13, 9, 17];
 const loss = { kind: "ppo", clipLow: 0.2, clipHigh: 0.3 } as const;
-
-/** The same numbers as `formula` of the script. */
-function formula(name: string, count: number): Float32Array {
-  let seed = 0;
-  for (let i = 0; i < name.length; i++) seed += (i + 1) * name.charCodeAt(i);
-  seed %= 1009;
-  const [scale, shift] = name.includes("norm") ? [0.1, 1] : [0.25, 0];
-  return Float32Array.from(
-    { length: count },
-    (_, i) => Math.sin(0.37 * i + 1.3 * seed + 0.011 * (i % 97) * (i % 89)) * scale + shift,
-  );
-}
 
 const names = [
   "llama-mha-tied",

@@ -1,0 +1,53 @@
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { beforeAll, expect, test } from "vitest";
+import { parameterSpecs, parseModelConfig } from "../engine/huggingface/model-config.ts";
+import { openWeights, writeSafetensors } from "../engine/huggingface/safetensors.ts";
+import { formula } from "../engine/testing/fixture-weights.ts";
+import { modelLogprobs } from "./run-logprobs.ts";
+import { modelInfo } from "./run-model-info.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "r1-logprobs-"));
+const expected = new Float32Array(12);
+const ids = Array.from({ length: 13 }, (_, i) => (7 * i * i + 13 * i + 3) % 61);
+
+beforeAll(async () => {
+  const file = new URL("../../test/parity/fixtures/qwen3-gqa-tied.safetensors", import.meta.url).pathname;
+  const fixture = await openWeights(file);
+  await fixture.read("logprob.0", expected);
+  const config = fixture.metadata["config"]!;
+  await fixture.close();
+  writeFileSync(join(folder, "config.json"), config);
+  const tensors = parameterSpecs(parseModelConfig(JSON.parse(config), file)).map(({ name, shape }) => ({
+    ...{ name, shape },
+    data: formula(
+      name,
+      shape.reduce((product, n) => product * n, 1),
+    ),
+  }));
+  writeSafetensors(join(folder, "model.safetensors"), tensors, { format: "pt" });
+});
+
+test("a folder is scored as PyTorch scores it, each number for the token after its position", async () => {
+  const found = await modelLogprobs(folder, ids);
+  expect(found).toHaveLength(ids.length - 1);
+  for (const [t, logprob] of found.entries()) expect(Math.abs(logprob - expected[t]!)).toBeLessThan(1e-5);
+});
+
+test.each<[string, number[], RegExp]>([
+  ["an id the model does not have", [1, 61], /--ids holds 61; .* has ids from 0 to 60/],
+  ["nothing to score", [1], /--ids holds 1 tokens; from 2 to 64/],
+  ["more than the context", new Array<number>(65).fill(1), /--ids holds 65 tokens/],
+])("%s is refused", async (_, tokens, message) => {
+  await expect(modelLogprobs(folder, tokens)).rejects.toThrow(message);
+});
+
+test("info names the architecture, counts, and predicts more memory for more to keep", async () => {
+  const { architecture, parameters, memory, tokensPerSecond, tokenizer } = await modelInfo(folder);
+  expect({ architecture, tokenizer }).toEqual({ architecture: "Qwen3ForCausalLM", tokenizer: false });
+  expect(parameters).toBe(61 * 32 + 2 * (32 * (64 + 2 * 32 + 64) + 2 * 16 + 3 * 32 * 40 + 2 * 32) + 32);
+  expect(memory.full).toBeGreaterThan(memory.lora);
+  expect(memory.lora).toBeGreaterThan(memory.eval);
+  expect(tokensPerSecond.sample).toBeGreaterThan(tokensPerSecond.train);
+});

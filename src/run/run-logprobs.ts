@@ -1,0 +1,42 @@
+import { availableParallelism } from "node:os";
+import { ConfigError } from "../base/errors.ts";
+import { readModelConfig } from "../engine/huggingface/model-config.ts";
+import { openWeights } from "../engine/huggingface/safetensors.ts";
+import { byteTokenizer } from "../protocol/byte-tokenizer.ts";
+import { policyFolder } from "./assemble.ts";
+import { createEngine } from "./policy.ts";
+import { PolicySettings } from "./policy-settings.ts";
+
+/**
+ * Natural-log probabilities of ids[1:], each given all before it. No tokenizer is needed.
+ * @throws ConfigError where the ids cannot be scored by this model
+ */
+export async function modelLogprobs(
+  path: string,
+  ids: readonly number[],
+  { warn = () => {} }: { readonly warn?: (message: string) => void } = {},
+): Promise<number[]> {
+  const directory = await policyFolder(path, warn);
+  const config = readModelConfig(directory);
+  const { vocabSize, contextLength } = config;
+  const beyond = ids.find((id) => !(Number.isInteger(id) && id >= 0 && id < vocabSize));
+  if (beyond !== undefined)
+    throw new ConfigError(`--ids holds ${beyond}; ${directory} has ids from 0 to ${vocabSize - 1}`);
+  if (ids.length < 2 || ids.length > contextLength)
+    throw new ConfigError(`--ids holds ${ids.length} tokens; from 2 to ${contextLength} can be scored`);
+  await (await openWeights(directory, config)).close(); // a fault is found before any memory is asked for
+  const engine = createEngine(
+    { directory, config, tokenizer: byteTokenizer([]) }, // nothing is decoded
+    {
+      ...{ workers: 1, threads: availableParallelism(), training: false, maxSequences: 1, contextLength },
+      settings: PolicySettings.parse({}),
+    },
+  );
+  try {
+    await engine.loadPolicy(directory);
+    const [logprobs] = await engine.logprobs([Int32Array.from(ids)]);
+    return Array.from(logprobs!);
+  } finally {
+    await engine.close();
+  }
+}
