@@ -87,16 +87,13 @@ function readRun(folder: string): LearnRun {
       const [checkpoint, split] = name.split("--") as [string, WorldSplit];
       return { ...content, checkpoint, split };
     }),
-    minutes: timing.flatMap((line) => Object.entries(line).flatMap(secondsOf)).reduce((a, b) => a + b, 0) / 60,
+    minutes: timing.flatMap((line) => phases.map((phase) => Number(line[phase] ?? 0))).reduce((a, b) => a + b, 0) / 60,
     memoryBytes: Math.max(...timing.map(({ rss_bytes: bytes }) => Number(bytes ?? 0))),
   };
 }
 
-/** A line of timing.jsonl is seconds by phase, and a few figures that are none. */
-function secondsOf([name, value]: [string, unknown]): number[] {
-  const isSeconds = typeof value === "number" && !/^step$|_bytes$|_per_second$/.test(name);
-  return isSeconds ? [value] : [];
-}
+/** What a line of timing.jsonl holds in seconds; it has counts and milliseconds of search besides. */
+const phases = ["publish", "sample", "score", "reference", "learn", "save", "evaluate"] as const;
 
 function recipeOf(folder: string): Recipe {
   return parse(readFileSync(join(folder, "recipe.yaml"), "utf8")) as Recipe;
