@@ -3,8 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { stringify } from "yaml";
+import { insertTables } from "./learn-page.ts";
 import { type Provenance, readRuns, stateOf } from "./learn-runs.ts";
-import { insertTables, meanOver, notMeasured, tablesOf } from "./learn-tables.ts";
+import { meanOver, notMeasured, tablesOf } from "./learn-tables.ts";
 
 let out: string;
 beforeEach(() => {
@@ -134,6 +135,39 @@ test("a page keeps everything but what stands between the markers, however often
   expect(once.endsWith(`\n${notMeasured}\n<!-- /learn:splits -->\nafter splits`)).toBe(true);
   expect(insertTables(once, tablesOf(readRuns(out)))).toBe(once);
   expect(() => insertTables("no markers", tablesOf([]))).toThrow(/lacks <!-- learn:seeds -->/);
+});
+
+test("what a page says of recipes without a run stays, with the line that says where it is from", () => {
+  const markers = (name: string) => `<!-- learn:${name} -->\n<!-- /learn:${name} -->\n`;
+  const empty = ["seeds", "ablations", "splits"].map(markers).join("");
+  const write = (page: string) => insertTables(page, tablesOf(readRuns(out)));
+  const clear = () => {
+    rmSync(out, { recursive: true });
+    mkdirSync(out);
+  };
+  makeRun("nano", 0, 0.9);
+  for (const name of ["grpo", "no-search"]) makeRun(`ablations/${name}`, 0, 0.8);
+  const first = write(empty);
+  clear();
+  expect(write(first)).toBe(first); // nothing measured, nothing lost
+  makeRun("ablations/no-search", 0, 0.2, { commits: ["def5678"] });
+  makeRun("ablations/reward-em", 0, 0.7, { commits: ["def5678"] });
+  makeRun("nano-3hop", 0, 0.6);
+  const second = write(first);
+  expect(second).toMatch(/### nano\n[\s\S]*### nano-3hop\n/);
+  const ablations = second.slice(second.indexOf("learn:ablations"), second.indexOf("/learn:ablations"));
+  expect([row(ablations, "nano")[2], row(ablations, "grpo")[2]]).toEqual(["90.0", "80.0"]);
+  expect([row(ablations, "no-search")[2], row(ablations, "reward-em")[2]]).toEqual(["20.0", "70.0"]);
+  expect(ablations.match(/\| no-search \|/g)).toHaveLength(1);
+  expect(ablations).toMatch(
+    /--recipe nano,ablations\/grpo,ablations\/no-search[^\n]*abc1234[\s\S]*reward-em[^\n]*def5678/,
+  );
+  clear();
+  makeRun("ablations/grpo", 0, 0.5);
+  makeRun("nano", 0, 0.5);
+  const third = write(second);
+  expect(third).not.toMatch(/--recipe ablations\/grpo,ablations\/no-search/); // no row of it is left
+  expect(row(third, "reward-em")[2]).toBe("70.0");
 });
 
 test("the deviation is that of a sample, and absent where nothing deviates", () => {

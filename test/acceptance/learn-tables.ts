@@ -24,16 +24,6 @@ export function tablesOf(runs: readonly LearnRun[]): Record<TableName, string> {
   return { seeds: textOf(texts.seeds), ablations: textOf(texts.ablations), splits: textOf(texts.splits) };
 }
 
-/** Replaces what stands between the two markers of every table. */
-export function insertTables(page: string, tables: Record<TableName, string>): string {
-  return tableNames.reduce((text, name) => {
-    const [open, close] = [`<!-- learn:${name} -->`, `<!-- /learn:${name} -->`];
-    const [from, to] = [text.indexOf(open), text.indexOf(close)];
-    if (from < 0 || to < from) throw new Error(`the page lacks ${open} followed by ${close}: put them back`);
-    return `${text.slice(0, from + open.length)}\n${tables[name]}\n${text.slice(to)}`;
-  }, page);
-}
-
 const decodings = ["greedy", "sampled"] as const;
 type Decoding = (typeof decodings)[number];
 

@@ -7,12 +7,13 @@ import { writeAtomically } from "../../src/base/files.ts";
 import { type WorldSplit, worldSplits } from "../../src/data/world/splits.ts";
 import { packageFolder } from "./cli-process.ts";
 import { Jobs, Stopped } from "./learn-jobs.ts";
+import { insertTables } from "./learn-page.ts";
 import { type PlanOptions, planRuns } from "./learn-plan.ts";
 import { readRuns } from "./learn-runs.ts";
-import { insertTables, tablesOf } from "./learn-tables.ts";
+import { tablesOf } from "./learn-tables.ts";
 
 const help = `Trains each recipe with the seeds 0 to n-1, evaluates what comes out, and writes the tables of
-docs/results.md from all finished runs in the folder. Ctrl-C saves; the same command continues. A finished run is taken
+docs/results.md from all finished runs in the folder; recipes without a run there keep their lines. Ctrl-C saves; the same command continues. A finished run is taken
 as it is, as long as its recipe and the weights that it began with are the same.
 
 usage: npm run learn -- [options]
