@@ -65,6 +65,7 @@ test("a report counts what was answered, and leaves out what search failed", asy
     f1: (1 + 0 + 0.5) / 3,
     coverEm: 2 / 3,
     searchRate: 2 / 3,
+    realQueryRate: 0,
     searches: 2 / 3,
     formatRate: 2 / 3,
     byType: { "1-hop": 1, "2-hop": 0 },

@@ -1,8 +1,11 @@
 /** @file A policy's answers to questions it is not trained on. One attempt each; what the environment failed is counted apart. */
 import { DataError, SearchError } from "../base/errors.ts";
+import type { Tokenizer } from "../base/tokenizer.ts";
 import type { Question } from "../protocol/question.ts";
+import { promptTokens } from "../protocol/tape.ts";
 import { answerOf, formatVerdict } from "../reward/format.ts";
 import { coverEm, exactMatch, f1 } from "../reward/metrics.ts";
+import { hasRealQuery } from "../reward/query-words.ts";
 import { collectGroups } from "../rollout/collect.ts";
 import type { RolloutParts } from "../rollout/episode.ts";
 import type { Stop, Trajectory } from "../rollout/trajectory.ts";
@@ -15,6 +18,8 @@ export interface EvalSummary {
   readonly coverEm: number;
   /** Share of attempts with at least one served search. */
   readonly searchRate: number;
+  /** Share of attempts that searched for something: not for nothing, and not for words that the prompt gave. */
+  readonly realQueryRate: number;
   /** Served searches per attempt. */
   readonly searches: number;
   readonly formatRate: number;
@@ -37,6 +42,8 @@ export interface EvalRow {
   readonly stop: Stop;
   /** Those that were served. */
   readonly queries: readonly string[];
+  /** At least one of them is about the question, or about what was found before, in words of the policy's own. */
+  readonly realQuery: boolean;
   readonly formatOk: boolean;
   readonly scores?: { readonly em: number; readonly f1: number; readonly coverEm: number };
 }
@@ -78,17 +85,18 @@ export async function evaluate({
     key: { seed, step: 0 },
     onAttempt: (trajectory) => {
       done++;
-      const { scores } = rowOf(trajectory);
+      const { scores } = rowOf(trajectory, parts.tokenizer);
       if (scores) ems.push(scores.em);
       onProgress?.({ done, total: questions.length, em: ems.length > 0 ? mean(ems) : 0 });
     },
   });
   const trajectories = groups.flat();
-  const results = trajectories.map(rowOf);
+  const results = trajectories.map((trajectory) => rowOf(trajectory, parts.tokenizer));
   return { summary: summarise(results), results, trajectories };
 }
 
-export function rowOf({ question, transcript, searches, stop }: Trajectory): EvalRow {
+export function rowOf(trajectory: Trajectory, tokenizer: Tokenizer): EvalRow {
+  const { question, transcript, searches, stop, tape } = trajectory;
   const said = answerOf(transcript) ?? "";
   const { id, type, text, gold } = question;
   return {
@@ -99,6 +107,7 @@ export function rowOf({ question, transcript, searches, stop }: Trajectory): Eva
     pred_ans: said,
     stop,
     queries: searches.filter(({ part }) => part !== undefined).map(({ query }) => query),
+    realQuery: hasRealQuery(trajectory, tokenizer.decode(promptTokens(tape))),
     formatOk: formatVerdict(transcript).ok,
     ...(stop === "environment-failed"
       ? {}
@@ -120,6 +129,7 @@ export function summarise(results: readonly EvalRow[]): EvalSummary {
     f1: mean(rows.map(({ scores }) => scores.f1)),
     coverEm: mean(rows.map(({ scores }) => scores.coverEm)),
     searchRate: mean(rows.map(({ queries }) => Number(queries.length > 0))),
+    realQueryRate: mean(rows.map(({ realQuery }) => Number(realQuery))),
     searches: mean(rows.map(({ queries }) => queries.length)),
     formatRate: mean(rows.map(({ formatOk }) => Number(formatOk))),
     byType: Object.fromEntries(types.map((type) => [type, emOf(type)])),

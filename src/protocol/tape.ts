@@ -52,6 +52,16 @@ export class TapeBuilder {
   }
 }
 
+/** The tokens before anybody answered. */
+export function promptTokens({ tokens, runs }: Tape): Int32Array {
+  const end = runs.findIndex(({ author }) => author !== "prompt");
+  const own = end < 0 ? runs : runs.slice(0, end);
+  return tokens.subarray(
+    0,
+    own.reduce((sum, { length }) => sum + length, 0),
+  );
+}
+
 /** [T]: 1 where the policy wrote, 0 elsewhere. */
 export function lossMask({ tokens, runs }: Tape): Uint8Array {
   const mask = new Uint8Array(tokens.length);

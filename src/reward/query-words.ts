@@ -1,4 +1,5 @@
-/** @file Does a query ask about the question? */
+/** @file Does a query ask about the question, or only repeat what the prompt said? */
+import type { Part } from "../protocol/transcript.ts";
 import { normalise, wordsOf } from "./text.ts";
 
 /** English words that say nothing of what is asked about. */
@@ -12,6 +13,39 @@ const empty = new Set(
 
 export function contentWords(text: string): string[] {
   return [...new Set(wordsOf(normalise(text)))].filter((word) => !empty.has(word));
+}
+
+/** An attempt as far as its queries can be judged by it. */
+interface Asked {
+  readonly question: { readonly text: string };
+  readonly transcript: readonly Part[];
+  readonly searches: readonly { readonly query: string; readonly part?: number }[];
+}
+
+/**
+ * Whether a query stands word for word in what the prompt says to every question: its examples, its placeholders.
+ *
+ * @param prompt the whole prompt; words of the question in it do not count
+ */
+export function isCopied(query: string, prompt: string, question: string): boolean {
+  const spaced = (text: string) => ` ${wordsOf(normalise(text)).join(" ")} `;
+  const rest = spaced(prompt).replaceAll(spaced(question), " | ");
+  const asked = spaced(query);
+  return asked.trim() !== "" && rest.includes(asked);
+}
+
+/**
+ * Whether the attempt has a served query that asks about something: it shares a content word with the question or with
+ * a passage that an earlier search brought, and is not copied from the prompt.
+ */
+export function hasRealQuery({ question, transcript, searches }: Asked, prompt: string): boolean {
+  let known = new Set(contentWords(question.text));
+  for (const { query, part } of searches) {
+    if (part === undefined) continue;
+    if (contentWords(query).some((word) => known.has(word)) && !isCopied(query, prompt, question.text)) return true;
+    known = new Set([...known, ...contentWords(transcript[part]?.text ?? "")]);
+  }
+  return false;
 }
 
 export interface QueryWords {

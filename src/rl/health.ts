@@ -1,5 +1,6 @@
 /** @file Gauges that move before the reward does: a dead retriever, a policy that asks the same thing, a collapse. */
 import { SearchError } from "../base/errors.ts";
+import { contentWords, isCopied } from "../reward/query-words.ts";
 import { normalise } from "../reward/text.ts";
 import type { Stop, Trajectory } from "../rollout/trajectory.ts";
 import { forEachPolicyRun } from "./batch.ts";
@@ -15,12 +16,6 @@ const stops = {
   "empty-query": 0,
   "environment-failed": 0,
 } satisfies Record<Stop, number>;
-
-const common = new Set(
-  "the and for was are what which who whom whose when where that this with from did does were have has had how its into than then their they his her not".split(
-    " ",
-  ),
-);
 
 export function isFailed({ stop }: Trajectory): boolean {
   return stop === "environment-failed";
@@ -51,14 +46,23 @@ export function entropyEstimate(trajectories: readonly Trajectory[]): { entropy:
   return { entropy: share(sum, finite), tokens };
 }
 
-/** What the searches of attempts look like. Shares are 0 where nothing was searched. */
-export function searchGauges(trajectories: readonly Trajectory[]): Metrics {
+/**
+ * What the searches of attempts look like. Shares are 0 where nothing was searched.
+ *
+ * @param promptOf the text that an attempt began with
+ */
+export function searchGauges(
+  trajectories: readonly Trajectory[],
+  promptOf: (trajectory: Trajectory) => string,
+): Metrics {
   const served = trajectories.map(({ searches }) => searches.filter(({ error }) => error === undefined));
   const all = served.flat();
-  const queries = trajectories.flatMap(({ question, searches }) =>
-    searches.map(({ query }) => ({ query, question: question.text })),
-  );
+  const queries = trajectories.flatMap((trajectory) => {
+    const prompt = trajectory.searches.length > 0 ? promptOf(trajectory) : "";
+    return trajectory.searches.map(({ query }) => ({ query, question: trajectory.question.text, prompt }));
+  });
   const distinct = new Set(queries.map(({ query }) => contentWords(query).join(" ")));
+  const copied = queries.filter(({ query, question, prompt }) => isCopied(query, prompt, question));
   const onTopic = queries.filter(({ query, question }) => sharesContentWord(query, question));
   return {
     "search/rate": share(served.filter(({ length }) => length > 0).length, trajectories.length),
@@ -78,6 +82,7 @@ export function searchGauges(trajectories: readonly Trajectory[]): Metrics {
     ),
     "query/distinct": share(distinct.size, queries.length),
     "query/on_topic": share(onTopic.length, queries.length),
+    "query/copied": share(copied.length, queries.length),
   };
 }
 
@@ -127,10 +132,6 @@ export class EmptySearchWatch {
   }
 }
 
-export function contentWords(text: string): string[] {
-  return (text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? []).filter((word) => word.length > 2 && !common.has(word));
-}
-
 export function sharesContentWord(query: string, question: string): boolean {
   const asked = new Set(contentWords(question));
   return contentWords(query).some((word) => asked.has(word));
@@ -142,6 +143,12 @@ export function alarms(metrics: Metrics): string[] {
   return [
     ...(over("rollout/failed", 0.1) ? ["more than a tenth of the attempts failed for reasons outside the policy"] : []),
     ...(over("search/empty", 0.5) ? ["more than half of the searches found nothing: is the index the right one?"] : []),
+    ...(over("query/copied", 0.5)
+      ? ["more than half of the queries repeat words of the prompt: the policy learns to search for nothing"]
+      : []),
+    ...(over("search/rate", 0.5) && !over("query/on_topic", 0.2)
+      ? ["hardly any query holds a word of its question: the policy learns to search for nothing"]
+      : []),
     ...(over("policy/mismatch_kl", 0.01)
       ? ["sampler and learner disagree on the probability of what was sampled"]
       : []),

@@ -35,7 +35,12 @@ export interface UpdateReport {
   readonly truncatedShare?: number;
 }
 
-export function stepMetrics(attempts: readonly AttemptRecord[], advantages: Advantages, groups: number): Metrics {
+/** @param promptOf the text that an attempt began with */
+export function stepMetrics(
+  attempts: readonly AttemptRecord[],
+  advantages: Advantages,
+  { groups, promptOf }: { readonly groups: number; readonly promptOf: (trajectory: Trajectory) => string },
+): Metrics {
   const survivors = attempts.filter(({ reward }) => reward !== undefined);
   const trajectories = survivors.map(({ trajectory }) => trajectory);
   const { entropy, tokens } = entropyEstimate(trajectories);
@@ -43,7 +48,7 @@ export function stepMetrics(attempts: readonly AttemptRecord[], advantages: Adva
     "reward/total": mean(survivors.map(({ reward }) => reward!.total)),
     ...rewardParts(survivors),
     ...answerMetrics(trajectories),
-    ...searchGauges(trajectories),
+    ...searchGauges(trajectories, promptOf),
     ...stopShares(attempts.map(({ trajectory }) => trajectory)),
     "policy/entropy": entropy,
     "policy/tokens": tokens,

@@ -94,6 +94,8 @@ export interface TrainerParts {
   rollOut(questions: readonly Question[], request: RolloutRequest): Promise<readonly (readonly Trajectory[])[]>;
   /** Undefined where what should score (a judge) failed: then the attempt counts as failed. */
   score(trajectory: Trajectory, stage: Stage): Promise<Reward | undefined> | Reward | undefined;
+  /** The text that an attempt began with, for gauges; without it no query counts as copied from there. */
+  promptOf?(trajectory: Trajectory): string;
   evaluate?(request: EvaluationRequest): Promise<Evaluation>;
   /** Resolves when the step should be tried again. Without it an outage ends the run. */
   waitOut?(outage: Outage, signal: AbortSignal): Promise<void>;

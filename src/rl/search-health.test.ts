@@ -1,8 +1,10 @@
 import { expect, test } from "vitest";
 import type { Trajectory } from "../rollout/trajectory.ts";
-import { EmptySearchWatch, searchGauges } from "./health.ts";
+import { alarms, EmptySearchWatch, searchGauges as gaugesOf } from "./health.ts";
 import { TinyLearner, tinyParts, trajectory } from "./testing/tiny-run.ts";
 import { train } from "./trainer.ts";
+
+const searchGauges = (attempts: readonly Trajectory[], promptOf = () => "") => gaugesOf(attempts, promptOf);
 
 function searched(gold: string, ...shown: { ids: string[]; text?: string; error?: string }[]): Trajectory {
   const made = trajectory({ question: { id: "q", text: "Where was Ada born?", gold: [gold] } });
@@ -30,6 +32,21 @@ test("gauges tell a retriever that works from one that only answers", () => {
     "search/gold_in_documents": 1 / 3,
   });
   expect(searchGauges([trajectory()])).toMatchObject({ "search/duplicate": 0, "search/gold_in_documents": 0 });
+});
+
+test("queries that the prompt gave word for word are seen, and words of the question are no copy", () => {
+  const prompt = "Question: Which river? <think> Lyon river </think> Question: Where was Ada born? <think>";
+  const asked = (...queries: string[]): Trajectory => ({
+    ...searched("Poktun"),
+    searches: queries.map((query) => ({ query, passageIds: ["a"], part: 0 })),
+  });
+  const gauges = searchGauges([asked("lyon  River", "Ada born"), asked("Where was Ada born?")], () => prompt);
+  expect(gauges["query/copied"]).toBeCloseTo(1 / 3);
+  expect(alarms(gauges)).toEqual([]);
+  expect(alarms(searchGauges([asked("Lyon river"), asked("river")], () => prompt))).toEqual([
+    expect.stringMatching("repeat words of the prompt"),
+    expect.stringMatching("hardly any query holds a word of its question"),
+  ]);
 });
 
 test("only searches that found nothing, step after step, are a search that has died", async () => {

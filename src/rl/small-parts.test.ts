@@ -80,14 +80,14 @@ test("gauges see a dead index, a repeated query and a query about something else
   const failed = { ...trajectory(), searches: [{ query: "dekgun  birthplace", passageIds: [], error: "away" }] };
   const silent = trajectory();
   const off = trajectory({ queries: ["weather today", "Where the"] });
-  expect(searchGauges([empty, failed, silent, off])).toMatchObject({
+  expect(searchGauges([empty, failed, silent, off], () => "")).toMatchObject({
     "search/rate": 0.5,
     "search/per_trajectory": 0.75,
     "search/empty": 1 / 3,
     "query/distinct": 3 / 4,
     "query/on_topic": 0.5,
   });
-  expect(searchGauges([])).toMatchObject({ "search/rate": 0, "query/distinct": 0 });
+  expect(searchGauges([], () => "")).toMatchObject({ "search/rate": 0, "query/distinct": 0 });
   expect(sharesContentWord("what is the", "what is the birthplace?")).toBe(false);
   expect(alarms({ "search/empty": 0.9 })).toEqual([expect.stringMatching("found nothing")]);
   expect(alarms({ "search/empty": 0.1, "rollout/failed": 0 })).toEqual([]);

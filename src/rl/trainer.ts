@@ -60,7 +60,7 @@ export async function trainStep(parts: TrainerParts, context: StepContext): Prom
   );
   if (!learnt) return undefined;
   const metrics = {
-    ...stepMetrics(attempts.flat(), advantages, groups.length),
+    ...stepMetrics(attempts.flat(), advantages, { groups: groups.length, promptOf: parts.promptOf ?? (() => "") }),
     ...klMetrics(kl.references, config.kl),
     ...updateMetrics(learnt.report),
   };

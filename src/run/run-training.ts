@@ -1,9 +1,10 @@
 /** @file A run from its recipe to its last checkpoint: opens everything, trains, and reports to whoever watches. */
 import { join, resolve } from "node:path";
 import { SearchError } from "../base/errors.ts";
+import { promptTokens } from "../protocol/tape.ts";
 import { scoreTrajectory } from "../reward/stages.ts";
 import { createCurriculum } from "../rl/curriculum.ts";
-import { isOutage } from "../rl/health.ts";
+import { alarms, isOutage } from "../rl/health.ts";
 import type { Evaluation, EvaluationRequest, StepRecord, TrainerParts } from "../rl/parts.ts";
 import { train } from "../rl/trainer.ts";
 import { type AskablePolicy, type OpenOptions, openAskable } from "./assemble.ts";
@@ -120,6 +121,8 @@ class TrainingRun {
   readonly #parts: Parts;
   readonly #began = performance.now();
   #firstStep = 0;
+  /** Those of the last step. */
+  #alarms: readonly string[] = [];
   #waitOut: TrainerParts["waitOut"];
 
   constructor(parts: Parts) {
@@ -150,6 +153,7 @@ class TrainingRun {
         },
       },
       rollOut: rolloutStep({ recipe, policy, searcher: data.search.searcher }),
+      promptOf: ({ tape }) => policy.tokenizer.decode(promptTokens(tape)),
       score: (trajectory, stage) => scoreTrajectory(trajectory, stage.reward),
       searchFinds: async (questions) => {
         const texts = questions.map(({ text }) => text);
@@ -200,6 +204,12 @@ class TrainingRun {
       entropy: metrics["policy/entropy"] ?? 0,
       tokensPerSecond: (metrics["policy/tokens"] ?? 0) / (timing["sample"] ?? 1),
     });
+    const raised = alarms(metrics);
+    for (const text of raised) {
+      if (!this.#alarms.includes(text))
+        this.#parts.options.onEvent?.({ kind: "message", text: `step ${step + 1}: ${text}` });
+    }
+    this.#alarms = raised;
   }
 
   async #evaluate(request: EvaluationRequest): Promise<Evaluation> {

@@ -29,6 +29,7 @@ function summary(checkpoint: string, em: number, byType: Record<string, number>)
     failed: 0,
     interval95: [0.05, 0.1],
     searchRate: 1,
+    realQueryRate: 1,
     searches: 1.5,
     formatRate: 0.99,
     byType,

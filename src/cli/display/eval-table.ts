@@ -21,14 +21,15 @@ export function evalTable(evals: readonly EvalSummary[], colour: boolean): strin
       "F1",
       ...types.map((type) => `EM ${type}`),
       "searched",
+      "real query",
       "searches",
       "format",
     ],
     style: colour ? { head: ["bold"], compact: true } : { head: [], border: [], compact: true },
   });
-  for (const { checkpoint, decode, n, em, interval95, f1, byType, searchRate, searches, formatRate } of evals) {
+  for (const { checkpoint, decode, n, em, interval95, f1, byType, searches, formatRate, ...rates } of evals) {
     const [low, high] = interval95.map((share) => (100 * share).toFixed(1));
-    const shares = [f1, ...types.map((type) => byType[type]), searchRate].map(percent);
+    const shares = [f1, ...types.map((type) => byType[type]), rates.searchRate, rates.realQueryRate].map(percent);
     table.push([
       names[checkpoint] ?? checkpoint,
       decode,
