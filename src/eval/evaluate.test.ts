@@ -59,7 +59,7 @@ function options(given: Partial<EvaluateOptions> = {}): EvaluateOptions & { requ
 
 test("a report counts what was answered, and leaves out what search failed", async () => {
   const { summary, results } = await evaluate(options());
-  expect({ ...summary, interval95: undefined }).toEqual({
+  expect({ ...summary, interval95: undefined, f1Interval95: undefined }).toEqual({
     n: 3,
     em: 1 / 3,
     f1: (1 + 0 + 0.5) / 3,
@@ -71,9 +71,11 @@ test("a report counts what was answered, and leaves out what search failed", asy
     byType: { "1-hop": 1, "2-hop": 0 },
     failed: 1,
     interval95: undefined,
+    f1Interval95: undefined,
   });
   expect(summary.interval95[0]).toBeCloseTo(0.0615, 3); // Wilson, 1 of 3
   expect(summary.interval95[1]).toBeCloseTo(0.7923, 3);
+  expect(summary.f1Interval95).toEqual([0, 1]); // 0.5 ± 1.96 · 0.5/√3
   expect(results.map(({ stop }) => stop)).toEqual(["answered", "answered", "answered", "environment-failed"]);
   expect(results[3]!.scores).toBeUndefined();
   expect(scoreRows(results.slice(0, 3))).toEqual({ n: 3, em: 33.3, coverEm: 66.7, coverEm2: 66.7, f1: 50 });

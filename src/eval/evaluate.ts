@@ -27,6 +27,8 @@ export interface EvalSummary {
   readonly byType: Readonly<Record<string, number>>;
   /** Attempts that the environment failed: in no other figure. */
   readonly failed: number;
+  /** 95 % interval of `f1`: its mean ± 1.96 standard errors, within 0 and 1. */
+  readonly f1Interval95: readonly [number, number];
   /** Wilson's 95 % interval of `em`. */
   readonly interval95: readonly [number, number];
 }
@@ -123,10 +125,11 @@ export function summarise(results: readonly EvalRow[]): EvalSummary {
   const types = [...new Set(rows.flatMap(({ type }) => (type === undefined ? [] : [type])))].sort();
   const emOf = (type: string) => mean(rows.filter((row) => row.type === type).map(({ scores }) => scores.em));
   const em = mean(rows.map(({ scores }) => scores.em));
+  const f1s = rows.map(({ scores }) => scores.f1);
   return {
     n: rows.length,
     em,
-    f1: mean(rows.map(({ scores }) => scores.f1)),
+    f1: mean(f1s),
     coverEm: mean(rows.map(({ scores }) => scores.coverEm)),
     searchRate: mean(rows.map(({ queries }) => Number(queries.length > 0))),
     realQueryRate: mean(rows.map(({ realQuery }) => Number(realQuery))),
@@ -134,6 +137,7 @@ export function summarise(results: readonly EvalRow[]): EvalSummary {
     formatRate: mean(rows.map(({ formatOk }) => Number(formatOk))),
     byType: Object.fromEntries(types.map((type) => [type, emOf(type)])),
     failed: results.length - rows.length,
+    f1Interval95: meanInterval95(f1s),
     interval95: wilson95(em, rows.length),
   };
 }
@@ -142,8 +146,17 @@ function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
+function meanInterval95(values: readonly number[]): [number, number] {
+  const centre = mean(values);
+  const squares = values.reduce((sum, value) => sum + (value - centre) ** 2, 0);
+  const half = values.length > 1 ? z95 * Math.sqrt(squares / (values.length - 1) / values.length) : 1;
+  return [Math.max(0, centre - half), Math.min(1, centre + half)];
+}
+
+const z95 = 1.959964;
+
 function wilson95(share: number, n: number): [number, number] {
-  const z = 1.959964;
+  const z = z95;
   const centre = share + (z * z) / (2 * n);
   const half = z * Math.sqrt((share * (1 - share)) / n + (z * z) / (4 * n * n));
   const [low, high] = [(centre - half) / (1 + (z * z) / n), (centre + half) / (1 + (z * z) / n)];

@@ -26,6 +26,8 @@ export interface Provenance {
 
 /** A run that came to its end. */
 export interface LearnRun extends Provenance {
+  /** Questions of a file rather than of fictional worlds. */
+  readonly isReal: boolean;
   readonly stages: readonly string[];
   /** Of the questions of base and stage ends; `checkpoint` is "base" or a stage's name. */
   readonly evals: readonly EvalSummary[];
@@ -81,6 +83,7 @@ function readRun(folder: string): LearnRun {
   const timing = readLines<Record<string, unknown>>(join(folder, "timing.jsonl")).map(({ value }) => value);
   return {
     ...readProvenance(folder)!,
+    isReal: recipeOf(folder).data?.source === "file",
     stages: recipeOf(folder).stages.map(({ name }) => name),
     evals: evals.filter(({ scope }) => scope === "full").map(({ summary }) => summary),
     splits: summariesIn<EvalSummary>(join(folder, "splits")).map(({ name, content }) => {

@@ -22,17 +22,27 @@ function write(path: string, content: unknown): void {
 
 /** What `train` and `eval` leave; `em` is after the last step, less before it and in sampling. */
 function makeRun(name: string, seed: number, em: number, provenance: Partial<Provenance> = {}): string {
+  const data = { source: name.startsWith("smol") ? "file" : "world" };
   const folder = join(out, `${name.replace("ablations/", "")}-${seed}`);
   write(`${folder}.json`, {
     ...{ recipe: name, seed, set: [], jobs: 1, commits: ["abc1234"], machine: "a machine", weights: "00" },
     ...provenance,
   });
-  write(join(folder, "recipe.yaml"), stringify({ stages: checkpoints.slice(1).map((name) => ({ name, steps: 1 })) }));
+  write(
+    join(folder, "recipe.yaml"),
+    stringify({ data, stages: checkpoints.slice(1).map((name) => ({ name, steps: 1 })) }),
+  );
   for (const [i, checkpoint] of checkpoints.entries()) {
     for (const decode of ["greedy", "sampled"]) {
       const own = (em * i) / 2 - (decode === "sampled" && i > 0 ? 0.1 : 0);
       const summary = {
         ...{ checkpoint, decode, n: 499, failed: 1, em: own, searchRate: i / 2, searches: 0.85 * i, formatRate: 1 },
+        ...{
+          f1: own,
+          f1Interval95: [own - 0.05, own + 0.05],
+          interval95: [own - 0.04, own + 0.04],
+          realQueryRate: 0.45 * i,
+        },
         byType: { comparison: 0.5, "1-hop": own, "2-hop": own / 2 },
       };
       write(join(folder, "evals", `${checkpoint}--full-${decode}`, "summary.json"), {
@@ -114,32 +124,49 @@ test("other splits stand beside the usual questions; a measurement that is missi
   expect(row(splits, "after stage 2")).toEqual(["after stage 2", "90.0", "65.0 ± 7.1"]);
 });
 
+test("questions of a file have a table of their own, with intervals and a line for each seed", () => {
+  makeRun("smol", 0, 0.4);
+  makeRun("nano", 0, 0.9);
+  const { real, seeds } = tablesOf(readRuns(out));
+  expect(row(real, "0", "after stage 2", "greedy")).toEqual([
+    ...["0", "after stage 2", "greedy", "40.0 (35.0–45.0)", "40.0 (36.0–44.0)", "100.0", "90.0", "100.0"],
+  ]);
+  expect(real).toContain("seed 0 2 min, 0.5 GB");
+  expect(real).not.toContain("### nano");
+  expect(seeds).not.toContain("### smol");
+});
+
 test("a run that has not come to its end is in no table", () => {
   const folder = makeRun("nano", 0, 0.9);
   expect(stateOf(folder)).toBe("finished");
   writeFileSync(join(folder, "metrics.jsonl"), '{"step":0,"stage":"stage-1"}\n{"step":1,"stage":"stage-2"}\n');
   expect(stateOf(folder)).toBe("unfinished");
   expect(stateOf(join(out, "nano-1"))).toBe("absent");
-  expect(tablesOf(readRuns(out))).toEqual({ seeds: notMeasured, ablations: notMeasured, splits: notMeasured });
+  expect(tablesOf(readRuns(out))).toEqual({
+    seeds: notMeasured,
+    ablations: notMeasured,
+    splits: notMeasured,
+    real: notMeasured,
+  });
   expect(readRuns(join(out, "nowhere"))).toEqual([]);
 });
 
 test("a page keeps everything but what stands between the markers, however often it is written", () => {
   makeRun("nano", 0, 0.9);
-  const page = ["seeds", "ablations", "splits"]
+  const page = ["seeds", "ablations", "splits", "real"]
     .map((name) => `before ${name}\n<!-- learn:${name} -->\nold\n<!-- /learn:${name} -->\nafter ${name}`)
     .join("\n");
   const once = insertTables(page, tablesOf(readRuns(out)));
   expect(once).not.toContain("old");
   expect(once).toMatch(/^before seeds\n<!-- learn:seeds -->\n### nano\n/);
-  expect(once.endsWith(`\n${notMeasured}\n<!-- /learn:splits -->\nafter splits`)).toBe(true);
+  expect(once.endsWith(`\n${notMeasured}\n<!-- /learn:real -->\nafter real`)).toBe(true);
   expect(insertTables(once, tablesOf(readRuns(out)))).toBe(once);
   expect(() => insertTables("no markers", tablesOf([]))).toThrow(/lacks <!-- learn:seeds -->/);
 });
 
 test("what a page says of recipes without a run stays, with the line that says where it is from", () => {
   const markers = (name: string) => `<!-- learn:${name} -->\n<!-- /learn:${name} -->\n`;
-  const empty = ["seeds", "ablations", "splits"].map(markers).join("");
+  const empty = ["seeds", "ablations", "splits", "real"].map(markers).join("");
   const write = (page: string) => insertTables(page, tablesOf(readRuns(out)));
   const clear = () => {
     rmSync(out, { recursive: true });

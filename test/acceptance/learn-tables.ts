@@ -3,7 +3,7 @@ import { worldSplits } from "../../src/data/world/splits.ts";
 import type { EvalSummary } from "../../src/run/run-eval.ts";
 import type { LearnRun } from "./learn-runs.ts";
 
-export const tableNames = ["seeds", "ablations", "splits"] as const;
+export const tableNames = ["seeds", "ablations", "splits", "real"] as const;
 export type TableName = (typeof tableNames)[number];
 
 export const notMeasured = "Not measured yet.";
@@ -12,16 +12,24 @@ const types = ["1-hop", "2-hop", "comparison", "3-hop"];
 const isAblation = ({ recipe }: LearnRun) => recipe.startsWith("ablations/");
 
 export function tablesOf(runs: readonly LearnRun[]): Record<TableName, string> {
-  const main = runs.filter((run) => !isAblation(run));
-  const recipes = [...new Set(main.map(({ recipe }) => recipe))];
-  const each = (table: (runs: readonly LearnRun[]) => string[]) =>
-    recipes.flatMap((recipe) => {
-      const lines = table(main.filter((run) => run.recipe === recipe));
-      return lines.length === 0 ? [] : [`### ${recipe}`, "", ...lines, ""];
-    });
-  const texts = { seeds: each(seedTables), ablations: ablationTable(runs), splits: each(splitTable) };
+  const real = runs.filter(({ isReal }) => isReal);
+  const world = runs.filter(({ isReal }) => !isReal);
+  const main = world.filter((run) => !isAblation(run));
   const textOf = (lines: readonly string[]) => lines.join("\n").trimEnd() || notMeasured;
-  return { seeds: textOf(texts.seeds), ablations: textOf(texts.ablations), splits: textOf(texts.splits) };
+  return {
+    seeds: textOf(sections(main, seedTables)),
+    ablations: textOf(ablationTable(world)),
+    splits: textOf(sections(main, splitTable)),
+    real: textOf(sections(real, realTables)),
+  };
+}
+
+/** One for each recipe, where there is something to say of it. */
+function sections(runs: readonly LearnRun[], lines: (runs: readonly LearnRun[]) => string[]): string[] {
+  return [...new Set(runs.map(({ recipe }) => recipe))].flatMap((recipe) => {
+    const own = lines(runs.filter((run) => run.recipe === recipe));
+    return own.length === 0 ? [] : [`### ${recipe}`, "", ...own, ""];
+  });
 }
 
 const decodings = ["greedy", "sampled"] as const;
@@ -72,6 +80,40 @@ function seedRow(run: LearnRun): string[] {
     run.minutes.toFixed(1),
     `${Math.round(run.memoryBytes / 1e6)} MB`,
   ];
+}
+
+/** Each run by itself: of these there are few, and their intervals say more than a deviation of two. */
+function realTables(runs: readonly LearnRun[]): string[] {
+  const rows = runs.flatMap((run) =>
+    ["base", ...run.stages].flatMap((checkpoint) =>
+      decodings.flatMap((decode) => {
+        const summary = evalOf(run, checkpoint, decode);
+        if (summary === undefined) return [];
+        const { f1, f1Interval95, em, interval95, searchRate, realQueryRate, formatRate } = summary;
+        const shares = [searchRate, realQueryRate, formatRate].map((share) => percentOver([share]));
+        return [
+          [String(run.seed), policy(checkpoint), decode, within(f1, f1Interval95), within(em, interval95), ...shares],
+        ];
+      }),
+    ),
+  );
+  const cost = runs.map(
+    ({ seed, minutes, memoryBytes }) => `seed ${seed} ${minutes.toFixed(0)} min, ${(memoryBytes / 1e9).toFixed(1)} GB`,
+  );
+  return [
+    `In per cent, with 95 % intervals; ${questionsOf(runs)} questions that training never saw.`,
+    "",
+    ...table(["seed", "policy", "decoding", "F1", "EM", "searched", "real query", "format"], rows),
+    "",
+    `Sampling, learning, evaluating and saving, and the largest memory at the end of a step: ${cost.join("; ")}.`,
+    "",
+    origin(runs),
+  ];
+}
+
+function within(share: number, interval: readonly [number, number]): string {
+  const [low, high] = interval.map((bound) => (100 * bound).toFixed(1));
+  return `${percentOver([share])} (${low}–${high})`;
 }
 
 function ablationTable(all: readonly LearnRun[]): string[] {

@@ -28,6 +28,7 @@ function summary(checkpoint: string, em: number, byType: Record<string, number>)
     coverEm: em,
     failed: 0,
     interval95: [0.05, 0.1],
+    f1Interval95: [0.05, 0.1],
     searchRate: 1,
     realQueryRate: 1,
     searches: 1.5,
