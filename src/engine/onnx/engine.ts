@@ -20,6 +20,7 @@ import type { ModelConfig } from "../huggingface/model-config.ts";
 import { sequenceLoss } from "../loss.ts";
 import { splitByLoad } from "./micro-batch.ts";
 import { parameterCount } from "./replica.ts";
+import { splitSiblings } from "./shared-prompts.ts";
 import type { SampleJob, WorkerData } from "./worker.ts";
 
 export interface OnnxEngineOptions {
@@ -78,10 +79,7 @@ export class OnnxEngine implements Learner {
   }
 
   async forwardBackward(batch: readonly TrainingSequence[], loss: LossSpec): Promise<LossReport> {
-    const shares = splitByLoad(
-      batch.map(({ tokens }) => tokens.length),
-      this.#workers.length,
-    );
+    const shares = splitSiblings(batch, this.#workers.length);
     const results = await Promise.all(
       this.#workers.map((worker, i) =>
         worker.call<Float32Array[]>("forwardBackward", { batch: shares[i]!.map((index) => batch[index]), loss }),

@@ -1,110 +1,102 @@
-/** @file Forward, loss and gradients on one thread: pads sequences into micro-batches and runs the training graph. */
+/** @file Forward, loss and gradients on one thread: pads sequences into micro-batches and runs the training graphs. */
 import { EngineError } from "../../base/errors.ts";
-import { createSession, type Session, type Tensor } from "../../runtime/onnx.ts";
+import type { Tensor } from "../../runtime/onnx.ts";
 import type { LossSpec, TrainingSequence } from "../engine.ts";
-import type { ModelConfig } from "../huggingface/model-config.ts";
 import { QUERY_BLOCKS } from "./graph/attention.ts";
 import { lossForm } from "./graph/losses.ts";
+import { LayeredPasses } from "./layered-passes.ts";
 import { type MicroBatchLimits, type Planned, planMicroBatches } from "./micro-batch.ts";
-import { type TrainGraphKind, trainGraph, trainNames } from "./models/train-graph.ts";
+import { trainNames } from "./models/train-names.ts";
+import type { MicroBatch, Passes, PassesOptions, Prompt } from "./passes.ts";
 import { Positions } from "./positions.ts";
+import { type SharingLimits, sharePrompts, usualSharing } from "./shared-prompts.ts";
+import { WholePasses } from "./whole-passes.ts";
 
-export interface LearnerCoreOptions {
-  readonly config: ModelConfig;
-  readonly weights: ReadonlyMap<string, Tensor>;
-  /** By pack; accumulated in place. */
-  readonly gradients: ReadonlyMap<string, Tensor>;
-  readonly threads: number;
+export interface LearnerCoreOptions extends PassesOptions {
   readonly limits: MicroBatchLimits;
+  /** True computes every layer anew on the way back: less memory, a third more work. Default false. */
+  readonly recompute?: boolean;
+  /** When siblings' common prompt is computed once; false is never. */
+  readonly sharing?: SharingLimits | false;
 }
 
-/** One padded micro-batch as graph inputs. */
-interface Padded {
+/** One padded micro-batch with what of it is scored. */
+interface Padded extends MicroBatch {
   readonly inputs: Record<string, Tensor>;
-  readonly ids: Int32Array;
   readonly scored: { readonly sequence: number; readonly position: number }[];
 }
 
 export class LearnerCore {
   readonly #options: LearnerCoreOptions;
-  readonly #sessions = new Map<TrainGraphKind, Promise<Session>>();
+  readonly #passes: Passes;
   readonly #positions: Positions;
 
   constructor(options: LearnerCoreOptions) {
     this.#options = options;
+    this.#passes = options.recompute ? new LayeredPasses(options) : new WholePasses(options);
     this.#positions = new Positions(options.config);
   }
 
   /** Adds gradients; returns log-probabilities [T] per sequence, 0 where the weight is 0. */
   async forwardBackward(batch: readonly TrainingSequence[], loss: LossSpec): Promise<Float32Array[]> {
-    const session = await this.#session(lossForm(loss));
+    const { limits, sharing = usualSharing } = this.#options;
     const results = batch.map(({ tokens }) => new Float32Array(tokens.length));
     const planned = batch.map(({ weights }, index): Planned => ({ index, ...extent(weights) }));
-    for (const group of planMicroBatches(planned, this.#options.limits)) {
-      const padded = this.#pad(group, batch, (sequence, position) => batch[sequence]!.weights[position] !== 0);
-      const { scored, inputs, ids } = padded;
-      const logprob = new Float32Array(scored.length);
-      const embedded = new Float32Array(ids.length * this.#options.config.width);
-      Object.assign(inputs, lossInputs(loss, batch, scored));
-      const outputs: Record<string, Tensor> = {
-        [trainNames.logprob]: { data: logprob, shape: [scored.length, 1] },
-        [trainNames.embedded]: { data: embedded, shape: [ids.length, this.#options.config.width] },
-      };
-      for (const pack of this.#trainedInGraph()) {
-        inputs[trainNames.gradient(pack)] = this.#options.gradients.get(pack)!;
-        outputs[trainNames.newGradient(pack)] = this.#options.gradients.get(pack)!;
+    const learn = async (sequences: readonly Planned[], past: number, prompt?: Prompt) => {
+      for (const group of planMicroBatches(sequences, limits)) {
+        const padded = this.#pad(group, batch, (sequence, t) => batch[sequence]!.weights[t] !== 0, past);
+        Object.assign(padded.inputs, lossInputs(loss, batch, padded.scored));
+        const logprob = column(padded.scored.length);
+        await this.#passes.learn(padded, { form: lossForm(loss), logprob }, prompt);
+        for (const [row, { sequence, position }] of padded.scored.entries())
+          results[sequence]![position] = logprob.data[row]!;
       }
-      await session.run(inputs, outputs);
-      this.#scatterEmbedding(ids, embedded);
-      for (const [row, { sequence, position }] of scored.entries()) results[sequence]![position] = logprob[row]!;
+    };
+    const { prompts, alone } = sharePrompts(batch, sharing || { minTokens: Number.POSITIVE_INFINITY, minShare: 0 });
+    await learn(
+      alone.map((index) => planned[index]!),
+      0,
+    );
+    for (const { length, members } of prompts) {
+      const prompt = await this.#passes.openPrompt(this.#promptOf(batch[members[0]!]!.tokens.subarray(0, length)));
+      const following = members.map((index) => ({ ...planned[index]!, length: planned[index]!.length - length }));
+      await learn(following, length, prompt);
+      await this.#passes.returnPrompt(prompt);
     }
     return results;
   }
 
   /** Log-probability of each next token, [T − 1] each. */
   async logprobs(batch: readonly Int32Array[]): Promise<Float32Array[]> {
-    const session = await this.#session("logprobs");
     const results = batch.map((tokens) => new Float32Array(Math.max(0, tokens.length - 1)));
     const planned = batch.map(
       (tokens, index): Planned => ({ index, length: tokens.length - 1, scored: tokens.length - 1 }),
     );
+    const sequences = batch.map((tokens) => ({ tokens }));
     for (const group of planMicroBatches(planned, this.#options.limits)) {
-      const { scored, inputs } = this.#pad(
-        group,
-        batch.map((tokens) => ({ tokens })),
-        () => true,
-      );
-      const logprob = new Float32Array(scored.length);
-      await session.run(inputs, { [trainNames.logprob]: { data: logprob, shape: [scored.length, 1] } });
-      for (const [row, { sequence, position }] of scored.entries()) results[sequence]![position - 1] = logprob[row]!;
+      const padded = this.#pad(group, sequences, () => true, 0);
+      const logprob = column(padded.scored.length);
+      await this.#passes.logprobs(padded, logprob);
+      for (const [row, { sequence, position }] of padded.scored.entries())
+        results[sequence]![position - 1] = logprob.data[row]!;
     }
     return results;
   }
 
-  async close(): Promise<void> {
-    for (const session of this.#sessions.values()) await (await session).release();
-    this.#sessions.clear();
+  close(): Promise<void> {
+    return this.#passes.close();
   }
 
-  #session(kind: TrainGraphKind): Promise<Session> {
-    let session = this.#sessions.get(kind);
-    if (!session) {
-      session = createSession(trainGraph(this.#options.config, kind), { threads: this.#options.threads });
-      this.#sessions.set(kind, session);
-    }
-    return session;
+  #promptOf(tokens: Int32Array): MicroBatch {
+    return { ids: tokens, inputs: this.#positions.inputs(1, tokens.length) };
   }
 
-  /** The embedding's gradient of looked-up rows is added by the host; a tied head's part comes from the graph. */
-  #trainedInGraph(): string[] {
-    const packs = [...this.#options.weights.keys()];
-    return this.#options.config.tied ? packs : packs.filter((pack) => pack !== "embedding");
-  }
-
+  /** @param past the first so many tokens of every sequence are a prompt that was computed before */
   #pad(
     group: readonly Planned[],
     batch: readonly { readonly tokens: Int32Array }[],
     isScored: (sequence: number, position: number) => boolean,
+    past: number,
   ): Padded {
     const rowsPer = Math.max(QUERY_BLOCKS, group[0]!.length);
     const ids = new Int32Array(group.length * rowsPer); // padding is token 0: causal masks keep it unseen
@@ -113,10 +105,10 @@ export class LearnerCore {
     const scored: { sequence: number; position: number }[] = [];
     for (const [row, { index, length }] of group.entries()) {
       const { tokens } = batch[index]!;
-      ids.set(tokens.subarray(0, length), row * rowsPer);
-      for (let position = 1; position <= length; position++) {
+      ids.set(tokens.subarray(past, past + length), row * rowsPer);
+      for (let position = past + 1; position <= past + length; position++) {
         if (!isScored(index, position)) continue;
-        rows.push(row * rowsPer + position - 1);
+        rows.push(row * rowsPer + position - past - 1);
         targets.push(tokens[position]!);
         scored.push({ sequence: index, position });
       }
@@ -124,25 +116,17 @@ export class LearnerCore {
     const inverse = new Int32Array(ids.length).fill(rows.length);
     for (const [at, row] of rows.entries()) inverse[row] = at;
     const inputs: Record<string, Tensor> = {
-      [trainNames.ids]: { data: ids, shape: [ids.length] },
       [trainNames.rows]: { data: Int32Array.from(rows), shape: [rows.length] },
       [trainNames.inverse]: { data: inverse, shape: [ids.length] },
       [trainNames.target]: { data: Int32Array.from(targets), shape: [rows.length, 1] },
-      ...this.#positions.inputs(group.length, rowsPer),
+      ...this.#positions.inputs(group.length, rowsPer, past),
     };
-    for (const [pack, tensor] of this.#options.weights) inputs[trainNames.weight(pack)] = tensor;
     return { inputs, ids, scored };
   }
+}
 
-  #scatterEmbedding(ids: Int32Array, gradient: Float32Array): void {
-    const { width } = this.#options.config;
-    const into = this.#options.gradients.get("embedding")!.data as Float32Array;
-    for (let row = 0; row < ids.length; row++) {
-      const to = ids[row]! * width;
-      const from = row * width;
-      for (let i = 0; i < width; i++) into[to + i]! += gradient[from + i]!;
-    }
-  }
+function column(rows: number): Tensor & { readonly data: Float32Array } {
+  return { data: new Float32Array(rows), shape: [rows, 1] };
 }
 
 /** How far a sequence must be computed, and how much of it is scored. */
@@ -162,25 +146,25 @@ function lossInputs(
   batch: readonly TrainingSequence[],
   scored: Padded["scored"],
 ): Record<string, Tensor> {
-  const column = (of: (sequence: TrainingSequence, position: number) => number): Tensor => ({
+  const each = (of: (sequence: TrainingSequence, position: number) => number): Tensor => ({
     data: Float32Array.from(scored, ({ sequence, position }) => of(batch[sequence]!, position)),
     shape: [scored.length, 1],
   });
-  const lossWeight = column(({ weights }, t) => weights[t]!);
+  const lossWeight = each(({ weights }, t) => weights[t]!);
   if (loss.kind === "cross-entropy") return { [trainNames.lossWeight]: lossWeight };
   const single = (value: number): Tensor => ({ data: Float32Array.of(value), shape: [1] });
   const { clipLow, clipHigh, dualClip, kl } = loss;
   return {
     [trainNames.lossWeight]: lossWeight,
-    [trainNames.advantage]: column(({ advantages }, t) => advantages[t]!),
-    [trainNames.oldLogprob]: column(({ oldLogprobs }, t) => oldLogprobs[t]!),
+    [trainNames.advantage]: each(({ advantages }, t) => advantages[t]!),
+    [trainNames.oldLogprob]: each(({ oldLogprobs }, t) => oldLogprobs[t]!),
     [trainNames.ratioFloor]: single(1 - clipLow),
     [trainNames.ratioCeiling]: single(1 + clipHigh),
     ...(dualClip === undefined ? {} : { [trainNames.dualClip]: single(dualClip) }),
     ...(kl
       ? {
           [trainNames.klCoefficient]: single(kl.coefficient),
-          [trainNames.referenceLogprob]: column(({ referenceLogprobs }, t) => {
+          [trainNames.referenceLogprob]: each(({ referenceLogprobs }, t) => {
             if (referenceLogprobs) return referenceLogprobs[t]!;
             throw new EngineError(`a loss with ${kl.kind} was asked for sequences without referenceLogprobs`);
           }),

@@ -2,7 +2,7 @@ import type { Tensor } from "../../runtime/onnx.ts";
 import type { ModelConfig } from "../huggingface/model-config.ts";
 import { rotaryFrequencies } from "../huggingface/rope.ts";
 import { QUERY_BLOCKS } from "./graph/attention.ts";
-import { trainNames } from "./models/train-graph.ts";
+import { trainNames } from "./models/train-names.ts";
 
 /** cos and sin of the rotary angles, [positions, headDim / 2] each, in float64 until the last rounding. */
 export function rotaryTables(config: ModelConfig, positions: number): { cos: Float32Array; sin: Float32Array } {
@@ -33,16 +33,18 @@ const HIDDEN = -1e9;
 /** The inputs of a training graph that depend on shapes alone: causal mask, rotary tables, shape. */
 export class Positions {
   readonly #config: ModelConfig;
-  readonly #masks = new Map<number, Float32Array>();
+  /** By rows and columns. */
+  readonly #masks = new Map<string, Float32Array>();
   #tables: { length: number; cos: Float32Array; sin: Float32Array; negativeSin: Float32Array } | undefined;
 
   constructor(config: ModelConfig) {
     this.#config = config;
   }
 
-  inputs(batch: number, length: number): Record<string, Tensor> {
+  /** @param past tokens of a prompt before the first of every sequence; 0 is a graph that knows of none */
+  inputs(batch: number, length: number, past = 0): Record<string, Tensor> {
     const { heads, kvHeads, headDim } = this.#config;
-    const tables = this.#tablesFor(length);
+    const tables = this.#tablesFor(past + length);
     const tableShape = [tables.length, headDim / 2];
     return {
       [trainNames.shape]: {
@@ -50,20 +52,23 @@ export class Positions {
         shape: [4],
       },
       [trainNames.edges]: { data: BigInt64Array.from(blockEdges(length), BigInt), shape: [QUERY_BLOCKS + 1] },
-      [trainNames.mask]: { data: this.#mask(length), shape: [length, length] },
+      ...(past > 0 ? { [trainNames.past]: { data: BigInt64Array.of(BigInt(past)), shape: [1] } } : {}),
+      [trainNames.mask]: { data: this.#mask(length, past), shape: [length, past + length] },
       [trainNames.cos]: { data: tables.cos, shape: tableShape },
       [trainNames.sin]: { data: tables.sin, shape: tableShape },
       [trainNames.negativeSin]: { data: tables.negativeSin, shape: tableShape },
     };
   }
 
-  #mask(length: number): Float32Array {
-    let mask = this.#masks.get(length);
+  #mask(length: number, past: number): Float32Array {
+    const key = `${length}/${past}`;
+    let mask = this.#masks.get(key);
     if (mask) return mask;
-    mask = new Float32Array(length * length);
-    for (let row = 0; row < length; row++) mask.fill(HIDDEN, row * length + row + 1, (row + 1) * length);
+    const columns = past + length;
+    mask = new Float32Array(length * columns);
+    for (let row = 0; row < length; row++) mask.fill(HIDDEN, row * columns + past + row + 1, (row + 1) * columns);
     if (this.#masks.size >= 64) this.#masks.clear();
-    this.#masks.set(length, mask);
+    this.#masks.set(key, mask);
     return mask;
   }
 

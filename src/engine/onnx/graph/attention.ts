@@ -18,21 +18,25 @@ export interface AttentionInputs {
   readonly shape: Value;
   /** Where the query blocks begin, T last: int64 [QUERY_BLOCKS + 1], strictly rising from 0. */
   readonly edges: Value;
-  /** Added to the scores, [T, T]: 0 where a query may look, very negative where not. */
+  /** int64 [1]: tokens before the first of this run, P, whose keys and values are given. Absent: none. */
+  readonly past?: Value;
+  /** Added to the scores, [T, P + T]: 0 where a query may look, very negative where not. */
   readonly mask: Value;
-  /** [T', headDim / 2], T' ≥ T. */
+  /** [T', headDim / 2], T' ≥ P + T. */
   readonly cos: Value;
   readonly sin: Value;
   readonly negativeSin: Value;
 }
 
-/** One block of queries: rows [from, to) of every query head, which see keys [0, to). */
+/** One block of queries: rows [from, to) of every query head, which see keys [0, seen). */
 interface Block {
   readonly from: Value;
   readonly to: Value;
-  /** [G·(to − from), to]. */
+  /** P + to. */
+  readonly seen: Value;
+  /** [G·(to − from), seen]. */
   readonly mask: Value;
-  /** Pads a [.., .., .., from] to `to`. */
+  /** Pads a [.., .., .., seen of the block before] to `seen`. */
   readonly pads: Value;
 }
 
@@ -42,18 +46,21 @@ export interface SharedAttention extends AttentionInputs, AttentionShape {
 
 /** What all layers need alike, computed once in a run. */
 export function shareAttention(graph: GraphBuilder, inputs: AttentionInputs, shape: AttentionShape): SharedAttention {
+  const { past } = inputs;
   const whole = (...values: number[]) => graph.constant(values, [values.length], "int64");
   const edge = (i: number) => graph.node("Slice", [inputs.edges, whole(i), whole(i + 1)], {}, { type: "int64" });
   const blocks = Array.from({ length: QUERY_BLOCKS }, (_, i): Block => {
     const [from, to] = [edge(i), edge(i + 1)];
+    const seen = past ? graph.node("Add", [past, to], {}, { type: "int64" }) : to;
     const zero = whole(0);
     const starts = graph.node("Concat", [from, zero], { axis: 0 }, { type: "int64" });
-    const ends = graph.node("Concat", [to, to], { axis: 0 }, { type: "int64" });
+    const ends = graph.node("Concat", [to, seen], { axis: 0 }, { type: "int64" });
     const one = graph.node("Slice", [inputs.mask, starts, ends]);
     const wider = graph.node("Sub", [to, from], {}, { type: "int64" });
     return {
       from,
       to,
+      seen,
       mask: graph.node("Concat", new Array<Value>(shape.heads / shape.kvHeads).fill(one), { axis: 0 }),
       pads: graph.node("Concat", [whole(0, 0, 0, 0, 0, 0, 0), wider], { axis: 0 }, { type: "int64" }),
     };
@@ -61,21 +68,54 @@ export function shareAttention(graph: GraphBuilder, inputs: AttentionInputs, sha
   return { ...inputs, ...shape, blocks };
 }
 
+/** Keys, turned to their positions, and values: [B, kvHeads, T, headDim] each. */
+export interface KeysValues {
+  readonly keys: Value;
+  readonly values: Value;
+}
+
+export interface Heads extends KeysValues {
+  /** Turned and scaled: [B, heads, T, headDim]. */
+  readonly queries: Value;
+}
+
 /**
- * Causal self-attention with rotary positions over packed qkv [N, (heads + 2·kvHeads)·headDim] → [N, heads·headDim].
- * The query heads of one key head are folded into rows, so that keys are never repeated and their gradients are
- * summed inside one matrix product. The scale is applied to queries, which are smaller than scores.
+ * Packed qkv [N, (heads + 2·kvHeads)·headDim] head by head, with rotary positions. The scale is applied to queries,
+ * which are smaller than scores.
  */
-export function attention(tape: GradientTape, qkv: Value, shared: SharedAttention): Value {
+export function splitHeads(tape: GradientTape, qkv: Value, shared: SharedAttention): Heads {
   const { graph } = tape;
-  const { heads, kvHeads, headDim, blocks } = shared;
+  const { heads, kvHeads, headDim } = shared;
   const { reshape, split, rotate } = shorthand(graph, shared);
   const scale = graph.scalar(1 / Math.sqrt(headDim));
   const byHead = graph.node("Transpose", [graph.node("Reshape", [qkv, shared.shape])], { perm: [0, 2, 1, 3] });
-  const [qk, v] = split(byHead, heads + kvHeads, kvHeads);
-  const [q, k] = split(rotate(qk, shared.sin), heads, kvHeads);
+  const [qk, values] = split(byHead, heads + kvHeads, kvHeads);
+  const [q, keys] = split(rotate(qk, shared.sin), heads, kvHeads);
   const queries = graph.node("Mul", [q, scale]);
-  const parts = blocks.map((block) => attendBlock(graph, { queries, k, v }, block, shared));
+  // recorded at the keys: whatever is learnt, a gradient comes through them and through the values
+  tape.record(keys, (dKeys) => {
+    const dQueries = tape.gradient(queries) ?? graph.node("Mul", [queries, graph.scalar(0)]);
+    const dQ = graph.node("Mul", [dQueries, scale]);
+    const dQk = rotate(graph.node("Concat", [dQ, dKeys], { axis: 1 }), shared.negativeSin);
+    const dAll = graph.node("Concat", [dQk, tape.gradient(values)!], { axis: 1 });
+    const dRows = graph.node("Transpose", [dAll], { perm: [0, 2, 1, 3] });
+    tape.add(qkv, (soFar) => plus(graph, soFar, reshape(dRows, -1, (heads + 2 * kvHeads) * headDim)));
+  });
+  return { queries, keys, values };
+}
+
+/**
+ * Causal self-attention → [N, heads·headDim]. The query heads of one key head are folded into rows, so that keys are
+ * never repeated and their gradients are summed inside one matrix product.
+ * @param past keys and values [1, kvHeads, P, headDim] of what comes before every sequence; gradients are summed over them
+ */
+export function attend(tape: GradientTape, own: Heads, shared: SharedAttention, past?: KeysValues): Value {
+  const { graph } = tape;
+  const { heads, headDim, blocks } = shared;
+  const { reshape } = shorthand(graph, shared);
+  const k = past ? after(graph, past.keys, own.keys, shared) : own.keys;
+  const v = past ? after(graph, past.values, own.values, shared) : own.values;
+  const parts = blocks.map((block) => attendBlock(graph, { queries: own.queries, k, v }, block, shared));
   const o = graph.node(
     "Concat",
     parts.map(({ o }) => reshape(o, 0, heads, -1, headDim)),
@@ -96,18 +136,45 @@ export function attention(tape: GradientTape, qkv: Value, shared: SharedAttentio
       dValues = plus(graph, grown(dValues), back.dValues);
       return reshape(back.dQueries, 0, heads, -1, headDim);
     });
-    const dQ = graph.node("Mul", [graph.node("Concat", dQueries, { axis: 2 }), scale]);
+    tape.add(own.queries, (soFar) => plus(graph, soFar, graph.node("Concat", dQueries, { axis: 2 })));
     const upright = (x: Value) => graph.node("Transpose", [x], { perm: [0, 1, 3, 2] });
-    const dQk = rotate(graph.node("Concat", [dQ, upright(dKeys!)], { axis: 1 }), shared.negativeSin);
-    const dAll = graph.node("Concat", [dQk, upright(dValues!)], { axis: 1 });
-    const dRows = graph.node("Transpose", [dAll], { perm: [0, 2, 1, 3] });
-    tape.add(qkv, (soFar) => plus(graph, soFar, reshape(dRows, -1, (heads + 2 * kvHeads) * headDim)));
+    returnKeys(tape, upright(dKeys!), { past: past?.keys, own: own.keys }, shared);
+    returnKeys(tape, upright(dValues!), { past: past?.values, own: own.values }, shared);
   });
   return y;
 }
 
+/** Keys or values of what comes before, once for each sequence, and then its own: [B, KV, P + T, D]. */
+function after(graph: GraphBuilder, past: Value, own: Value, { shape }: SharedAttention): Value {
+  const whole = (...values: number[]) => graph.constant(values, [values.length], "int64");
+  const batch = graph.node("Slice", [shape, whole(0), whole(1)], {}, { type: "int64" });
+  const repeats = graph.node("Concat", [batch, whole(1, 1, 1)], { axis: 0 }, { type: "int64" });
+  return graph.node("Concat", [graph.node("Expand", [past, repeats]), own], { axis: 2 });
+}
+
+/** The gradient of keys or values [B, KV, P + T, D], given to whom they came from. */
+function returnKeys(
+  tape: GradientTape,
+  gradient: Value,
+  to: { readonly past: Value | undefined; readonly own: Value },
+  shared: SharedAttention,
+): void {
+  const { graph } = tape;
+  const { past } = to;
+  if (!past || !shared.past) {
+    tape.add(to.own, (soFar) => plus(graph, soFar, gradient));
+    return;
+  }
+  const whole = (...values: number[]) => graph.constant(values, [values.length], "int64");
+  const rows = (from: Value, end: Value) => graph.node("Slice", [gradient, from, end, whole(2)]);
+  const ofPast = graph.node("ReduceSum", [rows(whole(0), shared.past), whole(0)], { keepdims: 1 });
+  tape.add(past, (soFar) => plus(graph, soFar, ofPast));
+  tape.add(to.own, (soFar) => plus(graph, soFar, rows(shared.past!, whole(2 ** 31 - 1))));
+}
+
 function shorthand(graph: GraphBuilder, { kvHeads, headDim, ...shared }: SharedAttention) {
   const start = graph.constant([0], [1], "int64");
+  const first = shared.past ?? start;
   const axis = graph.constant([2], [1], "int64");
   const reshape = (x: Value, ...dims: number[]) =>
     graph.node("Reshape", [x, graph.constant(dims, [dims.length], "int64")]);
@@ -120,12 +187,12 @@ function shorthand(graph: GraphBuilder, { kvHeads, headDim, ...shared }: SharedA
         attributes: { axis: 1 },
       }) as [Value, Value],
     rotate: (x: Value, sin: Value) =>
-      graph.node("RotaryEmbedding", [x, start, shared.cos, sin], {}, { domain: "com.microsoft" }),
+      graph.node("RotaryEmbedding", [x, first, shared.cos, sin], {}, { domain: "com.microsoft" }),
     swap: (x: Value) => graph.node("Transpose", [x], { perm: [0, 1, 3, 2] }),
     /** A block's rows of every head, [B, KV, G·block, D]. */
     folded: (x: Value, { from, to }: Block) => reshape(rows(x, from, to), 0, kvHeads, -1, headDim),
     /** The keys or values that a block may look at. */
-    seen: (x: Value, { to }: Block) => rows(x, start, to),
+    seen: (x: Value, { seen }: Block) => rows(x, start, seen),
   };
 }
 

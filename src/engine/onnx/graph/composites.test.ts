@@ -3,7 +3,7 @@ import { randomOf } from "../../../base/random.ts";
 import { GraphBuilder, type Value } from "../../../runtime/graph-builder.ts";
 import { createSession, type Tensor } from "../../../runtime/onnx.ts";
 import { blockEdges } from "../positions.ts";
-import { attention, QUERY_BLOCKS, shareAttention } from "./attention.ts";
+import { attend, QUERY_BLOCKS, shareAttention, splitHeads } from "./attention.ts";
 import { biasedLinear, linear, rmsNorm, swiglu, takeRows, targetLogprobs } from "./composites.ts";
 import { normaliseHeads } from "./head-norms.ts";
 import { GradientTape } from "./tape.ts";
@@ -42,7 +42,8 @@ function attentionCase(heads: number, kvHeads: number): Case {
     outputShape: [B * T, heads * D],
     build: (tape, { qkv, shape, edges, mask, cos, sin, negative_sin }) => {
       const inputs = { shape: shape!, edges: edges!, mask: mask!, cos: cos!, sin: sin!, negativeSin: negative_sin! };
-      return attention(tape, qkv!, shareAttention(tape.graph, inputs, { heads, kvHeads, headDim: D }));
+      const shared = shareAttention(tape.graph, inputs, { heads, kvHeads, headDim: D });
+      return attend(tape, splitHeads(tape, qkv!, shared), shared);
     },
   };
 }

@@ -1,0 +1,139 @@
+/** @file What a learner asks of the training graphs: ways forward and back over micro-batches and prompts. */
+import type { Session, Tensor } from "../../runtime/onnx.ts";
+import type { ModelConfig } from "../huggingface/model-config.ts";
+import type { LossForm } from "./graph/losses.ts";
+import { trainNames } from "./models/train-names.ts";
+
+export interface PassesOptions {
+  readonly config: ModelConfig;
+  readonly weights: ReadonlyMap<string, Tensor>;
+  /** By pack; accumulated in place. */
+  readonly gradients: ReadonlyMap<string, Tensor>;
+  readonly threads: number;
+}
+
+/** Sequences padded to one length, or one prompt. */
+export interface MicroBatch {
+  /** [N] */
+  readonly ids: Int32Array;
+  /** What depends on shapes, on what is scored and on the loss. */
+  readonly inputs: Readonly<Record<string, Tensor>>;
+}
+
+/** A prompt that was computed and waits for what its siblings make of it. */
+export interface Prompt {
+  readonly micro: MicroBatch;
+  /** By layer, [1, kvHeads, P, headDim] each. */
+  readonly layers: readonly PromptLayer[];
+}
+
+export interface PromptLayer {
+  readonly keys: Tensor;
+  readonly values: Tensor;
+  /** Summed over all that follows. */
+  readonly keysGradient: Tensor;
+  readonly valuesGradient: Tensor;
+}
+
+export interface Passes {
+  /** @param logprob written: [R, 1] */
+  logprobs(micro: MicroBatch, logprob: Tensor): Promise<void>;
+  /** Adds gradients, to the prompt's too where the sequences follow one. */
+  learn(micro: MicroBatch, loss: { readonly form: LossForm; readonly logprob: Tensor }, prompt?: Prompt): Promise<void>;
+  /** Forward over a prompt that nothing is scored of. */
+  openPrompt(micro: MicroBatch): Promise<Prompt>;
+  /** Back over it, once all that follows was learnt from. */
+  returnPrompt(prompt: Prompt): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Sessions by name, each made when it is first asked for. */
+export class Sessions {
+  readonly #made = new Map<string, Promise<Session>>();
+  readonly #make: (graph: Uint8Array) => Promise<Session>;
+
+  constructor(make: (graph: Uint8Array) => Promise<Session>) {
+    this.#make = make;
+  }
+
+  get(name: string, graph: () => Uint8Array): Promise<Session> {
+    let session = this.#made.get(name);
+    if (!session) {
+      session = this.#make(graph());
+      this.#made.set(name, session);
+    }
+    return session;
+  }
+
+  async close(): Promise<void> {
+    for (const session of this.#made.values()) await (await session).release();
+    this.#made.clear();
+  }
+}
+
+/** A prompt's buffers, all zero. */
+export function promptLayers({ layers, kvHeads, headDim }: ModelConfig, length: number): PromptLayer[] {
+  const shape = [1, kvHeads, length, headDim];
+  const empty = (): Tensor => ({ data: new Float32Array(kvHeads * length * headDim), shape });
+  return Array.from({ length: layers }, () => ({
+    keys: empty(),
+    values: empty(),
+    keysGradient: empty(),
+    valuesGradient: empty(),
+  }));
+}
+
+/** Keys and values of one layer, as the graphs name them. @param named the layer's number in the graph */
+export const promptTensors = {
+  own: (named: number, { keys, values }: PromptLayer) => ({
+    [trainNames.keys(named)]: keys,
+    [trainNames.values(named)]: values,
+  }),
+  gradient: (named: number, { keysGradient, valuesGradient }: PromptLayer) => ({
+    [trainNames.keysGradient(named)]: keysGradient,
+    [trainNames.valuesGradient(named)]: valuesGradient,
+  }),
+  newGradient: (named: number, { keysGradient, valuesGradient }: PromptLayer) => ({
+    [trainNames.newKeysGradient(named)]: keysGradient,
+    [trainNames.newValuesGradient(named)]: valuesGradient,
+  }),
+};
+
+/**
+ * The weights that a graph names, and the gradients that it adds to in place.
+ * @param packOf the pack behind a name in the graph
+ */
+export function weightTensors(
+  session: Session,
+  { weights, gradients }: Pick<PassesOptions, "weights" | "gradients">,
+  packOf: (name: string) => string = (name) => name,
+): { inputs: Record<string, Tensor>; outputs: Record<string, Tensor> } {
+  const inputs: Record<string, Tensor> = {};
+  const outputs: Record<string, Tensor> = {};
+  const names = new Set(session.inputNames);
+  for (const name of names) {
+    const weight = weights.get(packOf(name));
+    if (!weight) continue;
+    inputs[name] = weight;
+    if (!names.has(trainNames.gradient(name))) continue;
+    const gradient = gradients.get(packOf(name))!;
+    inputs[trainNames.gradient(name)] = gradient;
+    outputs[trainNames.newGradient(name)] = gradient;
+  }
+  return { inputs, outputs };
+}
+
+/** Adds the gradient of looked-up rows [N, width] to those of the embedding. */
+export function scatterEmbedding(
+  ids: Int32Array,
+  gradient: Float32Array,
+  { config, gradients }: Pick<PassesOptions, "config" | "gradients">,
+): void {
+  const { width } = config;
+  const into = gradients.get("embedding")!.data as Float32Array;
+  for (let row = 0; row < ids.length; row++) {
+    const to = ids[row]! * width;
+    const from = row * width;
+    for (let i = 0; i < width; i++) into[to + i]! += gradient[from + i]!;
+  }
+}

@@ -1,0 +1,91 @@
+/** @file Passes over all layers in one graph: the quickest, with every activation kept until the way back. */
+import { createSession, type Session, type Tensor } from "../../runtime/onnx.ts";
+import type { LossForm } from "./graph/losses.ts";
+import { promptGraph, trainGraph } from "./models/train-graph.ts";
+import { trainNames } from "./models/train-names.ts";
+import {
+  type MicroBatch,
+  type Passes,
+  type PassesOptions,
+  type Prompt,
+  promptLayers,
+  promptTensors,
+  Sessions,
+  scatterEmbedding,
+  weightTensors,
+} from "./passes.ts";
+
+export class WholePasses implements Passes {
+  readonly #options: PassesOptions;
+  readonly #sessions: Sessions;
+
+  constructor(options: PassesOptions) {
+    this.#options = options;
+    this.#sessions = new Sessions((graph) => createSession(graph, { threads: options.threads }));
+  }
+
+  async logprobs({ ids, inputs }: MicroBatch, logprob: Tensor): Promise<void> {
+    const { config } = this.#options;
+    const session = await this.#sessions.get("logprobs", () => trainGraph(config, "logprobs"));
+    const { inputs: weights } = weightTensors(session, this.#options);
+    await session.run({ ...weights, ...inputs, ...idsInput(ids) }, { [trainNames.logprob]: logprob });
+  }
+
+  async learn(micro: MicroBatch, { form, logprob }: { form: LossForm; logprob: Tensor }, prompt?: Prompt) {
+    const { config } = this.#options;
+    const name = prompt ? `${form}, follows` : form;
+    const session = await this.#sessions.get(name, () => trainGraph(config, form, prompt !== undefined));
+    const inputs: Record<string, Tensor> = {};
+    const outputs: Record<string, Tensor> = { [trainNames.logprob]: logprob };
+    for (const [i, layer] of (prompt?.layers ?? []).entries()) {
+      Object.assign(inputs, promptTensors.own(i, layer), promptTensors.gradient(i, layer));
+      Object.assign(outputs, promptTensors.newGradient(i, layer));
+    }
+    await this.#runBack(session, micro, { inputs, outputs });
+  }
+
+  async openPrompt(micro: MicroBatch): Promise<Prompt> {
+    const { config } = this.#options;
+    const session = await this.#sessions.get("prompt", () => promptGraph(config, "forward"));
+    const layers = promptLayers(config, micro.ids.length);
+    const outputs: Record<string, Tensor> = {};
+    for (const [i, layer] of layers.entries()) Object.assign(outputs, promptTensors.own(i, layer));
+    const { inputs: weights } = weightTensors(session, this.#options);
+    await session.run({ ...weights, ...micro.inputs, ...idsInput(micro.ids) }, outputs);
+    return { micro, layers };
+  }
+
+  async returnPrompt({ micro, layers }: Prompt): Promise<void> {
+    const { config } = this.#options;
+    const session = await this.#sessions.get("prompt, back", () => promptGraph(config, "backward"));
+    const inputs: Record<string, Tensor> = {};
+    for (const [i, layer] of layers.entries()) Object.assign(inputs, promptTensors.gradient(i, layer));
+    await this.#runBack(session, micro, { inputs, outputs: {} });
+  }
+
+  close(): Promise<void> {
+    return this.#sessions.close();
+  }
+
+  /** A graph that goes back to the embedded tokens. */
+  async #runBack(
+    session: Session,
+    { ids, inputs }: MicroBatch,
+    more: { readonly inputs: Record<string, Tensor>; readonly outputs: Record<string, Tensor> },
+  ): Promise<void> {
+    const { width } = this.#options.config;
+    const weights = weightTensors(session, this.#options);
+    const embedded = new Float32Array(ids.length * width);
+    await session.run(
+      { ...weights.inputs, ...inputs, ...idsInput(ids), ...more.inputs },
+      {
+        ...weights.outputs,
+        ...more.outputs,
+        [trainNames.embedded]: { data: embedded, shape: [ids.length, width] },
+      },
+    );
+    scatterEmbedding(ids, embedded, this.#options);
+  }
+}
+
+const idsInput = (ids: Int32Array) => ({ [trainNames.ids]: { data: ids, shape: [ids.length] } });
