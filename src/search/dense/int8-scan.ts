@@ -27,11 +27,19 @@ interface Shard {
 export async function openInt8Scan(source: ScanSource, threads: number): Promise<Scan> {
   const { dimension, metric } = source;
   const shards: Shard[] = [];
-  for (const { base, rows, columns, squares } of columnsOf(source)) {
-    const session = await createSession(graphOf(columns, { dimension, rows, metric }), { threads });
-    const scales = source.scales.subarray(base, base + rows);
-    const halves = metric === "l2" ? halfSquares({ ...source, scales }, squares) : undefined;
-    shards.push({ session, base, rows, scales, halves });
+  const close = async () => {
+    for (const { session } of shards.splice(0)) await session.release();
+  };
+  try {
+    for (const { base, rows, columns, squares } of columnsOf(source)) {
+      const session = await createSession(graphOf(columns, { dimension, rows, metric }), { threads });
+      const scales = source.scales.subarray(base, base + rows);
+      const halves = metric === "l2" ? halfSquares({ ...source, scales }, squares) : undefined;
+      shards.push({ session, base, rows, scales, halves });
+    }
+  } catch (error) {
+    await close(); // a damaged page, half way
+    throw error;
   }
   return {
     async candidates(queries, depth) {
@@ -44,9 +52,7 @@ export async function openInt8Scan(source: ScanSource, threads: number): Promise
       }
       return found;
     },
-    close: async () => {
-      for (const { session } of shards) await session.release();
-    },
+    close,
   };
 }
 

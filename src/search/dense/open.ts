@@ -4,10 +4,10 @@ import { boundary, DataError, SearchError } from "../../base/errors.ts";
 import { toJson } from "../../base/jsonl.ts";
 import { type CheckedFile, PageCache } from "../bm25/checked-file.ts";
 import { PassageStoreReader } from "../bm25/passage-store.ts";
-import { checkK } from "../bm25/score.ts";
 import { TopK } from "../bm25/top-k.ts";
 import { failedQueries } from "../remote/remote-searcher.ts";
 import type { Hit, QueryResult, Searcher, SearcherInfo } from "../searcher.ts";
+import { searcherWithLife } from "../searcher-life.ts";
 import { openBitScan } from "./bit-scan.ts";
 import type { Encoder } from "./encoder.ts";
 import { type DenseManifest, type DensePart, openDenseParts, readDenseManifest } from "./format.ts";
@@ -79,25 +79,16 @@ interface Parts {
 function searcherOver(parts: Parts): Searcher {
   const { files, scan, encoder, info } = parts;
   const store = new PassageStoreReader({ passages: files["passages.jsonl.gz"], offsets: files.offsets });
-  let closed: Promise<void> | undefined;
-  return {
-    info: () => info,
-    async search(queries, { k, signal }) {
-      if (closed) throw new SearchError("the searcher is closed");
-      checkK(k);
-      signal?.throwIfAborted();
-      const worded = queries.map((query) => query.trim()).filter((query) => query !== "");
-      const answers = worded.length === 0 ? [] : await answer(parts, { store, queries: worded, k, signal });
-      let next = 0;
-      return queries.map((query): QueryResult => (query.trim() === "" ? { ok: true, hits: [] } : answers[next++]!));
+  return searcherWithLife({
+    info,
+    search: (queries, { k, signal }) => answer(parts, { store, queries, k, signal }),
+    async close(idle) {
+      await idle; // a scan under way reads files and runs a session
+      closeAll(files);
+      await scan.close();
+      await encoder.close();
     },
-    close: () =>
-      (closed ??= (async () => {
-        closeAll(files);
-        await scan.close();
-        await encoder.close();
-      })()),
-  };
+  });
 }
 
 interface Asked {

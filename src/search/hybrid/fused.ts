@@ -1,9 +1,8 @@
 /** @file Reciprocal rank fusion (Cormack, Clarke and Büttcher 2009): what several searchers find near the top comes first. */
 import { createHash } from "node:crypto";
-import { SearchError } from "../../base/errors.ts";
 import { toJson } from "../../base/jsonl.ts";
-import { checkK } from "../bm25/score.ts";
 import type { Hit, QueryResult, Searcher, SearcherInfo } from "../searcher.ts";
+import { searcherWithLife } from "../searcher-life.ts";
 
 export interface FusionOptions {
   /** The larger, the less the first ranks stand out. */
@@ -20,13 +19,9 @@ export function fusedSearcher(
   searchers: readonly Searcher[],
   { constant = 60, depth = 100 }: FusionOptions = {},
 ): Searcher {
-  const info = infoOf(searchers, { constant, depth });
-  let closed: Promise<void> | undefined;
-  return {
-    info: () => info,
+  return searcherWithLife({
+    info: infoOf(searchers, { constant, depth }),
     async search(queries, { k, signal }) {
-      if (closed) throw new SearchError("the searcher is closed");
-      checkK(k);
       const asked = { k: Math.max(k, depth), ...(signal ? { signal } : {}) };
       const lists = await Promise.all(searchers.map((searcher) => searcher.search(queries, asked)));
       return queries.map((_, i) => {
@@ -35,8 +30,10 @@ export function fusedSearcher(
         return failed ?? { ok: true, hits: fused(results.map(hitsOf), constant, k) };
       });
     },
-    close: () => (closed ??= Promise.all(searchers.map((searcher) => searcher.close())).then(() => {})),
-  };
+    async close() {
+      await Promise.all(searchers.map((searcher) => searcher.close()));
+    },
+  });
 }
 
 const hitsOf = (result: QueryResult) => (result.ok ? result.hits : []);

@@ -2,8 +2,8 @@
 import { SearchError } from "../../base/errors.ts";
 import { HttpError } from "../../base/http/json-client.ts";
 import type { Passage } from "../../protocol/passage.ts";
-import { checkK } from "../bm25/score.ts";
 import type { Hit, QueryError, QueryResult, Searcher, SearcherInfo } from "../searcher.ts";
+import { searcherWithLife } from "../searcher-life.ts";
 
 export interface RemoteParts {
   readonly info: SearcherInfo;
@@ -19,33 +19,21 @@ const longestQuery = 8192;
 
 /** @param parts.ask gets queries that any server can read: whole characters, no NUL, at most 8,192 units */
 export function remoteSearcher({ info, ask, close }: RemoteParts): Searcher {
-  let closed: Promise<void> | undefined;
-  return {
-    info: () => info,
+  return searcherWithLife({
+    info,
+    prepare: sendable,
     async search(queries, { k, signal }) {
-      if (closed) throw new SearchError("the searcher is closed");
-      checkK(k);
-      signal?.throwIfAborted();
-      if (queries.length === 0) return [];
-      const asked = queries.map(sendable);
-      const worded = asked.filter((query) => query !== "");
-      const answers = worded.length === 0 ? [] : await answer(worded, Math.min(k, mostPassages));
-      let next = 0;
-      return asked.map((query): QueryResult => (query === "" ? { ok: true, hits: [] } : answers[next++]!));
-
-      async function answer(words: readonly string[], most: number): Promise<readonly QueryResult[]> {
-        try {
-          const results = await ask(words, most, signal);
-          if (results.length === words.length) return results;
-          throw new HttpError(`${words.length} queries got ${results.length} results`, { retryable: true });
-        } catch (cause) {
-          signal?.throwIfAborted();
-          return failedQueries(words, cause);
-        }
+      try {
+        const results = await ask(queries, Math.min(k, mostPassages), signal);
+        if (results.length === queries.length) return results;
+        throw new HttpError(`${queries.length} queries got ${results.length} results`, { retryable: true });
+      } catch (cause) {
+        signal?.throwIfAborted();
+        return failedQueries(queries, cause);
       }
     },
-    close: () => (closed ??= close()),
-  };
+    close, // at once: it ends what is under way, which may wait for long
+  });
 }
 
 function sendable(query: string): string {
