@@ -1,6 +1,6 @@
 /** @file From an address to a searcher in another process. Keys come from the environment. */
 import { ConfigError } from "../base/errors.ts";
-import { jsonClient } from "../base/http/json-client.ts";
+import { type JsonClient, jsonClient } from "../base/http/json-client.ts";
 import { type EncodeQueries, openAiEmbeddings } from "../search/remote/embeddings.ts";
 import { openHttpSearch } from "../search/remote/http.ts";
 import { openOpenSearch } from "../search/remote/opensearch.ts";
@@ -21,51 +21,70 @@ export async function openUrl(url: string, timeoutMs: number): Promise<Searcher>
   if (scheme.startsWith("opensearch+")) {
     const { OPENSEARCH_USERNAME: user, OPENSEARCH_PASSWORD: password } = process.env;
     const basic = Buffer.from(`${user}:${password}`).toString("base64");
-    return openOpenSearch({
-      client: jsonClient({ timeoutMs }),
-      url: url.slice("opensearch+".length).replace(/\/+$/, ""),
-      headers: user === undefined ? {} : { authorization: `Basic ${basic}` },
-    });
+    return withClient(jsonClient({ timeoutMs }), (client) =>
+      openOpenSearch({
+        client,
+        url: url.slice("opensearch+".length).replace(/\/+$/, ""),
+        headers: user === undefined ? {} : { authorization: `Basic ${basic}` },
+      }),
+    );
   }
   if (scheme.startsWith("qdrant+")) return openCollection(url, timeoutMs);
   return openHttpSearch(url, { timeoutMs, token: process.env.R1_SEARCHER_TOKEN });
 }
 
+/** The client ends with the searcher, or at once where that cannot be opened. */
+async function withClient(client: JsonClient, open: (client: JsonClient) => Promise<Searcher>): Promise<Searcher> {
+  try {
+    const searcher = await open(client);
+    const close = async () => {
+      await searcher.close();
+      await client.close();
+    };
+    return { ...searcher, close };
+  } catch (cause) {
+    await client.close();
+    throw cause;
+  }
+}
+
 function openCollection(url: string, timeoutMs: number): Promise<Searcher> {
   const place = new URL(url.slice("qdrant+".length));
-  const client = jsonClient({ timeoutMs });
-  const encode = encoderOf(place, timeoutMs);
-  if (encode === undefined)
-    throw new ConfigError(`${place.origin}: Qdrant is asked by vector`, { hint: embeddingsHint });
   const { QDRANT_API_KEY: key } = process.env;
-  return openQdrant({
-    client,
-    url: place.origin,
-    collection: decodeURIComponent(place.pathname.slice(1)),
-    encode,
-    headers: key === undefined ? {} : { "api-key": key },
+  return withClient(jsonClient({ timeoutMs }), async (client) => {
+    const encode = encoderOf(place, client);
+    if (encode === undefined)
+      throw new ConfigError(`${place.origin}: Qdrant is asked by vector`, { hint: embeddingsHint });
+    return openQdrant({
+      client,
+      url: place.origin,
+      collection: decodeURIComponent(place.pathname.slice(1)),
+      encode,
+      headers: key === undefined ? {} : { "api-key": key },
+    });
   });
 }
 
 function openTable(url: string, byVector: boolean, timeoutMs: number): Promise<Searcher> {
   const place = new URL(url);
-  const encode = byVector ? encoderOf(place, timeoutMs) : undefined;
-  if (byVector && encode === undefined) {
-    throw new ConfigError(`pgvector://${place.host} is asked by vector`, {
-      hint: `${embeddingsHint}; or write postgresql:// to search by words`,
-    });
-  }
-  const table = place.searchParams.get("table") ?? "passages";
-  for (const name of ["table", "embeddings", "model", "prefix"]) place.searchParams.delete(name);
-  return openPostgres({ url: place.href.replace(/^\w+:/, "postgresql:"), table, encode, timeoutMs });
+  return withClient(jsonClient({ timeoutMs }), async (client) => {
+    const encode = byVector ? encoderOf(place, client) : undefined;
+    if (byVector && encode === undefined) {
+      throw new ConfigError(`pgvector://${place.host} is asked by vector`, {
+        hint: `${embeddingsHint}; or write postgresql:// to search by words`,
+      });
+    }
+    const table = place.searchParams.get("table") ?? "passages";
+    for (const name of ["table", "embeddings", "model", "prefix"]) place.searchParams.delete(name);
+    return openPostgres({ url: place.href.replace(/^\w+:/, "postgresql:"), table, encode, timeoutMs });
+  });
 }
 
 const embeddingsHint = "add ?embeddings=http://host:port/v1&model=NAME, a server with OpenAI's /v1/embeddings";
 
-function encoderOf({ searchParams }: URL, timeoutMs: number): EncodeQueries | undefined {
+function encoderOf({ searchParams }: URL, client: JsonClient): EncodeQueries | undefined {
   const [url, model] = [searchParams.get("embeddings"), searchParams.get("model")];
   if (url === null || model === null) return undefined;
-  const client = jsonClient({ timeoutMs });
   return openAiEmbeddings({
     client,
     url,

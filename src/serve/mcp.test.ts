@@ -71,6 +71,8 @@ test("over HTTP, with the token only", async () => {
     return client;
   };
   await expect(open({})).rejects.toThrow();
+  const listening = await fetch(`${server.url}/mcp`, { headers: { authorization: `Bearer ${token}` } });
+  expect([listening.status, listening.headers.get("allow")]).toEqual([405, "POST"]);
   const client = await open({ authorization: `Bearer ${token}` });
   expect(await client.callTool({ name: "search", arguments: { query: "program" } })).toMatchObject({
     structuredContent: { passages: [{ id: "1" }] },

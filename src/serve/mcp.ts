@@ -80,14 +80,20 @@ export async function serveMcpStdio(parts: McpParts, signal: AbortSignal): Promi
 export function mcpApp(parts: McpParts, token: string | undefined): Hono {
   const app = new Hono();
   app.use(guard(token));
-  app.all("/mcp", async (context) => {
+  app.post("/mcp", async (context) => {
     const transport = new WebStandardStreamableHTTPServerTransport({
       enableJsonResponse: true,
       maxRequestBodySize: limits.bodyBytes,
     });
     const server = mcpServer(parts);
     await server.connect(transport);
-    return transport.handleRequest(context.req.raw);
+    try {
+      return await transport.handleRequest(context.req.raw); // the whole reply
+    } finally {
+      await server.close();
+    }
   });
+  // no session: nothing to listen to, and nothing to end
+  app.all("/mcp", (context) => context.json({ error: "expected POST" }, 405, { allow: "POST" }));
   return app;
 }

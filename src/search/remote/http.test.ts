@@ -197,7 +197,13 @@ describe("an address", () => {
     await expect(open("http://127.0.0.1:9/retrieve", { timeoutMs: 2000 })).rejects.toThrow("does not answer");
   });
 
-  test.each([["http:/x"], ["ftp://host/retrieve"], ["solr+http://host"]])("%s is refused", async (url) => {
+  test.each([
+    ["http:/x"],
+    ["ftp://host/retrieve"],
+    ["solr+http://host"],
+    ["http://127.0.0.1:9/retrieve?key=secret"],
+    ["http://someone@127.0.0.1:9/retrieve"],
+  ])("%s is refused", async (url) => {
     await expect(openHttpSearch(url)).rejects.toMatchObject({ name: "ConfigError" });
   });
 

@@ -60,7 +60,12 @@ function placeOf(address: string): Place {
       hint: `dialects: ${Object.keys(dialects).join(", ")}`,
     });
   }
-  const { origin, pathname } = new URL(rest);
+  const { origin, pathname, search, username } = new URL(rest);
+  if (search !== "" || username !== "") {
+    throw new ConfigError(`${shownUrl(rest)}: an address of a search server has no user and nothing after a ?`, {
+      hint: "give a token as R1_SEARCHER_TOKEN",
+    });
+  }
   const [path, dialectOfPath] = Object.entries(dialectPaths).find(([ending]) => pathname.endsWith(ending)) ?? [
     "",
     undefined,

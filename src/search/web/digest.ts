@@ -47,15 +47,19 @@ function grown(sentences: readonly Sentence[], { from, to }: { from: number; to:
   return sentences.slice(first, last + 1);
 }
 
+/** A word, or so much of text that is written without spaces as counts for one. */
+const longRun = / ?\S{1,40}/gu;
+
 function sentencesOf(text: string, asked: ReadonlySet<string>, mostWords: number): Sentence[] {
   const sentences: Sentence[] = [];
   for (const line of text.split(/\n+/)) {
-    for (const piece of line.split(/(?<=[.!?。！？]["'”’)]?)\s+/u)) {
-      const words = piece.match(/\S+/g) ?? [];
+    for (const piece of line.split(/(?<=[.!?]["'”’)]?)\s+|(?<=[。！？][”’」』）]?)(?![”’」』）])\s*/u)) {
+      const words = piece.replace(/\s+/g, " ").match(longRun) ?? [];
       for (let at = 0; at < words.length; at += mostWords) {
         const part = words.slice(at, at + mostWords);
-        const found = new Set(analyze(part.join(" ")).filter((word) => asked.has(word)));
-        sentences.push({ text: part.join(" "), words: part.length, found });
+        const text = part.join("").trim();
+        const found = new Set(analyze(text).filter((word) => asked.has(word)));
+        sentences.push({ text, words: part.length, found });
       }
     }
   }

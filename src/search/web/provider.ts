@@ -36,6 +36,9 @@ export interface WebProvider {
 export const withSite = (query: string, site: string | undefined) =>
   site === undefined ? query : `${query} site:${site}`;
 
+/** The first characters of a query, for providers that refuse longer ones. */
+export const shortened = (query: string, most: number) => query.slice(0, most).toWellFormed();
+
 /** Snippets come as HTML, or with the marks of a highlighter. */
 export const plain = (html: string) =>
   html

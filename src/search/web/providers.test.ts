@@ -85,6 +85,16 @@ test("Tavily does without a key", () => {
   expect(headers).toEqual({ "x-tavily-access-mode": "keyless" });
 });
 
+test("a query is shortened between characters, never within one", () => {
+  const query = `a${"😀".repeat(400)}`;
+  for (const provider of webProviders) {
+    const { url, body } = provider.request({ ...question, query, address: provider.address ?? "http://127.0.0.1:1/" });
+    expect(
+      (body === undefined ? decodeURIComponent(url) : String(Object.values(body as object)[0])).isWellFormed(),
+    ).toBe(true);
+  }
+});
+
 test("snippets lose their marks", () => {
   expect(plain("<strong>Zo&euml;</strong>  &lt;3 &#233;&#x20AC; &nbsp;x &#0; &#99999999;")).toBe(
     "Zo&euml; <3 é€ x &#0; &#99999999;",

@@ -162,3 +162,12 @@ test("the best stretch: rare words weigh more, and it stays within its bound", (
     bestWindow("quill", `${"x ".repeat(10_000)}quill ${"y ".repeat(10_000)}`, 100)!.split(" ").length,
   ).toBeLessThanOrEqual(100);
 });
+
+test("text that is written without spaces is cut as well", () => {
+  const page = `${"山".repeat(3000)}。${"「東京」は日本の首都である。".repeat(3)}${"川".repeat(50_000)}`;
+  const window = bestWindow("東京", page, 20)!;
+  expect(window).toContain("「東京」は日本の首都である。");
+  expect(window.length).toBeLessThan(20 * 41);
+  const address = `https://example.org/${"a".repeat(60)}`;
+  expect(bestWindow("quill", `Quill wrote ${address} herself.`)).toContain(address);
+});

@@ -1,6 +1,6 @@
 /** @file Brave Search: an index of its own. */
 import { z } from "zod";
-import { plain, type WebProvider, withSite } from "../provider.ts";
+import { plain, shortened, type WebProvider, withSite } from "../provider.ts";
 
 const Found = z.object({ url: z.string(), title: z.string().default(""), description: z.string().default("") });
 /** `web` is missing where nothing was found. */
@@ -12,7 +12,7 @@ export const brave: WebProvider = {
   keyName: "BRAVE_API_KEY",
   request({ query, count, site, address, key }) {
     const url = new URL(address);
-    url.searchParams.set("q", withSite(query.slice(0, 350), site)); // above 400 characters it refuses
+    url.searchParams.set("q", withSite(shortened(query, 350), site)); // of 400
     url.searchParams.set("count", String(Math.min(20, count)));
     url.searchParams.set("text_decorations", "false");
     return { url: url.href, headers: { "x-subscription-token": key! } };

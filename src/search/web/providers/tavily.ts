@@ -1,6 +1,6 @@
 /** @file Tavily (tavily.com): made for models; answers a little without a key too. */
 import { z } from "zod";
-import { plain, type WebProvider } from "../provider.ts";
+import { plain, shortened, type WebProvider } from "../provider.ts";
 
 const Reply = z.object({
   results: z.array(z.object({ url: z.string(), title: z.string().default(""), content: z.string().default("") })),
@@ -15,7 +15,7 @@ export const tavily: WebProvider = {
     url: address,
     headers: key === undefined ? { "x-tavily-access-mode": "keyless" } : { authorization: `Bearer ${key}` },
     body: {
-      query: query.slice(0, 400), // longer ones are refused
+      query: shortened(query, 400),
       max_results: Math.min(20, count),
       search_depth: "basic",
       ...(site === undefined ? {} : { include_domains: [site] }),

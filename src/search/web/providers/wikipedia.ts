@@ -1,6 +1,6 @@
 /** @file Wikipedia's own search: no key, and no page but its own. `&address=` names another wiki of MediaWiki. */
 import { z } from "zod";
-import { plain, type WebProvider } from "../provider.ts";
+import { plain, shortened, type WebProvider } from "../provider.ts";
 
 const Found = z.object({
   title: z.string(),
@@ -22,7 +22,7 @@ export const wikipedia: WebProvider = {
     const url = new URL(address);
     const asked = {
       ...{ action: "query", format: "json", formatversion: "2", redirects: "1" },
-      ...{ generator: "search", gsrsearch: query.slice(0, 300), gsrlimit: String(Math.min(20, count)) },
+      ...{ generator: "search", gsrsearch: shortened(query, 300), gsrlimit: String(Math.min(20, count)) },
       ...{ prop: "info|extracts", inprop: "url", exintro: "1", explaintext: "1", exlimit: "max", exchars: "600" },
     };
     for (const [name, value] of Object.entries(asked)) url.searchParams.set(name, value);
