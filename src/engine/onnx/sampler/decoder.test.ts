@@ -98,18 +98,25 @@ async function runAll(decoder: Decoder, jobs: readonly SampleRequest[], order: R
   const results = new Map<SampleRequest, Sample[]>();
   const queue = order.shuffle(jobs);
   let running = 0;
-  while (queue.length > 0 || running > 0) {
+  let failure: unknown;
+  while (failure === undefined && (queue.length > 0 || running > 0)) {
     for (let joining = order.int(4); joining > 0 && queue.length > 0; joining--) {
       const job = queue.pop()!;
       running++;
-      void attempt(sample, job).then((result) => {
-        results.set(job, result);
-        decoder.finished(job.key);
-        running--;
-      });
+      void attempt(sample, job).then(
+        (result) => {
+          results.set(job, result);
+          decoder.finished(job.key);
+          running--;
+        },
+        (cause) => {
+          failure ??= cause;
+        },
+      );
     }
     await decoder.step();
   }
+  if (failure !== undefined) throw failure;
   return jobs.map((job) => results.get(job)!);
 }
 
@@ -217,4 +224,10 @@ test("requests that cannot be sampled are refused with the reason", async () => 
   expect(await refused({ tokens: Int32Array.of(1, 97) })).toMatch(/token 97 is beyond/);
   expect(await refused({ tokens: new Int32Array(96) })).toMatch(/context of 96/);
   expect(await refused({ maxTokens: 0 })).toMatch(/maxTokens is 0/);
+});
+
+test("where one sample fails, so does the run that waits for all", async () => {
+  const decoder = await makeDecoder(tinyModel({ heads: [4, 4] }), 2);
+  const jobs = [request(randomOf("good"), 1, 0), request(randomOf("bad"), 2, 0, { tokens: new Int32Array() })];
+  await expect(runAll(decoder, jobs, randomOf("order"))).rejects.toThrow(/no tokens/);
 });

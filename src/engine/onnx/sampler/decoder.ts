@@ -14,17 +14,8 @@ import { decodeGraph, decodeNames } from "../models/decode-graph.ts";
 import { rotaryTables } from "../positions.ts";
 import { KvCache } from "./kv-cache.ts";
 import { pickToken } from "./pick.ts";
-import {
-  type Done,
-  isPrefix,
-  type Live,
-  MIN_ROWS,
-  opensWith,
-  problemWith,
-  type Seat,
-  tapeOf,
-  tokenAt,
-} from "./seat.ts";
+import { type Done, type Live, MIN_ROWS, problemWith, type Seat, tokenAt } from "./seat.ts";
+import { Seating } from "./seating.ts";
 import { StopMatcher } from "./stop-matcher.ts";
 
 export interface DecoderOptions {
@@ -47,7 +38,7 @@ export class Decoder {
   /** Weights and rotary tables. */
   readonly #fixed: Readonly<Record<string, Tensor>>;
   readonly #waiting: { request: SampleRequest; done: Done }[] = [];
-  readonly #seats: (Seat | undefined)[];
+  readonly #seating: Seating;
   readonly #cancelled = new Set<SampleRequest>();
   /** Written anew by every step. */
   readonly #logprobs: Float32Array;
@@ -60,7 +51,7 @@ export class Decoder {
     const { config, contextLength, maxSequences } = options;
     const slots = Math.max(MIN_ROWS, maxSequences);
     this.#cache = new KvCache(config, { slots, maximum: contextLength });
-    this.#seats = new Array(slots).fill(undefined);
+    this.#seating = new Seating(this.#cache);
     this.#logprobs = new Float32Array(slots * config.vocabSize);
     this.#probabilities = new Float32Array(slots * config.vocabSize);
     const { cos, sin } = rotaryTables(config, contextLength);
@@ -100,39 +91,37 @@ export class Decoder {
 
   /** Ends every request, waiting or live: the kernels failed, and with them every sequence. */
   fail(error: Error): void {
-    for (const [slot, seat] of this.#seats.entries()) if (seat?.live) this.#finish(slot, error);
+    for (const [slot] of this.#seating.live()) this.#finish(slot, error);
     for (const { done } of this.#waiting.splice(0)) done(error);
   }
 
   /** The tape will not be continued. */
   finished(key: SampleKey): void {
-    const slot = this.#seats.findIndex((seat) => seat?.tape === tapeOf(key) && !seat.live);
-    if (slot >= 0) this.#seats[slot] = undefined;
+    this.#seating.finished(key);
   }
 
   /** Forgets every tape that is not being sampled: the weights changed. */
   release(): void {
-    for (const [slot, seat] of this.#seats.entries()) if (seat && !seat.live) this.#seats[slot] = undefined;
+    this.#seating.release();
   }
 
   /** Admits what waits and feeds one token to every live sequence. @returns whether anything is left to do */
   async step(): Promise<boolean> {
     this.#dropCancelled();
     await this.#admit();
-    if (this.#seats.some((seat) => seat?.live)) {
-      this.#compact();
+    if (this.#seating.isAnyLive()) {
+      this.#seating.compact();
       await this.#decodeStep();
     }
-    return this.#waiting.length > 0 || this.#seats.some((seat) => seat?.live);
+    return this.#waiting.length > 0 || this.#seating.isAnyLive();
   }
 
   /** Only between steps, where no kernel is running on a seat. */
   #dropCancelled(): void {
     if (this.#cancelled.size === 0) return;
     const reason = new EngineError("the request was aborted");
-    for (const [slot, seat] of this.#seats.entries()) {
-      if (seat?.live && this.#cancelled.has(seat.live.request)) this.#finish(slot, reason);
-    }
+    for (const [slot, { live }] of this.#seating.live())
+      if (this.#cancelled.has(live!.request)) this.#finish(slot, reason);
     for (const waiting of this.#waiting.splice(0)) {
       if (this.#cancelled.has(waiting.request)) waiting.done(reason);
       else this.#waiting.push(waiting);
@@ -143,13 +132,13 @@ export class Decoder {
   async #admit(): Promise<void> {
     for (let at = 0; at < this.#waiting.length; ) {
       const { request, done } = this.#waiting[at]!;
-      const slot = this.#seatFor(request);
+      const slot = this.#seating.slotFor(request, this.#waiting);
       if (slot === undefined) {
         at++; // a later request may continue a tape that has its seat already
         continue;
       }
       this.#waiting.splice(at, 1);
-      const seat = this.#seats[slot]!;
+      const seat = this.#seating.at(slot)!;
       seat.live = {
         request,
         done,
@@ -166,39 +155,12 @@ export class Decoder {
     }
   }
 
-  /** The seat of the tape this request continues, or a new one; undefined where all are taken. */
-  #seatFor(request: SampleRequest): number | undefined {
-    const tape = tapeOf(request.key);
-    const own = this.#seats.findIndex((seat) => seat?.tape === tape);
-    if (own >= 0) {
-      const seat = this.#seats[own]!;
-      if (seat.live) return undefined;
-      if (isPrefix(seat.cached, request.tokens)) return own;
-      seat.cached = [];
-      return own;
-    }
-    let slot = this.#seats.indexOf(undefined);
-    if (slot < 0) {
-      const seated = new Set(this.#seats.map((seat) => seat?.tape));
-      if (
-        this.#seats.some((seat) => seat?.live) ||
-        this.#waiting.some((other) => seated.has(tapeOf(other.request.key)))
-      )
-        return undefined;
-      slot = 0; // every seat is held by a tape that nobody has finished: the first gives way
-    }
-    this.#seats[slot] = { tape, cached: [], opening: 0, live: undefined };
-    return slot;
-  }
-
   /** Puts all but the last token into the cache; a prompt that a sibling has there already is copied. */
   async #appendPrompt(slot: number, seat: Seat, live: Live): Promise<void> {
     const body = live.request.tokens.subarray(0, live.request.tokens.length - 1);
     if (seat.cached.length === 0) {
       seat.opening = body.length;
-      const twin = this.#seats.findIndex((other, i) => i !== slot && other !== undefined && opensWith(other, body));
-      if (twin >= 0) {
-        this.#cache.copy(twin, slot, body.length);
+      if (this.#seating.copyPrompt(slot, body)) {
         this.stats.sharedTokens += body.length;
         seat.cached = Array.from(body);
         live.fed = body.length;
@@ -223,45 +185,14 @@ export class Decoder {
     live.fed = body.length;
   }
 
-  /** Moves live sequences to the front where many idle rows would be computed between them. */
-  #compact(): void {
-    const live = this.#seats.filter((seat) => seat?.live).length;
-    const rows = this.#rows();
-    if (rows <= Math.max(MIN_ROWS, 1.2 * live)) return;
-    for (let target = 0, source = rows - 1; target < source; ) {
-      if (this.#seats[target]?.live) target++;
-      else if (!this.#seats[source]?.live) source--;
-      else if (this.#seats[target] === undefined) {
-        this.#cache.copy(source, target, this.#seats[source]!.cached.length);
-        this.#seats[target] = this.#seats[source];
-        this.#seats[source] = undefined;
-      } else if (!this.#swapWithFree(target)) return;
-    }
-  }
-
-  /** Moves a parked tape away from the front. */
-  #swapWithFree(slot: number): boolean {
-    const free = this.#seats.lastIndexOf(undefined);
-    if (free <= slot) return false;
-    this.#cache.copy(slot, free, this.#seats[slot]!.cached.length);
-    this.#seats[free] = this.#seats[slot];
-    this.#seats[slot] = undefined;
-    return true;
-  }
-
-  /** Rows of the next batch: up to the last live slot. */
-  #rows(): number {
-    return Math.max(MIN_ROWS, this.#seats.findLastIndex((seat) => seat?.live) + 1);
-  }
-
   async #decodeStep(): Promise<void> {
-    const rows = this.#rows();
+    const rows = this.#seating.rows();
     const { vocabSize } = this.#options.config;
     const ids = new Int32Array(rows);
     const lengths = new Int32Array(rows);
     const inverseTemperature = new Float32Array(rows).fill(1);
     for (let row = 0; row < rows; row++) {
-      const seat = this.#seats[row];
+      const seat = this.#seating.at(row);
       // an idle row writes behind what its tape has cached, where the next real token will be written over it
       lengths[row] = seat ? seat.cached.length : 0;
       if (!seat?.live) continue;
@@ -289,7 +220,7 @@ export class Decoder {
     );
     this.stats.steps++;
     for (let row = 0; row < rows; row++) {
-      const seat = this.#seats[row];
+      const seat = this.#seating.at(row);
       if (!seat?.live) continue;
       const range = [row * vocabSize, (row + 1) * vocabSize] as const;
       this.#advance(row, seat, {
@@ -334,10 +265,10 @@ export class Decoder {
   }
 
   #finish(slot: number, result: Sample | Error): void {
-    const seat = this.#seats[slot]!;
+    const seat = this.#seating.at(slot)!;
     const { done } = seat.live!;
     seat.live = undefined;
-    if (result instanceof Error) this.#seats[slot] = undefined;
+    if (result instanceof Error) this.#seating.leave(slot);
     done(result);
   }
 }
