@@ -7,6 +7,8 @@ import { parse } from "yaml";
 import { ConfigError } from "../base/errors.ts";
 import { splitWorlds } from "../data/world/splits.ts";
 import type { World } from "../data/world/world.ts";
+import { readModelConfig } from "../engine/huggingface/model-config.ts";
+import { usualMicroBatch } from "../engine/onnx/engine.ts";
 import { renderPrompt } from "../protocol/prompt.ts";
 import { type Protocol, protocols } from "../protocol/protocol.ts";
 import type { Question } from "../protocol/question.ts";
@@ -14,6 +16,8 @@ import type { RolloutConfig } from "../rollout/config.ts";
 import { memorySearcher } from "../search/bm25/searcher.ts";
 import type { Searcher } from "../search/searcher.ts";
 import { newestCheckpoint } from "./checkpoint-store.ts";
+import type { Recipe } from "./config.ts";
+import { machineMemory, planRun, type RunPlan } from "./memory-plan.ts";
 import { openIndexFolder } from "./open-index.ts";
 import { type OpenSearch, openSearchSource } from "./open-search.ts";
 import { openPolicy, type Policy } from "./policy.ts";
@@ -29,6 +33,7 @@ export interface AskablePolicy extends Policy {
   readonly protocol: Protocol;
   readonly rollout: RolloutConfig;
   readonly promptFor: (question: Question) => Int32Array;
+  readonly memory: RunPlan;
 }
 
 export interface OpenOptions {
@@ -39,7 +44,7 @@ export interface OpenOptions {
   /** Name or file of a prompt, over what the policy was taught with. */
   readonly prompt?: string | undefined;
   readonly warn?: (message: string) => void;
-  readonly engine?: { readonly workers?: number | undefined; readonly threads?: number | undefined };
+  readonly engine?: Partial<Recipe["engine"]>;
 }
 
 /**
@@ -60,11 +65,24 @@ export async function openAskable(path: string, options: OpenOptions): Promise<A
   const settings = withPrompt(options.settings ?? readPolicySettings(directory), options.prompt);
   const protocol = protocols[settings.protocol];
   const layout = layoutFor(directory, options.engine);
+  const contextLength = settings.rollout.contextLength || Number.POSITIVE_INFINITY;
+  const { maxMemoryGb, recompute } = options.engine ?? {};
+  const memory = planRun(
+    readModelConfig(directory),
+    {
+      ...{ ...layout, context: contextLength, microBatchTokens: usualMicroBatch, loraRank: 0, recompute },
+      learnt: options.training ? "weights" : "nothing",
+      wanted: options.concurrency,
+      limit: maxMemoryGb === undefined ? undefined : maxMemoryGb * 1e9,
+    },
+    machineMemory(),
+  );
   const policy = await openPolicy(directory, {
     ...layout,
     training: options.training,
-    maxSequences: Math.ceil(options.concurrency / layout.workers),
-    contextLength: settings.rollout.contextLength || Number.POSITIVE_INFINITY,
+    maxSequences: Math.ceil(memory.sequences / layout.workers),
+    recompute: memory.recompute,
+    contextLength,
     settings,
   });
   const read = (file: string): unknown => parse(readFileSync(file, "utf8"));
@@ -73,6 +91,7 @@ export async function openAskable(path: string, options: OpenOptions): Promise<A
     ...policy,
     protocol,
     rollout: settings.rollout,
+    memory,
     promptFor: ({ text }) => renderPrompt({ protocol, tokenizer: policy.tokenizer, question: text, template }),
   };
 }

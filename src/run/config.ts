@@ -67,7 +67,19 @@ export const Recipe = z.strictObject({
   optimizer: OptimizerConfig.prefault({}),
   eval: EvalConfig.prefault({}),
   engine: z
-    .strictObject({ workers: z.int().min(1).optional(), threads: z.int().min(1).optional() })
+    .strictObject({
+      workers: z.int().min(1).optional(),
+      threads: z.int().min(1).optional(),
+      maxMemoryGb: z
+        .number()
+        .positive()
+        .optional()
+        .describe("How much the run may plan for, in GB; it limits attempts at once. Default 80 % of what is free."),
+      recompute: z
+        .boolean()
+        .optional()
+        .describe("Computes layers anew on the way back: less memory, a third more work in learning."),
+    })
     .prefault({})
     .describe("Default: what suits the policy's size and this machine."),
   checkpoint: z

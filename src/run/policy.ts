@@ -15,6 +15,8 @@ export interface PolicyOptions {
   /** Tapes open at once. */
   readonly maxSequences: number;
   readonly contextLength: number;
+  /** Layers are computed anew on the way back; default false. */
+  readonly recompute?: boolean;
   /** How it is asked; written beside its weights. */
   readonly settings: PolicySettings;
 }

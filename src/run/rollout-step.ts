@@ -21,7 +21,7 @@ export function rolloutStep({ recipe, policy, searcher }: RolloutStepParts): Tra
       config: policy.rollout,
       promptOf: policy.promptFor,
       siblings: recipe.rolloutBatch.siblings,
-      concurrency: recipe.rolloutBatch.concurrency,
+      concurrency: policy.memory.sequences, // a tape that waits has its place in the cache
       // going back over a stretch needs other draws than those that led to trouble
       key: { seed: recipe.seed + 1_000_003 * attempt, step },
       numberOf: (index) => firstQuestion + index,

@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import type { Tokenizer } from "../base/tokenizer.ts";
@@ -61,14 +62,16 @@ export async function openAsker(
   searcher: Searcher,
   { model = bundled("nano-searcher"), prompt }: Pick<AskOptions, "model" | "prompt">,
 ): Promise<Asker> {
-  const policy = await openAskable(model, { training: false, concurrency: 1, prompt });
-  const { engine, tokenizer, protocol, rollout, promptFor } = policy;
+  // one attempt at a time keeps one worker busy; all cores share in it
+  const engine = { workers: 1, threads: availableParallelism() };
+  const policy = await openAskable(model, { training: false, concurrency: 1, prompt, engine });
+  const { tokenizer, protocol, rollout, promptFor } = policy;
   const ask: Asker["ask"] = async (question, { decode, seed, signal, onText }) => {
     const trajectory = await runEpisode({
       question,
       sibling: 0,
       prompt: promptFor(question),
-      sampler: await engine.publish(),
+      sampler: await policy.engine.publish(),
       searcher,
       tokenizer,
       protocol,
@@ -79,7 +82,7 @@ export async function openAsker(
     });
     return { trajectory, answer: answerOf(trajectory.transcript) };
   };
-  return { ask, close: () => engine.close() };
+  return { ask, close: () => policy.engine.close() };
 }
 
 /** A character may be spread over several tokens: its text comes with the last of them. */

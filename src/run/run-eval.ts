@@ -153,7 +153,7 @@ export interface PolicyEvaluation {
 }
 
 export async function evaluatePolicy(
-  { tokenizer, protocol, rollout, promptFor }: AskablePolicy,
+  { tokenizer, protocol, rollout, promptFor, memory }: AskablePolicy,
   benchmarks: readonly Benchmark[],
   {
     sampler,
@@ -179,7 +179,7 @@ export async function evaluatePolicy(
       protocol,
       promptOf: promptFor,
       config: rollout,
-      concurrency: evalConcurrency,
+      concurrency: Math.min(evalConcurrency, memory.sequences),
       ...(signal ? { signal } : {}),
       onProgress: ({ done, em }) =>
         onProgress?.({ done: before.count + done, total, em: (before.right + em * done) / (before.count + done) }),

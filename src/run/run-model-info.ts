@@ -5,7 +5,8 @@ import { openWeights } from "../engine/huggingface/safetensors.ts";
 import { checkTokenizer, loadTokenizer } from "../engine/huggingface/tokenizer.ts";
 import { layoutFor } from "./assemble.ts";
 import { parameters } from "./bench/model.ts";
-import { type MemoryPlan, type PlanAssumptions, planMemory, predictSpeed, type SpeedPlan } from "./model-plan.ts";
+import { type MemoryPlan, type PlanAssumptions, planMemory } from "./memory-plan.ts";
+import { predictSpeed, type SpeedPlan } from "./model-plan.ts";
 
 export interface ModelInfo {
   readonly directory: string;

@@ -9,6 +9,7 @@ import type { Evaluation, EvaluationRequest, StepRecord, TrainerParts } from "..
 import { train } from "../rl/trainer.ts";
 import { type AskablePolicy, type OpenOptions, openAskable } from "./assemble.ts";
 import { loadRecipe, type Recipe, trainerConfig } from "./config.ts";
+import { describePlan } from "./memory-plan.ts";
 import { rolloutStep } from "./rollout-step.ts";
 import type { EvalSummary } from "./run-eval.ts";
 import { evaluatePolicy, type ShownAttempt, showAttempt } from "./run-eval.ts";
@@ -75,6 +76,7 @@ export async function runTraining(options: TrainingOptions): Promise<TrainingRes
   const folder = openRun(resolve(options.out ?? join("runs", recipe.name)), { recipe, resume: options.resume });
   try {
     const policy = await openStart(recipe, { training: true, concurrency: recipe.rolloutBatch.concurrency });
+    options.onEvent?.({ kind: "message", text: describePlan(policy.memory) });
     let reference: AskablePolicy | undefined;
     try {
       const isHeld = recipe.kl !== undefined && recipe.kl.kind !== "off";

@@ -35,6 +35,8 @@ export interface OnnxEngineOptions {
   readonly maxSequences: number;
   /** The longest tape, at most what the model allows. */
   readonly contextLength: number;
+  /** True computes every layer anew on the way back: less memory, a third more work. Default false. */
+  readonly recompute?: boolean;
   /** Tokens of one micro-batch; default 512, which stay in a core's cache. */
   readonly microBatchTokens?: number;
   /** Writes everything of the policy's folder except the weights, given the tensors to write. */
@@ -46,6 +48,9 @@ export interface NamedTensor {
   readonly shape: readonly number[];
   readonly data: Float32Array;
 }
+
+/** Tokens of one micro-batch of learning. */
+export const usualMicroBatch = 512;
 
 /** Logits of one micro-batch stay below this many floats. */
 const MAX_LOGITS = 16 * 2 ** 20;
@@ -260,10 +265,11 @@ function workerData(options: OnnxEngineOptions, worker: number, exchange: Shared
     config,
     place: { worker, workers, threads, training, ...(exchange ? { exchange } : {}) },
     limits: {
-      tokens: options.microBatchTokens ?? 512,
+      tokens: options.microBatchTokens ?? usualMicroBatch,
       scored: Math.max(1, Math.floor(MAX_LOGITS / config.vocabSize)),
     },
     tokenBytes: tokenBytes(options.tokenizer, config.vocabSize),
+    recompute: options.recompute ?? false,
     maxSequences: options.maxSequences,
     contextLength: Math.min(options.contextLength, config.contextLength),
   };

@@ -15,6 +15,7 @@ export interface WorkerData {
   readonly config: ModelConfig;
   readonly place: ReplicaPlace;
   readonly limits: MicroBatchLimits;
+  readonly recompute: boolean;
   /** The raw bytes of every token, concatenated, and where each begins (vocabulary + 1 entries). */
   readonly tokenBytes: { readonly bytes: Uint8Array; readonly starts: Uint32Array };
   readonly maxSequences: number;
@@ -37,6 +38,7 @@ const learner = new LearnerCore({
   gradients: replica.gradients,
   threads: data.place.threads,
   limits: data.limits,
+  recompute: data.recompute,
 });
 let decoder: Promise<Decoder> | undefined;
 let pumping = false;

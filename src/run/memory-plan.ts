@@ -1,0 +1,178 @@
+/** @file What memory a policy will take here, by what the engine allocates, and how much of what was asked for fits. */
+import { totalmem } from "node:os";
+import { ConfigError } from "../base/errors.ts";
+import { type ModelConfig, packs } from "../engine/huggingface/model-config.ts";
+import { parameters } from "./bench/model.ts";
+
+export interface PlanAssumptions {
+  readonly workers: number;
+  readonly threads: number;
+  /** Tapes sampled at once, and the longest. */
+  readonly sequences: number;
+  readonly context: number;
+  /** Of one micro-batch of learning, per worker. */
+  readonly microBatchTokens: number;
+  readonly loraRank: number;
+}
+
+export interface MemoryPlan {
+  /** Bytes. */
+  readonly eval: number;
+  readonly lora: number;
+  readonly full: number;
+}
+
+/** What is learnt: nothing, adapters, or every weight. */
+export type Learnt = "nothing" | "adapters" | "weights";
+
+/** Bytes, all workers together. */
+export interface MemoryParts {
+  /** Node, this program and ONNX Runtime. */
+  readonly process: number;
+  readonly weights: number;
+  readonly gradients: number;
+  /** Its state, and what workers exchange at an update. */
+  readonly optimizer: number;
+  readonly activations: number;
+  /** Keys and values of all tapes that are sampled at once, and their distributions. */
+  readonly cache: number;
+}
+
+const FLOAT = 4;
+/** Node, this program and ONNX Runtime with nothing loaded; then each worker. */
+const processBytes = 120e6;
+const workerBytes = 45e6;
+/** The engine's own bound on the logits of one micro-batch, in floats. */
+const largestLogits = 16 * 2 ** 20;
+
+export function memoryParts(
+  config: ModelConfig,
+  assumed: PlanAssumptions,
+  { learnt, recompute = false }: { readonly learnt: Learnt; readonly recompute?: boolean },
+): MemoryParts {
+  const { workers, sequences } = assumed;
+  const weights = parameters(config) * FLOAT;
+  const trained = { nothing: 0, adapters: loraParameters(config, assumed.loraRank) * FLOAT, weights }[learnt];
+  const exchanged = workers > 1 ? workers + 1 : 0;
+  return {
+    process: processBytes + workers * workerBytes,
+    weights: workers * weights,
+    gradients: workers * trained,
+    // the two moments are shared out among workers
+    optimizer: (2 + exchanged) * trained,
+    activations: learnt === "nothing" ? 0 : workers * activations(config, assumed, recompute) * FLOAT,
+    cache: sequences * bytesPerSequence(config, assumed.context),
+  };
+}
+
+export function planMemory(config: ModelConfig, assumed: PlanAssumptions): MemoryPlan {
+  const total = (learnt: Learnt) => sumOf(memoryParts(config, assumed, { learnt }));
+  return { eval: total("nothing"), lora: total("adapters"), full: total("weights") };
+}
+
+const sumOf = (parts: MemoryParts) => Object.values(parts).reduce((sum: number, bytes: number) => sum + bytes, 0);
+
+function bytesPerSequence({ layers, kvHeads, headDim, vocabSize }: ModelConfig, context: number): number {
+  return (2 * layers * kvHeads * headDim * context + 4 * vocabSize) * FLOAT;
+}
+
+/** Floats alive at the end of a forward pass: what the gradient rules read again. */
+function activations(config: ModelConfig, { context, microBatchTokens }: PlanAssumptions, recompute: boolean): number {
+  const { layers, heads, kvHeads, headDim, width, ffnWidth, vocabSize } = config;
+  const tokens = Math.max(context, microBatchTokens);
+  const packed = (heads + 2 * kvHeads) * headDim;
+  const causal = 0.625; // of all scores, with four blocks of queries
+  const perLayer = 6 * width + 4 * packed + 2 * heads * headDim + 6 * ffnWidth + 2 * causal * heads * context;
+  const logits = Math.min(tokens * vocabSize, largestLogits);
+  const perToken = recompute ? perLayer + (layers + 3) * width : layers * perLayer;
+  return tokens * perToken + 4 * logits;
+}
+
+/** Adapters of every projection. */
+function loraParameters(config: ModelConfig, rank: number): number {
+  const matrices = packs(config).flatMap(({ members }) => members.filter(({ role }) => role === "matrix"));
+  return matrices.reduce((sum, { shape }) => sum + rank * (shape[0]! + shape[1]!), 0);
+}
+
+/** Bytes of this machine, or of what this process may use of it. */
+export interface MachineMemory {
+  readonly total: number;
+  readonly free: number;
+}
+
+export function machineMemory(): MachineMemory {
+  const allowed = process.constrainedMemory();
+  const total = allowed > 0 ? Math.min(allowed, totalmem()) : totalmem();
+  return { total, free: Math.min(total, process.availableMemory()) };
+}
+
+export interface RunDemand extends Omit<PlanAssumptions, "sequences"> {
+  readonly learnt: Learnt;
+  /** Tapes that one would sample at once. */
+  readonly wanted: number;
+  /** Bytes; absent: most of what is free. */
+  readonly limit?: number | undefined;
+  /** Absent: where all layers' activations would not fit. */
+  readonly recompute?: boolean | undefined;
+}
+
+export interface RunPlan {
+  readonly parts: MemoryParts;
+  /** Of all parts. */
+  readonly bytes: number;
+  readonly limit: number;
+  /** Tapes sampled at once, all workers together. */
+  readonly sequences: number;
+  readonly context: number;
+  /** Layers are computed anew on the way back. */
+  readonly recompute: boolean;
+}
+
+/** What a plan leaves to others, and to what it does not know of. */
+const shareUsed = 0.8;
+/** A sampler is slow below this: rather are layers computed anew. */
+const fewSequences = 16;
+
+/**
+ * As many tapes at once as fit, which changes nothing but time. Whether layers are computed anew may change bits, so
+ * that follows from the machine and the recipe alone, not from what happens to be free.
+ * @throws ConfigError with the numbers where not even the least fits
+ */
+export function planRun(config: ModelConfig, demand: RunDemand, machine: MachineMemory): RunPlan {
+  const { wanted, learnt, workers } = demand;
+  const context = Math.min(demand.context, config.contextLength);
+  const partsOf = (sequences: number, recompute: boolean) =>
+    memoryParts(config, { ...demand, context, sequences }, { learnt, recompute });
+  const steady = demand.limit ?? shareUsed * machine.total;
+  const recompute =
+    demand.recompute ?? (learnt !== "nothing" && sumOf(partsOf(Math.min(wanted, fewSequences), false)) > steady);
+  const limit = demand.limit ?? shareUsed * machine.free;
+  const least = Math.min(wanted, 2 * workers);
+  const room = Math.floor((limit - sumOf(partsOf(0, recompute))) / bytesPerSequence(config, context));
+  if (room < least) {
+    const needed = sumOf(partsOf(least, recompute));
+    throw new ConfigError(
+      `the policy needs ${gigabytes(needed)} GB of memory (${describeParts(partsOf(least, recompute))}); ${gigabytes(limit)} GB may be used`,
+      {
+        hint: "free memory, shorten rollout.contextLength, raise engine.maxMemoryGb, train adapters, or take a smaller model",
+      },
+    );
+  }
+  const sequences = Math.min(wanted, room);
+  const parts = partsOf(sequences, recompute);
+  return { parts, bytes: sumOf(parts), limit, sequences, context, recompute };
+}
+
+/** One line for whoever starts a run. */
+export function describePlan({ parts, bytes, limit, sequences, context, recompute }: RunPlan): string {
+  const anew = recompute ? "; layers are computed anew on the way back" : "";
+  return `memory: about ${gigabytes(bytes)} of ${gigabytes(limit)} GB (${describeParts(parts)}); ${sequences} attempts at once of up to ${context} tokens${anew}`;
+}
+
+function describeParts({ process, weights, gradients, optimizer, activations, cache }: MemoryParts): string {
+  const named = { weights, gradients, optimiser: optimizer, activations, "KV cache": cache, program: process };
+  const shown = Object.entries(named).filter(([, bytes]) => bytes > 0);
+  return shown.map(([name, bytes]) => `${name} ${gigabytes(bytes)}`).join(", ");
+}
+
+const gigabytes = (bytes: number) => (bytes / 1e9).toFixed(2);
