@@ -17,12 +17,13 @@ export function describedCommand(name: string, description: string, ...examples:
     .addHelpText("after", `\n${examples.length > 1 ? "Examples" : "Example"}:${shown}`);
 }
 
-/** For a whole number from `least` up. */
-export function wholeNumber(least: number): (text: string) => number {
+/** For a whole number from `least` up, and to `most` if that is given. */
+export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (!/^-?\d+$/.test(text.trim()) || !Number.isSafeInteger(value) || value < least) {
-      throw new InvalidArgumentError(`Give a whole number, at least ${least}.`);
+    if (!/^-?\d+$/.test(text.trim()) || !(value >= least && value <= most)) {
+      const upTo = most === Number.MAX_SAFE_INTEGER ? "" : `, at most ${most}`;
+      throw new InvalidArgumentError(`Give a whole number, at least ${least}${upTo}.`);
     }
     return value;
   };
@@ -102,17 +103,22 @@ export function measuredSearch(given: {
   readonly record?: string | undefined;
   readonly replay?: string | undefined;
   readonly searchBudget?: number | undefined;
+  readonly rerank?: string | undefined;
 }) {
-  const { record, replay, searchBudget } = given;
+  const { record, replay, searchBudget, rerank } = given;
   const where = searchOption(given) ?? (replay === undefined ? undefined : {});
   if (where === undefined) return undefined;
   return {
     ...where,
     ...(record === undefined ? {} : { record }),
     ...(replay === undefined ? {} : { replay }),
+    ...(rerank === undefined ? {} : { rerank }),
     ...(searchBudget === undefined ? {} : { budget: { calls: searchBudget } }),
   };
 }
+
+export const rerankHelp =
+  "folder of a cross-encoder (BERT family, ONNX) that reads the best passages again and orders them";
 
 /** What every `--search` takes. */
 export const searchHelp =

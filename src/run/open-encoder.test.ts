@@ -4,78 +4,25 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { GraphBuilder } from "../runtime/graph-builder.ts";
 import { openEncoder } from "./open-encoder.ts";
 import { openIndexFolder } from "./open-index.ts";
 import { runDenseBuild, runIndexBuild } from "./run-index-build.ts";
+import { embeddingGraph, tinyWords, writeTinyBert } from "./testing/tiny-bert.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "encoder-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 let made = 0;
 
-const words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "query", "red", "blue", "fox", "river", "##s", ":"];
-/** The state of a token is a unit vector of its own. */
-const DIMENSION = words.length;
-
-/** An encoder that is nothing but its embeddings, in Hugging Face's layout. */
 function encoderFolder(files: Readonly<Record<string, unknown>> = {}, name = String(made++)): string {
-  const directory = join(folder, name);
-  for (const inner of ["onnx", "1_Pooling"]) mkdirSync(join(directory, inner), { recursive: true });
-  const graph = new GraphBuilder();
-  const ids = graph.input("input_ids", 2, "int64");
-  const table = words.flatMap((_, i) => words.map((_, j) => Number(i === j)));
-  graph.output(
-    graph.node("Gather", [graph.constant(table, [DIMENSION, DIMENSION]), ids], {}, { type: "float32" }),
-    "last_hidden_state",
-    3,
-  );
-  writeFileSync(join(directory, "onnx", "model.onnx"), graph.bytes());
-  const special = (content: string) => ({ id: content, type_id: 0 });
-  const defaults = {
-    "config.json": { model_type: "bert", hidden_size: DIMENSION, max_position_embeddings: 16 },
-    "tokenizer.json": {
-      version: "1.0",
-      truncation: null,
-      padding: null,
-      added_tokens: [],
-      normalizer: {
-        type: "BertNormalizer",
-        clean_text: true,
-        handle_chinese_chars: true,
-        strip_accents: null,
-        lowercase: true,
-      },
-      pre_tokenizer: { type: "BertPreTokenizer" },
-      post_processor: {
-        type: "TemplateProcessing",
-        single: [{ SpecialToken: special("[CLS]") }, { Sequence: special("A") }, { SpecialToken: special("[SEP]") }],
-        pair: [],
-        special_tokens: {
-          "[CLS]": { id: "[CLS]", ids: [2], tokens: ["[CLS]"] },
-          "[SEP]": { id: "[SEP]", ids: [3], tokens: ["[SEP]"] },
-        },
-      },
-      decoder: { type: "WordPiece", prefix: "##", cleanup: true },
-      model: {
-        type: "WordPiece",
-        unk_token: "[UNK]",
-        continuing_subword_prefix: "##",
-        max_input_chars_per_word: 100,
-        vocab: Object.fromEntries(words.map((word, i) => [word, i])),
-      },
-    },
-    "1_Pooling/config.json": { pooling_mode_cls_token: false, pooling_mode_mean_tokens: true },
-  };
-  for (const [file, content] of Object.entries({ ...defaults, ...files }))
-    if (content !== undefined) writeFileSync(join(directory, file), JSON.stringify(content));
-  return directory;
+  const pooling = { pooling_mode_cls_token: false, pooling_mode_mean_tokens: true };
+  return writeTinyBert(join(folder, name), embeddingGraph(), { "1_Pooling/config.json": pooling, ...files });
 }
 
 async function vectorOf(directory: string, text: string, options: Parameters<typeof openEncoder>[1] = {}) {
   const encoder = await openEncoder(directory, options);
   const [vector] = await encoder.encodeQueries([text]);
   await encoder.close();
-  return Array.from(vector!, (x, i) => [words[i], Number(x.toFixed(4))] as const).filter(([, x]) => x !== 0);
+  return Array.from(vector!, (x, i) => [tinyWords[i], Number(x.toFixed(4))] as const).filter(([, x]) => x !== 0);
 }
 
 test("the mean of the tokens' states, special tokens among them, at length 1", async () => {

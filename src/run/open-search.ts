@@ -7,7 +7,10 @@ import { limited } from "../search/decorators/limited.ts";
 import { metered } from "../search/decorators/metered.ts";
 import { recorded, replayed } from "../search/decorators/recorded.ts";
 import { retrying } from "../search/decorators/retrying.ts";
+import { rerankedSearcher } from "../search/rerank/reranked.ts";
+import type { Reranker } from "../search/rerank/reranker.ts";
 import type { QueryResult, Searcher } from "../search/searcher.ts";
+import { openReranker } from "./open-reranker.ts";
 import { SearchConfig, searchComplaint } from "./search-settings.ts";
 
 export interface OpenSearch {
@@ -35,36 +38,56 @@ export async function openSearchSource(
   const search = { ...SearchConfig.parse({}), ...given };
   const complaint = searchComplaint(search);
   if (complaint !== undefined) throw new ConfigError(complaint, { hint: "correct the recipe or the options" });
-  if (search.replay !== undefined) return around(replayed(search.replay), search);
+  if (search.replay !== undefined) return around(replayed(search.replay), { search });
+  const reranker = search.rerank === undefined ? undefined : await openReranker(search.rerank);
+  try {
+    return await openSource(search, openLocal, reranker);
+  } catch (cause) {
+    await reranker?.close();
+    throw cause;
+  }
+}
+
+async function openSource(
+  search: SearchConfig,
+  openLocal: (search: SearchConfig) => Promise<Searcher>,
+  reranker: Reranker | undefined,
+): Promise<OpenSearch> {
   const again = (inner: Searcher) =>
     retrying(inner, { attempts: search.attempts, budget: new RetryBudget(retryShare, retryReserve) });
   if (search.source === "web") {
     const { openWeb } = await import("./open-web.ts");
     const far = openWeb(search);
-    const opened = around(circuitBroken(far), search, again);
+    const opened = around(circuitBroken(far), { search, reranker, again });
     return { ...opened, timing: () => ({ ...opened.timing(), ...far.take() }), probe: probeOf(opened.asking) };
   }
-  if (search.source !== "http") return around(await openLocal(search), search);
+  if (search.source !== "http") return around(await openLocal(search), { search, reranker });
   const { openUrl } = await import("./open-url.ts");
   const near = circuitBroken(await openUrl(search.url!, search.timeoutMs));
-  return { ...around(near, search, again), probe: probeOf(near) };
+  return { ...around(near, { search, reranker, again }), probe: probeOf(near) };
 }
 
 /** Asks a question that costs little. A provider is asked within its rate and budget, a server of one's own past them. */
 const probeOf = (searcher: Searcher) => async (signal: AbortSignal) =>
   (await searcher.search(["probe"], { k: 1, signal }))[0]!;
 
+interface Around {
+  readonly search: SearchConfig;
+  readonly reranker?: Reranker | undefined;
+  readonly again?: (inner: Searcher) => Searcher;
+}
+
 function around(
   inner: Searcher,
-  search: SearchConfig,
-  again: (inner: Searcher) => Searcher = (one) => one,
+  { search, reranker, again = (one) => one }: Around,
 ): OpenSearch & { readonly asking: Searcher } {
   const { perSecond, concurrency, budget, cache, record } = search;
   const isLimited = perSecond !== undefined || concurrency !== undefined;
   const slow = isLimited ? limited(inner, { perSecond, concurrency }) : inner;
   const bounded = budget ? budgeted(slow, budget) : undefined;
   const once = bounded ?? slow;
-  const asking = again(once);
+  const found = again(once);
+  const asking = reranker ? rerankedSearcher(found, reranker, search.rerankDepth) : found;
   const kept = record ? recorded(asking, record, "everything") : cache ? recorded(asking, cache, "answers") : asking;
   const searcher = metered(kept);
   return { searcher, timing: searcher.take, refused: () => bounded?.refused(), asking: once };

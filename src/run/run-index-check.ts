@@ -10,7 +10,7 @@ const BATCH = 64;
 export async function runIndexCheck(
   directory: string,
   file: string,
-  options: { readonly signal?: AbortSignal } = {},
+  { rerank, signal }: { readonly rerank?: string | undefined; readonly signal?: AbortSignal } = {},
 ): Promise<SearchHealth> {
   const all = await readSearchQuestions(file);
   const questions = all.filter(isSearchable);
@@ -18,10 +18,10 @@ export async function runIndexCheck(
     throw new DataError(`${file} holds only questions of yes or no`, {
       hint: "give questions with passages or answers",
     });
-  const { searcher } = await openSearch({ source: "index", path: directory });
+  const { searcher } = await openSearch({ source: "index", path: directory, ...(rerank ? { rerank } : {}) });
   try {
     const texts = questions.map(({ text }) => text);
-    const results = await search(searcher, texts, options.signal);
+    const results = await search(searcher, texts, signal);
     const { passages = 0 } = searcher.info(); // an index knows
     return searchHealth(questions, results, { passages, skipped: all.length - questions.length });
   } finally {

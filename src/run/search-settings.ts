@@ -48,6 +48,11 @@ export const SearchConfig = z.strictObject({
       "Of the server: http://host:port/retrieve or another dialect, opensearch+http, qdrant+http, pgvector. For web: in place of the provider's own.",
     ),
   ...webKeys,
+  rerank: z
+    .string()
+    .optional()
+    .describe("Folder of a cross-encoder that reads the best passages of each query again and orders them."),
+  rerankDepth: z.int().min(1).max(100).optional().describe("How many it reads (default 10), or as many as are shown."),
   timeoutMs: z.int().min(1).default(30_000).describe("For one exchange with a server."),
   attempts: z.int().min(1).default(4).describe("Tries of a query at a server, while the failures may pass."),
   perSecond: z.number().positive().optional().describe("Most queries a second."),
@@ -69,6 +74,8 @@ export type SearchConfig = z.infer<typeof SearchConfig>;
 /** What is wrong among the keys, in words; undefined where nothing is. */
 export function searchComplaint(search: SearchConfig): string | undefined {
   const { source, path, url, budget, cache, record, replay } = search;
+  if (search.rerankDepth !== undefined && search.rerank === undefined)
+    return "search.rerankDepth is given without search.rerank";
   if ((source === "index" || source === "corpus") && path === undefined) {
     return `search.path is missing: search.source is ${source}`;
   }

@@ -1,6 +1,6 @@
 /**
  * @file `r1-searcher/search`: find passages. Build a BM25 index of a corpus on disk, add to it and open it, do the same by
- * vectors of an encoder of your own, fuse both, search a list in memory, or implement `Searcher` over an engine of your own
+ * vectors of an encoder of your own, fuse both, rerank, search a list in memory, or implement `Searcher` over an engine of your own
  * (`r1-searcher/testing` checks it).
  */
 export { SearchError } from "../base/errors.ts";
@@ -17,4 +17,6 @@ export type { Encoder, EncoderIdentity } from "./dense/encoder.ts";
 export { type DenseOpenOptions, openDenseIndex } from "./dense/open.ts";
 export { openVectorFile, type VectorFile } from "./dense/vector-files.ts";
 export { type FusionOptions, fusedSearcher } from "./hybrid/fused.ts";
+export { rerankedSearcher } from "./rerank/reranked.ts";
+export type { Reranker } from "./rerank/reranker.ts";
 export type { Hit, QueryResult, Searcher, SearcherInfo } from "./searcher.ts";

@@ -1,13 +1,16 @@
 import { readFileSync } from "node:fs";
 import { checkBind } from "../base/http/serve.ts";
 import { openSearch } from "../run/assemble.ts";
+import { openReranker } from "../run/open-reranker.ts";
 import type { SearchConfig } from "../run/search-settings.ts";
 import type { SearchTotals } from "./search-app.ts";
 import { type SearchServerOptions, serveSearch } from "./search-server.ts";
 
-export interface ServeSearchOptions extends Omit<SearchServerOptions, "searcher" | "version"> {
+export interface ServeSearchOptions extends Omit<SearchServerOptions, "searcher" | "reranker" | "version"> {
   readonly host: string;
   readonly search: Partial<SearchConfig>;
+  /** Folder of a cross-encoder that orders what is found. */
+  readonly rerank?: string | undefined;
   /** Serves until it is raised. */
   readonly signal: AbortSignal;
   /** Gets one line as soon as it serves. */
@@ -16,11 +19,12 @@ export interface ServeSearchOptions extends Omit<SearchServerOptions, "searcher"
 
 /** @returns what it did, with its address, once the signal is raised and the last reply has gone */
 export async function runServeSearch(options: ServeSearchOptions): Promise<SearchTotals & { readonly url: string }> {
-  const { search, signal, say, host, token } = options;
+  const { search, rerank, signal, say, host, token } = options;
   checkBind(host, token); // before an index of gigabytes is opened
+  const reranker = rerank === undefined ? undefined : await openReranker(rerank);
   const { searcher } = await openSearch(search);
   try {
-    const server = await serveSearch({ ...options, searcher, version: packageVersion() });
+    const server = await serveSearch({ ...options, searcher, reranker, version: packageVersion() });
     const { passages } = searcher.info();
     say(`r1-searcher search listens on ${server.url}${passages === undefined ? "" : ` (${passages} passages)`}`);
     if (!signal.aborted) await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
@@ -28,6 +32,7 @@ export async function runServeSearch(options: ServeSearchOptions): Promise<Searc
     return { url: server.url, ...server.totals() };
   } finally {
     await searcher.close();
+    await reranker?.close();
   }
 }
 

@@ -6,9 +6,13 @@ import { HTTPException } from "hono/http-exception";
 import { messageOf, R1SearcherError, SearchError } from "../base/errors.ts";
 import { guard } from "../base/http/serve.ts";
 import type { Passage } from "../protocol/passage.ts";
-import type { Hit, QueryResult, Searcher } from "../search/searcher.ts";
+import { passageOf } from "../search/remote/dialects.ts";
+import { defaultDepth, rerankedInfo } from "../search/rerank/reranked.ts";
+import type { Reranker } from "../search/rerank/reranker.ts";
+import type { Hit, QueryResult, Searcher, SearcherInfo } from "../search/searcher.ts";
 import { Batcher, OverloadedError } from "./batcher.ts";
 import { Registry } from "./prometheus.ts";
+import { type RerankService, rerankService } from "./rerank-service.ts";
 import {
   batchSearchRoute,
   healthRoute,
@@ -21,6 +25,10 @@ import {
 
 export interface SearchAppOptions {
   readonly searcher: Searcher;
+  /** Reads the best passages of every query again, and answers /rerank. */
+  readonly reranker?: Reranker | undefined;
+  /** Passages that it reads for each query, where a request does not say. */
+  readonly rerankDepth?: number | undefined;
   readonly token?: string | undefined;
   /** Queries that may wait. */
   readonly maxWaiting?: number | undefined;
@@ -47,7 +55,7 @@ const maxQueryLength = 8192;
 const retryAfter = 1;
 
 export function searchApp(options: SearchAppOptions): SearchApp {
-  const { searcher, token, version } = options;
+  const { searcher, reranker, rerankDepth = defaultDepth, token, version } = options;
   const gauges = new Gauges(searcher);
   const app = new OpenAPIHono({
     defaultHook: (result, context) =>
@@ -55,8 +63,13 @@ export function searchApp(options: SearchAppOptions): SearchApp {
   });
   const state = { serving: true };
   addChecks(app, gauges, token, state);
-  addDialects(app, asking(options, gauges));
-  addService(app, searcher, gauges, version);
+  const service = reranker && rerankService(reranker, { maxWaiting: limits.reranked, onPairs: gauges.reranked.add });
+  addDialects(app, asking(options, gauges, service), service !== undefined);
+  addRerank(app, service);
+  addService(app, gauges, version, () => {
+    const info = searcher.info();
+    return reranker ? rerankedInfo(info, reranker, rerankDepth) : info;
+  });
   app.notFound((context) => context.json({ error: `there is no ${context.req.method} ${context.req.path}` }, 404));
   app.onError((error, context) => replyToError(error, context, gauges));
   return {
@@ -94,27 +107,41 @@ function addChecks(app: OpenAPIHono, gauges: Gauges, token: string | undefined, 
   );
 }
 
-type Ask = (context: Context, queries: readonly string[], k: number) => Promise<readonly QueryResult[]>;
+interface Asked {
+  readonly k: number;
+  /** Passages that the reranker reads; absent: as many as this server's own. */
+  readonly depth?: number | null | undefined;
+}
+type Ask = (context: Context, queries: readonly string[], asked: Asked) => Promise<readonly QueryResult[]>;
 
-function asking({ searcher, maxWaiting }: SearchAppOptions, gauges: Gauges): Ask {
+function asking(options: SearchAppOptions, gauges: Gauges, service: RerankService | undefined): Ask {
+  const { searcher, rerankDepth = defaultDepth, maxWaiting } = options;
   const batcher = new Batcher(searcher, {
     onBatch: gauges.batches.observe,
     ...(maxWaiting === undefined ? {} : { maxWaiting }),
   });
   gauges.registry.gauge("search_waiting_queries", "Queries in the queue", () => batcher.waiting);
-  return async (context, queries, k) => {
-    if (queries.length * k > limits.passages) {
-      const message = `${queries.length} queries of ${k} passages: expected at most ${limits.passages} passages in one reply`;
-      throw new HTTPException(400, { message });
-    }
+  return async (context, queries, { k, depth }) => {
+    const wanted = service ? Math.max(k, depth ?? rerankDepth) : k;
+    checkCount(queries.length, wanted, service ? limits.reranked : limits.passages);
     gauges.queries.add(queries.length);
     gauges.cut.add(queries.filter(({ length }) => length > maxQueryLength).length);
     const cut = queries.map((query) => query.slice(0, maxQueryLength));
-    const results = await batcher.search(cut, k, context.req.raw.signal);
+    const { signal } = context.req.raw;
+    const found = await batcher.search(cut, wanted, signal);
+    const results = service ? await service.rerank(cut, found, { k, signal }) : found;
     gauges.failed.add(results.filter(({ ok }) => !ok).length);
     gauges.empty.add(results.filter((result) => result.ok && result.hits.length === 0).length);
     return results;
   };
+}
+
+/** @throws HTTPException where one request wants too much */
+function checkCount(queries: number, each: number, most: number): void {
+  if (queries * each <= most) return;
+  throw new HTTPException(400, {
+    message: `${queries} queries of ${each} passages: expected at most ${most} passages`,
+  });
 }
 
 class Gauges {
@@ -126,6 +153,7 @@ class Gauges {
     "Requests sent away because too many queries waited",
   );
   readonly failed = this.registry.counter("search_failed_total", "Queries that could not be answered");
+  readonly reranked = this.registry.counter("search_reranked_total", "Passages read again by the reranker");
   readonly empty = this.registry.counter("search_empty_total", "Queries that found nothing");
   readonly cut = this.registry.counter("search_cut_total", `Queries cut to ${maxQueryLength} characters`);
   readonly latency = this.registry.histogram(
@@ -141,16 +169,18 @@ class Gauges {
   }
 }
 
-function addDialects(app: OpenAPIHono, ask: Ask): void {
+function addDialects(app: OpenAPIHono, ask: Ask, hasReranker: boolean): void {
   app.openapi(queriesRoute, async (context) => {
     const { queries, k } = context.req.valid("json");
-    const results = allHits(await ask(context, queries, k));
+    const results = allHits(await ask(context, queries, { k }));
     return context.json({ queries, answers: results.map((hits) => hits.map(lineOf)) }, 200);
   });
   app.openapi(retrieveRoute, async (context) => {
     const body = context.req.valid("json");
-    if (body.topk_rerank !== undefined || body.rerank_topk !== undefined) return context.json(noReranker, 501);
-    const results = await ask(context, body.queries ?? [body.query!], body.topk);
+    const { topk_retrieval: depth, topk_rerank, rerank_topk } = body;
+    const best = topk_rerank ?? rerank_topk;
+    if (!hasReranker && (best ?? depth ?? undefined) !== undefined) return context.json(noReranker, 501);
+    const results = await ask(context, body.queries ?? [body.query!], { k: best ?? body.topk, depth });
     const hits = body.partial ? results.map((result) => (result.ok ? result.hits : [])) : allHits(results);
     const result = hits.map((list) =>
       list.map((hit) => (body.return_scores ? { document: documentOf(hit), score: hit.score } : documentOf(hit))),
@@ -160,24 +190,51 @@ function addDialects(app: OpenAPIHono, ask: Ask): void {
   });
   app.openapi(searchRoute, async (context) => {
     const { query, top_n, return_score } = context.req.valid("json");
-    const [hits = []] = allHits(await ask(context, [query], top_n));
+    const [hits = []] = allHits(await ask(context, [query], { k: top_n }));
     const documents = hits.map(shortDocument);
     return context.json(return_score ? ([documents, scoresOf(hits)] as const) : documents, 200);
   });
   app.openapi(batchSearchRoute, async (context) => {
     const { query, top_n, return_score } = context.req.valid("json");
-    const lists = allHits(await ask(context, query, top_n));
+    const lists = allHits(await ask(context, query, { k: top_n }));
     const documents = lists.map((hits) => hits.map(shortDocument));
     return context.json(return_score ? ([documents, lists.map(scoresOf)] as const) : documents, 200);
   });
 }
 
-const noReranker = { error: "this server has no reranker; ask /retrieve without topk_rerank" };
+const noReranker = { error: "this server has no reranker: serve it with --rerank DIR" };
 
-function addService(app: OpenAPIHono, searcher: Searcher, gauges: Gauges, version: string): void {
-  app.openapi(rerankRoute, (context) => context.json(noReranker, 501));
+function addRerank(app: OpenAPIHono, service: RerankService | undefined): void {
+  app.openapi(rerankRoute, async (context) => {
+    const { queries, documents, rerank_topk: k, return_scores } = context.req.valid("json");
+    if (!service) return context.json(noReranker, 501);
+    checkCount(1, documents.flat().length, limits.reranked);
+    // hits are named by their places, so that each document goes back as it came
+    const given = documents.map(
+      (list): QueryResult => ({
+        ok: true,
+        hits: list.map(({ document }, at) => ({
+          ...passageOf({ ...document, id: String(at) }),
+          score: 0,
+          rank: at + 1,
+        })),
+      }),
+    );
+    const cut = queries.map((query) => query.slice(0, maxQueryLength));
+    const lists = allHits(await service.rerank(cut, given, { k, signal: context.req.raw.signal }));
+    const result = lists.map((hits, i) =>
+      hits.map(({ id, score }) => {
+        const { document } = documents[i]![Number(id)]!;
+        return return_scores ? { document, score } : document;
+      }),
+    );
+    return context.json({ result }, 200);
+  });
+}
+
+function addService(app: OpenAPIHono, gauges: Gauges, version: string, infoOf: () => SearcherInfo): void {
   app.openapi(healthRoute, (context) => {
-    const { passages, ...info } = searcher.info();
+    const { passages, ...info } = infoOf();
     return context.json(
       {
         status: "healthy" as const,

@@ -1,12 +1,13 @@
 /** @file The routes of a search server, one for every shape that training code of this field sends. */
 import { createRoute, z } from "@hono/zod-openapi";
 
-/** Most passages for one query, most queries of one request, and most passages of one reply. */
-export const limits = { k: 100, queries: 4096, passages: 40_960, bodyBytes: 4 << 20 } as const;
+/** Most passages for one query, most queries of one request, most passages of one reply, and most that one request has read again. */
+export const limits = { k: 100, queries: 4096, passages: 40_960, reranked: 4096, bodyBytes: 4 << 20 } as const;
 
 const Count = (fallback: number) => z.int().min(1).max(limits.k).default(fallback);
 /** A client that leaves a choice open may say so with null. */
 const Asked = (fallback: number) => z.preprocess((value) => value ?? undefined, Count(fallback));
+const Chosen = z.int().min(1).max(limits.k).nullish();
 const Queries = z.array(z.string()).max(limits.queries);
 
 const Document = z.object({ id: z.string(), contents: z.string(), title: z.string(), text: z.string() });
@@ -61,8 +62,9 @@ export const retrieveRoute = post(
         .boolean()
         .default(false)
         .describe("Where single queries fail: name them in errors, instead of failing the request."),
-      rerank_topk: z.int().optional().describe("Needs a reranker."),
-      topk_rerank: z.int().optional().describe("Needs a reranker."),
+      topk_retrieval: Chosen.describe("Passages that the reranker reads; needs one."),
+      topk_rerank: Chosen.describe("Passages that are left of those, in place of topk; needs a reranker."),
+      rerank_topk: Chosen.describe("The same."),
     })
     .refine(({ queries, query }) => (queries === undefined) !== (query === undefined), {
       error: "expected queries or query",
@@ -94,12 +96,35 @@ export const batchSearchRoute = post(
   ]),
 );
 
-export const rerankRoute = createRoute({
-  method: "post",
-  path: "/rerank",
-  summary: "Search-R1's reranker; this server has none",
-  responses: { 501: json("There is no reranker", Failure) },
+const Given = z.object({
+  id: z.union([z.string(), z.int()]).nullish(),
+  contents: z.string().nullish(),
+  title: z.string().nullish(),
+  text: z.string().nullish(),
 });
+export type GivenDocument = z.infer<typeof Given>;
+const Worded = Given.refine(({ contents, text }) => typeof contents === "string" || typeof text === "string", {
+  error: "expected contents, or title and text",
+});
+
+export const rerankRoute = post(
+  "/rerank",
+  "Search-R1: the documents of each query in a better order, as /retrieve gave them",
+  z
+    .object({
+      queries: Queries,
+      documents: z.array(
+        z.array(z.union([z.object({ document: Worded }), Worded.transform((document) => ({ document }))])),
+      ),
+      rerank_topk: Asked(3),
+      return_scores: z.boolean().default(false),
+    })
+    .refine(({ queries, documents }) => queries.length === documents.length, {
+      error: "expected one list for each query",
+      path: ["documents"],
+    }),
+  z.object({ result: z.array(z.array(z.union([z.object({ document: Given, score: z.number() }), Given]))) }),
+);
 
 export const healthRoute = createRoute({
   method: "get",

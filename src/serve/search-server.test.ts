@@ -2,6 +2,7 @@ import { connect } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import type { Passage } from "../protocol/passage.ts";
 import { memorySearcher } from "../search/bm25/searcher.ts";
+import type { Reranker } from "../search/rerank/reranker.ts";
 import type { QueryResult, Searcher } from "../search/searcher.ts";
 import { type SearchServer, type SearchServerOptions, serveSearch } from "./search-server.ts";
 
@@ -77,7 +78,10 @@ describe("a request that is none is refused", () => {
     ["/queries", { queries: ["x".repeat(5 << 20)] }, 413, "bytes"],
     ["/retrieve", { query: "x", queries: ["x"] }, 400, "expected queries or query"],
     ["/retrieve", { queries: ["x"], topk_rerank: 3 }, 501, "reranker"],
-    ["/rerank", { queries: ["x"] }, 501, "reranker"],
+    ["/retrieve", { queries: ["x"], topk_retrieval: 3 }, 501, "reranker"],
+    ["/rerank", { queries: ["x"], documents: [[]] }, 501, "reranker"],
+    ["/rerank", { queries: ["x"], documents: [] }, 400, "one list"],
+    ["/rerank", { queries: ["x"], documents: [[{ id: "1" }]] }, 400, "documents.0.0"],
     ["/nothing", {}, 404, "there is no POST /nothing"],
   ])("%s %.40j", async (path, body, status, message) => {
     const response = await post(`${await start()}${path}`, body);
@@ -163,6 +167,83 @@ test("health, metrics and the description say what it serves", async () => {
   expect(Object.keys(described.paths)).toEqual(
     expect.arrayContaining(["/queries", "/retrieve", "/search", "/batch_search", "/rerank", "/health"]),
   );
+});
+
+describe("with a reranker", () => {
+  /** Prefers passages with more letters. */
+  const reranker: Reranker = {
+    identity: { source: "letters", fingerprint: "0123456789abcdef0123" },
+    score: async (_, texts) => texts.map((text) => text.length),
+    close: async () => {},
+  };
+  const many: readonly Passage[] = Array.from({ length: 20 }, (_, i) => ({
+    id: String(i),
+    title: "bread",
+    text: "x".repeat(i + 1),
+  }));
+  const ids = (documents: readonly { readonly id: string }[]) => documents.map(({ id }) => id);
+
+  test("every dialect gets its order, and /retrieve says how many are read", async () => {
+    const url = await start({ searcher: memorySearcher(many), reranker, rerankDepth: 5 });
+    const { answers } = (await (await post(`${url}/queries`, { queries: ["bread"], k: 2 })).json()) as {
+      answers: string[][];
+    };
+    expect(answers[0]!.map((line) => line.split("\t")[0])).toEqual(["4", "3"]); // of the first five
+    const retrieved = async (more: object) => {
+      const reply = await post(`${url}/retrieve`, { queries: ["bread"], ...more });
+      return ids(((await reply.json()) as { result: { id: string }[][] }).result[0]!);
+    };
+    expect(await retrieved({ topk: 2 })).toEqual(["4", "3"]);
+    expect(await retrieved({ topk_retrieval: 8, topk_rerank: 3 })).toEqual(["7", "6", "5"]);
+    expect(await retrieved({ topk_rerank: 7 })).toEqual(["6", "5", "4", "3", "2", "1", "0"]);
+    const health = (await (await fetch(`${url}/health`)).json()) as { searcher: { settings: object; hash: string } };
+    expect(health.searcher.settings).toMatchObject({ reranker: "0123456789abcdef", rerankDepth: 5 });
+    expect(await (await fetch(`${url}/metrics`)).text()).toContain("\nsearch_reranked_total 25\n");
+  });
+
+  test("/rerank orders documents as /retrieve gives them, or bare, and hands them back as they came", async () => {
+    const url = await start({ reranker });
+    const document = { id: 7, contents: '"T"\nlong text' };
+    const documents = [[{ contents: '"T"\nx' }, { document, score: 0.5 }], []];
+    const reply = await post(`${url}/rerank`, { queries: ["a", "b"], documents, rerank_topk: 2, return_scores: true });
+    expect(await reply.json()).toEqual({
+      result: [
+        [
+          { document, score: "T long text".length },
+          { document: { contents: '"T"\nx' }, score: "T x".length },
+        ],
+        [],
+      ],
+    });
+    const bare = await post(`${url}/rerank`, { queries: ["a", "b"], documents, rerank_topk: 1 });
+    expect(await bare.json()).toEqual({ result: [[document], []] });
+    const wide = Array.from({ length: 5000 }, () => ({ contents: "x" }));
+    expect((await post(`${url}/rerank`, { queries: ["a"], documents: [wide] })).status).toBe(400);
+  });
+
+  test("too many passages at once are sent away", async () => {
+    let open = () => {};
+    const gate = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    const slow: Reranker = {
+      ...reranker,
+      score: async (_, texts) => {
+        await gate;
+        return texts.map(() => 0);
+      },
+    };
+    const url = await start({ reranker: slow });
+    const ask = (count: number) =>
+      post(`${url}/rerank`, { queries: ["a"], documents: [Array.from({ length: count }, () => ({ contents: "x" }))] });
+    const first = ask(4000);
+    await until(async () => (await (await fetch(`${url}/metrics`)).text()).includes("search_reranked_total 4000"));
+    const refused = await ask(200);
+    expect([refused.status, refused.headers.get("retry-after")]).toEqual([503, "1"]);
+    open();
+    expect((await first).status).toBe(200);
+    expect((await ask(200)).status).toBe(200);
+  });
 });
 
 test("queries of many requests are searched together", async () => {
@@ -266,6 +347,6 @@ function rawStatus(url: string, headers: Record<string, string>): Promise<number
 
 const sleep = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds));
 
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await sleep(5);
+async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await holds())) await sleep(5);
 }

@@ -1,9 +1,14 @@
 import { checkBind, type HttpServer, serveHttp } from "../base/http/serve.ts";
+import type { Reranker } from "../search/rerank/reranker.ts";
 import type { Searcher } from "../search/searcher.ts";
 import { type SearchTotals, searchApp } from "./search-app.ts";
 
 export interface SearchServerOptions {
   readonly searcher: Searcher;
+  /** Reads the best passages of every query again, and answers /rerank. */
+  readonly reranker?: Reranker | undefined;
+  /** Passages that it reads for each query, where a request does not say. */
+  readonly rerankDepth?: number | undefined;
   readonly host?: string;
   /** 0 takes a free one. */
   readonly port: number;

@@ -4,7 +4,15 @@ import { worldSplits } from "../../data/world/splits.ts";
 import { evalTable } from "../display/eval-table.ts";
 import { createProgressBar } from "../display/live-line.ts";
 import { untilInterrupted } from "../interrupt.ts";
-import { describedCommand, jsonOption, measuredSearch, promptHelp, searchHelp, wholeNumber } from "../options.ts";
+import {
+  describedCommand,
+  jsonOption,
+  measuredSearch,
+  promptHelp,
+  rerankHelp,
+  searchHelp,
+  wholeNumber,
+} from "../options.ts";
 import { createOutput } from "../output.ts";
 
 export function command() {
@@ -20,6 +28,7 @@ export function command() {
     .requiredOption("--benchmark <name|file>", '"world" (fictional, unseen), or a file of questions')
     .option("--index <dir>", "index that answers a file of questions")
     .option("--search <url>", searchHelp)
+    .option("--rerank <dir>", rerankHelp)
     .option("--record <file>", "keep the outcome of every query there")
     .option("--replay <file>", "let a recording answer; nothing is asked")
     .option("--search-budget <n>", "ask search at most so many queries", wholeNumber(0))
@@ -42,30 +51,32 @@ export function command() {
     .option("--seed <n>", "of the sampling", wholeNumber(0), 1)
     .option("--out <dir>", "keep the summary and every prediction there")
     .addOption(jsonOption())
-    .action(async (policy, { json, questions, index, search, record, replay, searchBudget, out, ...settings }) => {
-      const output = createOutput({ json });
-      const where = measuredSearch({ index, search, record, replay, searchBudget });
-      if (settings.benchmark !== "world" && where === undefined) {
-        throw new ConfigError(`--benchmark ${settings.benchmark} needs --index or --search`, {
-          hint: "make an index with `r1-searcher index build CORPUS --out DIR`",
-        });
-      }
-      const { runEval } = await import("../../run/run-eval.ts");
-      const bar = createProgressBar(output, "questions");
-      const options = {
-        policy,
-        ...settings,
-        ...(questions ? { questions } : {}),
-        ...(where ? { search: where } : {}),
-        ...(out ? { out } : {}),
-      };
-      const onProgress = ({ done, total, em }: { done: number; total: number; em: number }) =>
-        bar.update(done, total, `exact match ${(100 * em).toFixed(1)} %`);
-      const summary = await untilInterrupted(output, (signal) => runEval({ ...options, signal, onProgress })).finally(
-        bar.end,
-      );
-      if (summary.split !== undefined && summary.split !== "iid") output.say(`Split: ${summary.split}`);
-      output.say(evalTable([summary], output.colour));
-      output.result(summary);
-    });
+    .action(
+      async (policy, { json, questions, out, index, search, rerank, record, replay, searchBudget, ...settings }) => {
+        const output = createOutput({ json });
+        const where = measuredSearch({ index, search, rerank, record, replay, searchBudget });
+        if (settings.benchmark !== "world" && where === undefined) {
+          throw new ConfigError(`--benchmark ${settings.benchmark} needs --index or --search`, {
+            hint: "make an index with `r1-searcher index build CORPUS --out DIR`",
+          });
+        }
+        const { runEval } = await import("../../run/run-eval.ts");
+        const bar = createProgressBar(output, "questions");
+        const options = {
+          policy,
+          ...settings,
+          ...(questions ? { questions } : {}),
+          ...(where ? { search: where } : {}),
+          ...(out ? { out } : {}),
+        };
+        const onProgress = ({ done, total, em }: { done: number; total: number; em: number }) =>
+          bar.update(done, total, `exact match ${(100 * em).toFixed(1)} %`);
+        const summary = await untilInterrupted(output, (signal) => runEval({ ...options, signal, onProgress })).finally(
+          bar.end,
+        );
+        if (summary.split !== undefined && summary.split !== "iid") output.say(`Split: ${summary.split}`);
+        output.say(evalTable([summary], output.colour));
+        output.result(summary);
+      },
+    );
 }

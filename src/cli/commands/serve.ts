@@ -1,6 +1,6 @@
 import { Command, Option } from "@commander-js/extra-typings";
 import { untilInterrupted } from "../interrupt.ts";
-import { describedCommand, jsonOption, neededSearch, searchHelp, wholeNumber } from "../options.ts";
+import { describedCommand, jsonOption, neededSearch, rerankHelp, searchHelp, wholeNumber } from "../options.ts";
 import { createOutput } from "../output.ts";
 
 export function command() {
@@ -13,7 +13,7 @@ export function command() {
 function search() {
   return describedCommand(
     "search",
-    "Serve an index to training code: /queries (R1-Searcher), /retrieve (Search-R1, veRL, SkyRL), /search and /batch_search (ReSearch). Ends on SIGTERM.",
+    "Serve an index to training code: /queries (R1-Searcher), /retrieve (Search-R1, veRL, SkyRL), /search and /batch_search (ReSearch), /rerank. Ends on SIGTERM.",
     "serve search --index my-index --port 8000",
     "serve search --index my-index --port 5003 --host 0.0.0.0 --token $(openssl rand -hex 16)",
   )
@@ -22,11 +22,14 @@ function search() {
     .option("--port <n>", "0 takes a free one", wholeNumber(0), 8000)
     .option("--host <address>", hostHelp, "127.0.0.1")
     .addOption(tokenOption())
+    .option("--rerank <dir>", rerankHelp)
+    .option("--rerank-depth <n>", "passages of each query that it reads", wholeNumber(1, 100), 10)
     .option("--queue <n>", "queries that may wait before requests are sent away", wholeNumber(1), 4096)
     .addOption(jsonOption())
-    .action(async ({ port, host, token, queue, json, ...where }) => {
+    .action(async ({ port, host, token, queue, rerank, rerankDepth, json, ...where }) => {
       const output = createOutput({ json });
-      const options = { search: neededSearch("serve search", where), port, host, token, maxWaiting: queue, say };
+      const search = neededSearch("serve search", where);
+      const options = { search, rerank, rerankDepth, port, host, token, maxWaiting: queue, say };
       const { runServeSearch } = await import("../../serve/run-serve-search.ts");
       output.result(await untilInterrupted(output, (signal) => runServeSearch({ ...options, signal }), stopping));
     });

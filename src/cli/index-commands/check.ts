@@ -1,7 +1,7 @@
 import { SearchError } from "../../base/errors.ts";
 import { percent } from "../display/words.ts";
 import { untilInterrupted } from "../interrupt.ts";
-import { describedCommand, jsonOption } from "../options.ts";
+import { describedCommand, jsonOption, rerankHelp } from "../options.ts";
 import { createOutput } from "../output.ts";
 
 export function check() {
@@ -15,11 +15,14 @@ export function check() {
       "--questions <file>",
       'JSON or JSON lines: {"question", "passages": [ids or titles]}, HotpotQA, MuSiQue, or {"question", "answer"}',
     )
+    .option("--rerank <dir>", rerankHelp)
     .addOption(jsonOption())
-    .action(async (directory, { questions, json }) => {
+    .action(async (directory, { questions, rerank, json }) => {
       const output = createOutput({ json });
       const { runIndexCheck } = await import("../../run/run-index-check.ts");
-      const health = await untilInterrupted(output, (signal) => runIndexCheck(directory, questions, { signal }));
+      const health = await untilInterrupted(output, (signal) =>
+        runIndexCheck(directory, questions, { rerank, signal }),
+      );
       const skipped = health.skipped > 0 ? `; ${health.skipped} of yes or no left out` : "";
       output.say(`${health.n} questions${skipped}`);
       for (const [k, recall] of Object.entries(health.recall)) output.say(`recall@${k.padEnd(3)} ${percent(recall)}`);

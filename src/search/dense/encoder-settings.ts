@@ -1,8 +1,8 @@
 /** @file How a sentence encoder is used, as its folder or its family's model cards say. */
-import { existsSync, readFileSync, statSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { z } from "zod";
-import { ConfigError, DataError, messageOf } from "../../base/errors.ts";
+import { ConfigError, DataError } from "../../base/errors.ts";
+import { readBertConfig, readFolderJson } from "./bert-folder.ts";
 
 export const poolings = ["cls", "mean"] as const;
 export type Pooling = (typeof poolings)[number];
@@ -41,16 +41,6 @@ const families: readonly Family[] = [
   { name: /\bMiniLM-L\d+/i, pooling: "mean", queryPrefix: "", passagePrefix: "" },
 ];
 
-const Config = z.object({
-  model_type: z.string(),
-  hidden_size: z.int().positive().max(65_536),
-  max_position_embeddings: z
-    .int()
-    .positive()
-    .max(1 << 20)
-    .default(512),
-  _name_or_path: z.string().default(""),
-});
 const PoolingFile = z.object({ pooling_mode_cls_token: z.boolean(), pooling_mode_mean_tokens: z.boolean() });
 const Modules = z.array(z.object({ type: z.string() }));
 const SentenceFile = z.object({ max_seq_length: z.int().positive().nullish() });
@@ -58,25 +48,17 @@ const Prompts = z.object({ prompts: z.record(z.string(), z.string()).default({})
 
 /** @throws DataError where the folder is no encoder of the BERT family; ConfigError where it does not say how to pool */
 export function readEncoderSettings(directory: string, overrides: EncoderOverrides = {}): EncoderSettings {
-  const config = read(directory, "config.json", Config);
-  if (config === undefined)
-    throw new DataError(`${directory} is no encoder: it has no config.json`, {
-      hint: "give a Hugging Face folder with config.json, tokenizer.json and onnx/model.onnx",
-    });
-  if (config.model_type !== "bert")
-    throw new DataError(`${join(directory, "config.json")}: model_type is "${config.model_type}"; bert is supported`, {
-      hint: "serve other encoders over /v1/embeddings and give the address",
-    });
+  const config = readBertConfig(directory, "encoder");
   const names = [basename(resolve(directory)), config._name_or_path];
   const family = names.map((name) => families.find((one) => one.name.test(name))).find((found) => found);
-  const prompts = read(directory, "config_sentence_transformers.json", Prompts)?.prompts ?? {};
+  const prompts = readFolderJson(directory, "config_sentence_transformers.json", Prompts)?.prompts ?? {};
   const pooling = overrides.pooling ?? poolingOf(directory) ?? family?.pooling;
   if (pooling === undefined)
     throw new ConfigError(`${directory} does not say how its encoder pools`, {
       hint: "give --pooling cls or --pooling mean, as its model card says",
     });
-  const modules = read(directory, "modules.json", Modules);
-  const longest = read(directory, "sentence_bert_config.json", SentenceFile)?.max_seq_length;
+  const modules = readFolderJson(directory, "modules.json", Modules);
+  const longest = readFolderJson(directory, "sentence_bert_config.json", SentenceFile)?.max_seq_length;
   return {
     pooling,
     // without the file: every known family compares by cosine
@@ -89,27 +71,11 @@ export function readEncoderSettings(directory: string, overrides: EncoderOverrid
 }
 
 function poolingOf(directory: string): Pooling | undefined {
-  const file = read(directory, join("1_Pooling", "config.json"), PoolingFile);
+  const file = readFolderJson(directory, join("1_Pooling", "config.json"), PoolingFile);
   if (file === undefined) return undefined;
   if (file.pooling_mode_cls_token !== file.pooling_mode_mean_tokens)
     return file.pooling_mode_cls_token ? "cls" : "mean";
   throw new DataError(`${join(directory, "1_Pooling", "config.json")}: neither cls nor mean pooling alone`, {
     hint: "give --pooling to say which is meant",
   });
-}
-
-const MAX_BYTES = 1 << 20;
-
-/** @returns undefined where the folder lacks the file */
-function read<T>(directory: string, name: string, schema: z.ZodType<T>): T | undefined {
-  const file = join(directory, name);
-  if (!existsSync(file)) return undefined;
-  try {
-    if (statSync(file).size > MAX_BYTES) throw new Error(`it has more than ${MAX_BYTES} bytes`);
-    const parsed = schema.safeParse(JSON.parse(readFileSync(file, "utf8")));
-    if (parsed.success) return parsed.data;
-    throw new Error(z.prettifyError(parsed.error));
-  } catch (cause) {
-    throw new DataError(`${file} cannot be used: ${messageOf(cause)}`, { hint: "download the encoder again", cause });
-  }
 }

@@ -100,7 +100,7 @@ const found = (hits: readonly (Passage & { readonly score: number })[], k: numbe
 });
 
 /** Search-R1 puts the title, quoted, on the first line of the contents. */
-function passageOf({ id, contents, title, text }: Document): Passage {
+export function passageOf({ id, contents, title, text }: Document): Passage {
   if (typeof text === "string") return identified(id, title ?? "", text);
   const all = contents ?? "";
   const end = all.indexOf("\n");

@@ -1,5 +1,5 @@
 /** @file What every searcher in another process has in common. */
-import { SearchError } from "../../base/errors.ts";
+import { EngineError, SearchError } from "../../base/errors.ts";
 import { HttpError } from "../../base/http/json-client.ts";
 import type { Passage } from "../../protocol/passage.ts";
 import type { Hit, QueryError, QueryResult, Searcher, SearcherInfo } from "../searcher.ts";
@@ -50,13 +50,13 @@ export function failedQueries(queries: readonly string[], cause: unknown): Query
   return queries.map(() => ({ ok: false, error }));
 }
 
-/** What a server or a socket did; a bug of ours escapes. */
+/** What a server, a socket, a disk or a model did; a bug of ours escapes. */
 function errorOf(cause: unknown): QueryError {
   if (cause instanceof HttpError) {
     const { message, retryable, retryAfterMs } = cause;
     return { message, retryable, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
   }
-  if (cause instanceof SearchError) return { message: cause.message, retryable: false };
+  if (cause instanceof SearchError || cause instanceof EngineError) return { message: cause.message, retryable: false };
   throw cause;
 }
 

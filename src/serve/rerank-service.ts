@@ -1,0 +1,41 @@
+/** @file Reranking for the requests of a server: their pairs take turns, and only so many wait. */
+
+import { rerank } from "../search/rerank/reranked.ts";
+import type { Reranker } from "../search/rerank/reranker.ts";
+import type { QueryResult } from "../search/searcher.ts";
+import { OverloadedError } from "./batcher.ts";
+
+export interface RerankService {
+  /** Of each result the best k. @throws OverloadedError where too many pairs wait */
+  rerank(
+    queries: readonly string[],
+    results: readonly QueryResult[],
+    options: { readonly k: number; readonly signal: AbortSignal },
+  ): Promise<QueryResult[]>;
+}
+
+export interface RerankServiceOptions {
+  /** Pairs of query and passage. A request is never refused for its size alone: an idle server takes any. */
+  readonly maxWaiting: number;
+  readonly onPairs: (pairs: number) => void;
+}
+
+export function rerankService(reranker: Reranker, { maxWaiting, onPairs }: RerankServiceOptions): RerankService {
+  let waiting = 0;
+  return {
+    async rerank(queries, results, options) {
+      const pairs = results.reduce((sum, result) => sum + (result.ok ? result.hits.length : 0), 0);
+      if (waiting > 0 && waiting + pairs > maxWaiting) throw new OverloadedError(`${waiting} passages wait already`);
+      waiting += pairs;
+      onPairs(pairs);
+      try {
+        const reranked: QueryResult[] = [];
+        for (const [i, result] of results.entries())
+          reranked.push(await rerank(reranker, queries[i]!, result, options));
+        return reranked;
+      } finally {
+        waiting -= pairs;
+      }
+    },
+  };
+}
