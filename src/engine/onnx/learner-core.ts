@@ -5,7 +5,7 @@ import type { LossSpec, TrainingSequence } from "../engine.ts";
 import { QUERY_BLOCKS } from "./graph/attention.ts";
 import { lossForm } from "./graph/losses.ts";
 import { LayeredPasses } from "./layered-passes.ts";
-import { type MicroBatchLimits, type Planned, planMicroBatches } from "./micro-batch.ts";
+import { type MicroBatchLimits, type Planned, planMicroBatches, planTightMicroBatches } from "./micro-batch.ts";
 import { trainNames } from "./models/train-names.ts";
 import type { MicroBatch, Passes, PassesOptions, Prompt } from "./passes.ts";
 import { Positions } from "./positions.ts";
@@ -43,7 +43,9 @@ export class LearnerCore {
     const results = batch.map(({ tokens }) => new Float32Array(tokens.length));
     const planned = batch.map(({ weights }, index): Planned => ({ index, ...extent(weights) }));
     const learn = async (sequences: readonly Planned[], past: number, prompt?: Prompt) => {
-      for (const group of planMicroBatches(sequences, limits)) {
+      // siblings are few and differ in length; alone, the many of a batch have neighbours of their own length
+      const groups = prompt ? planTightMicroBatches(sequences, limits) : planMicroBatches(sequences, limits);
+      for (const group of groups) {
         const padded = this.#pad(group, batch, (sequence, t) => batch[sequence]!.weights[t] !== 0, past);
         Object.assign(padded.inputs, lossInputs(loss, batch, padded.scored));
         const logprob = column(padded.scored.length);

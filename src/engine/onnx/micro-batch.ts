@@ -18,12 +18,9 @@ export interface MicroBatchLimits {
 
 /** Neighbours in length share a micro-batch; a sequence over the limits gets one of its own. */
 export function planMicroBatches(sequences: readonly Planned[], limits: MicroBatchLimits): Planned[][] {
-  const longestFirst = sequences
-    .filter(({ scored }) => scored > 0)
-    .sort((a, b) => b.length - a.length || a.index - b.index);
   const batches: Planned[][] = [];
   let scored = 0;
-  for (const sequence of longestFirst) {
+  for (const sequence of longestFirst(sequences)) {
     const open = batches.at(-1);
     const fits =
       open && open[0]!.length * (open.length + 1) <= limits.tokens && scored + sequence.scored <= limits.scored;
@@ -36,6 +33,38 @@ export function planMicroBatches(sequences: readonly Planned[], limits: MicroBat
     }
   }
   return batches;
+}
+
+/** What a micro-batch costs besides its rows, in rows: every weight and gradient passes through memory once more. */
+const ROWS_PER_RUN = 32;
+
+/**
+ * Like `planMicroBatches`, with the least padding: for few sequences of very different lengths, such as siblings.
+ * Sequences stay sorted by length, so the best cut is found from its first sequences on.
+ */
+export function planTightMicroBatches(sequences: readonly Planned[], limits: MicroBatchLimits): Planned[][] {
+  const sorted = longestFirst(sequences);
+  // of the first n sequences: the cost of their best cut, and where its last micro-batch begins
+  const best: { readonly cost: number; readonly from: number }[] = [{ cost: 0, from: 0 }];
+  for (let end = 1; end <= sorted.length; end++) {
+    let found = { cost: Number.POSITIVE_INFINITY, from: end - 1 };
+    let scored = 0;
+    for (let from = end - 1; from >= 0; from--) {
+      const rows = sorted[from]!.length * (end - from);
+      scored += sorted[from]!.scored;
+      if (from < end - 1 && (rows > limits.tokens || scored > limits.scored)) break;
+      const cost = best[from]!.cost + rows + ROWS_PER_RUN;
+      if (cost < found.cost) found = { cost, from };
+    }
+    best.push(found);
+  }
+  const batches: Planned[][] = [];
+  for (let end = sorted.length; end > 0; end = best[end]!.from) batches.unshift(sorted.slice(best[end]!.from, end));
+  return batches;
+}
+
+function longestFirst(sequences: readonly Planned[]): Planned[] {
+  return sequences.filter(({ scored }) => scored > 0).sort((a, b) => b.length - a.length || a.index - b.index);
 }
 
 /** Splits a batch over workers, longest first to the least loaded; the same batch always splits the same way. */
