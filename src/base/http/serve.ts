@@ -61,7 +61,8 @@ export async function serveHttp(options: ServeOptions): Promise<HttpServer> {
         }),
       ),
     );
-    server.listen(port, host, resolve);
+    // connections that come while this program does not get to run wait in the kernel, which drops what has no room
+    server.listen({ port, host, backlog: maxConnections }, resolve);
   });
   const address = server.address() as AddressInfo;
   const close = async () => {
