@@ -19,8 +19,8 @@ const sentinel = "QuestionGoesHere7f3a91";
 
 /**
  * "nano" is for the bundled small model, "base" for models without a chat template, "chat" for those with one.
- * "examples" shows two attempts instead of explaining: models of a hundred million parameters follow a pattern, and
- * copy whatever stands for a query in an explanation ("…", "keywords").
+ * "chat" shows an attempt, for small models copy whatever stands for a query in an explanation ("…", "keywords").
+ * "examples" shows two and explains nothing, for small models without a chat template.
  */
 export function promptTemplate(name: PromptName, { think, query, documents, answer }: Protocol): PromptTemplate {
   switch (name) {
@@ -43,11 +43,11 @@ export function promptTemplate(name: PromptName, { think, query, documents, answ
       return {
         kind: "chat",
         system: [
-          "Look facts up before you answer, and keep the answer to a few words. The shape of a reply:\n",
-          `${think.open} … ${query.open} … ${query.close} … ${think.close} ${answer.open} … ${answer.close}\n`,
-          `Between ${query.open} and ${query.close} stands what to look up: the names in the question and what is asked about them.`,
+          "Look facts up before you answer, as often as needed, one fact at a time, and answer in a few words. ",
+          "For example, when asked on which river Lyon lies:\n",
+          `${think.open} ${query.open} Lyon river ${query.close} Lyon lies on the Rhône. ${think.close} ${answer.open} Rhône ${answer.close}`,
         ].join(""),
-        user: `${slot}\nKeep to the shape.`,
+        user: `${slot}\nReply in this form.`,
       };
     case "examples": {
       const example = (question: string, words: string, fact: string, short: string) =>

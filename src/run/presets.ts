@@ -11,8 +11,9 @@ const recipesFolder = fileURLToPath(new URL("../../recipes", import.meta.url));
 /** Names of the training recipes of the package; those of a folder in it have a slash. */
 export function recipeNames(): string[] {
   return readdirSync(recipesFolder, { recursive: true, encoding: "utf8" })
-    .filter((file) => file.endsWith(".yaml") && !file.endsWith("-pretrain.yaml"))
-    .map((file) => file.slice(0, -".yaml".length).replaceAll("\\", "/"))
+    .map((file) => file.replaceAll("\\", "/"))
+    .filter((file) => file.endsWith(".yaml") && !file.endsWith("-pretrain.yaml") && !file.startsWith("prompts/"))
+    .map((file) => file.slice(0, -".yaml".length))
     .sort();
 }
 
