@@ -48,7 +48,7 @@ export interface DenseOptions extends Omit<DenseBuildOptions, "onProgress" | "en
   readonly using?: EncoderOptions;
 }
 
-/** Builds a dense index of a corpus; whatever stops it leaves nothing. */
+/** Builds a dense index of a corpus; a failure leaves nothing, a stop leaves what can be resumed. */
 export async function runDenseBuild(
   corpus: string,
   directory: string,

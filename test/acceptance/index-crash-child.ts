@@ -1,6 +1,7 @@
 /**
  * @file What `index-crash.ts` kills: writes to an index, and dies by SIGKILL before the n-th call that makes something
- * durable (fsync or rename). Arguments: what to do, index folder, n.
+ * durable (fsync or rename), or that encodes passages. Arguments: what to do, index folder, n. Prints how many calls there
+ * were, and how many passages were encoded.
  */
 import fs from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
@@ -21,6 +22,8 @@ syncBuiltinESMExports();
 
 const { buildIndex } = await import("../../src/search/bm25/build.ts");
 const { appendToIndex, mergeIndex } = await import("../../src/search/bm25/grow.ts");
+const { buildDenseIndex } = await import("../../src/search/dense/build.ts");
+const { wordsEncoder } = await import("../../src/search/dense/testing/words-encoder.ts");
 const { crashPassages, BUILT, RUN } = await import("./index-crash-corpus.ts");
 
 async function* asyncOf(passages: readonly Passage[]): AsyncGenerator<Passage> {
@@ -34,4 +37,17 @@ if (what === "overwrite")
   await buildIndex(asyncOf(crashPassages.slice(0, BUILT)), directory!, { ...options, overwrite: true, resume: true });
 if (what === "append") await appendToIndex(asyncOf(crashPassages.slice(BUILT)), directory!, options);
 if (what === "merge") await mergeIndex(directory!);
-process.stdout.write(`${Number(at) - left}\n`);
+const inner = wordsEncoder(64);
+let encoded = 0;
+const encoder = {
+  ...inner,
+  encodePassages: counted((texts: readonly string[]) => {
+    encoded += texts.length;
+    return inner.encodePassages(texts);
+  }),
+};
+const passages = () => asyncOf(crashPassages.slice(0, BUILT));
+if (what === "dense") await buildDenseIndex(passages(), directory!, { encoder, resume: true });
+if (what === "dense-overwrite")
+  await buildDenseIndex(passages(), directory!, { encoder, overwrite: true, resume: true });
+process.stdout.write(`${JSON.stringify({ calls: Number(at) - left, encoded })}\n`);

@@ -1,25 +1,29 @@
 /**
- * @file SIGKILL before every fsync and rename of a build, an overwriting build, an append and a merge, and at random moments
- * of a larger build. Afterwards the index opens at its last commit, or the build resumes; all answers are those of an
+ * @file SIGKILL before every fsync and rename of a build, an overwriting build, an append and a merge, of builds by vectors also
+ * before every call of the encoder, and at random moments of a larger build. Afterwards the index opens at its last commit, or the build resumes; all answers are those of an
  * index that was never interrupted.
- *   npm run index-crash [-- --what build,overwrite,append,merge] [--every 1] [--random 50]
+ *   npm run index-crash [-- --what build,overwrite,append,merge,dense,dense-overwrite] [--every 1] [--random 50]
  */
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { isDeepStrictEqual, parseArgs } from "node:util";
 import { syntheticPassages } from "../../bench/search/synthetic.ts";
 import { randomOf } from "../../src/base/random.ts";
+import { MANIFEST } from "../../src/search/bm25/format.ts";
 import { openIndex } from "../../src/search/bm25/open.ts";
+import { searchable } from "../../src/search/bm25/rank.ts";
 import { memorySearcher } from "../../src/search/bm25/searcher.ts";
+import { openDenseIndex } from "../../src/search/dense/open.ts";
+import { wordsEncoder } from "../../src/search/dense/testing/words-encoder.ts";
 import { sleep, startCli } from "./cli-process.ts";
 import { BUILT, crashPassages, crashQueries } from "./index-crash-corpus.ts";
 
 const { values } = parseArgs({
   options: {
-    what: { type: "string", default: "build,overwrite,append,merge" },
+    what: { type: "string", default: "build,overwrite,append,merge,dense,dense-overwrite" },
     every: { type: "string", default: "1" },
     random: { type: "string", default: "50" },
     passages: { type: "string", default: "60000" },
@@ -31,18 +35,25 @@ const child = import.meta.url.endsWith(".ts")
   ? ["--import", "tsx", fileURLToPath(new URL("index-crash-child.ts", import.meta.url))]
   : [fileURLToPath(new URL("index-crash-child.js", import.meta.url))];
 
-/** @param at before which durable call it dies; 0: never. @returns how many there were, or undefined where it died */
-function write(what: string, directory: string, at: number): number | undefined {
+interface Written {
+  readonly calls: number;
+  /** Passages. */
+  readonly encoded: number;
+}
+
+/** @param at before which call it dies; 0: never. @returns undefined where it died */
+function write(what: string, directory: string, at: number): Written | undefined {
   const { signal, status, stdout, stderr } = spawnSync(process.execPath, [...child, what, directory, String(at)], {
     encoding: "utf8",
   });
   if (signal === "SIGKILL") return undefined;
   if (status !== 0) throw new Error(`${what} ended with ${status}: ${stderr}`);
-  return Number(stdout);
+  return JSON.parse(stdout) as Written;
 }
 
 /** @returns how many passages the index holds, once its answers were found to be those of the first so many */
 async function holds(directory: string): Promise<number> {
+  if (/r1-searcher\/dense/.test(readFileSync(join(directory, MANIFEST), "utf8"))) return holdsVectors(directory);
   const index = await openIndex(directory, { verify: true });
   try {
     const { passages = 0 } = index.info();
@@ -59,10 +70,31 @@ async function holds(directory: string): Promise<number> {
   }
 }
 
+/** Scores are those of all vectors compared one by one. */
+async function holdsVectors(directory: string): Promise<number> {
+  const encoder = wordsEncoder(64);
+  const index = await openDenseIndex(directory, { encoder });
+  try {
+    const { passages = 0 } = index.info();
+    const rows = await encoder.encodePassages(crashPassages.slice(0, passages).map(searchable));
+    const found = await index.search(crashQueries, { k: 10 });
+    for (const [i, query] of (await encoder.encodeQueries(crashQueries)).entries()) {
+      const scores = rows.map((row) => row.reduce((sum, x, d) => sum + x * query[d]!, 0)).sort((a, b) => b - a);
+      const result = found[i]!;
+      const hits = result.ok ? result.hits : [];
+      if (hits.length !== 10 || hits.some(({ score }, at) => Math.abs(score - scores[at]!) > 1e-5))
+        throw new Error("it gives other answers");
+    }
+    return passages;
+  } finally {
+    await index.close();
+  }
+}
+
 interface Scenario {
   readonly what: string;
   /** Whether an index lies there before. */
-  readonly from: "nothing" | "built" | "appended";
+  readonly from: "nothing" | "built" | "appended" | "vectors";
   /** How many passages may lie there after the kill; undefined: no index. */
   readonly after: readonly (number | undefined)[];
   /** How many when the same is asked for again. */
@@ -75,6 +107,8 @@ const scenarios: readonly Scenario[] = [
   { what: "overwrite", from: "appended", after: [undefined, ALL, BUILT], end: BUILT },
   { what: "append", from: "built", after: [BUILT, ALL], end: ALL },
   { what: "merge", from: "appended", after: [ALL], end: ALL },
+  { what: "dense", from: "nothing", after: [undefined, BUILT], end: BUILT },
+  { what: "dense-overwrite", from: "vectors", after: [undefined, BUILT], end: BUILT },
 ];
 
 async function killEverywhere({ what, from, after, end }: Scenario, folder: string): Promise<void> {
@@ -84,7 +118,7 @@ async function killEverywhere({ what, from, after, end }: Scenario, folder: stri
       if (name.startsWith("index")) rmSync(join(folder, name), { recursive: true });
     if (from !== "nothing") cpSync(join(folder, from), directory, { recursive: true });
   };
-  let killed = 0;
+  let [killed, encoded] = [0, 0];
   for (let at = 1; ; at += Number(values.every)) {
     prepare();
     if (write(what, directory, at) !== undefined) break;
@@ -93,12 +127,14 @@ async function killEverywhere({ what, from, after, end }: Scenario, folder: stri
     if (!after.includes(found)) throw new Error(`${what}, call ${at}: ${found} passages`);
     // an append that was committed before it died would be added twice, and a build that stands is refused
     const isDone = found === end && what !== "merge";
-    if (!isDone || what === "overwrite") write(what, directory, 0);
+    if (!isDone || what.endsWith("overwrite")) encoded += write(what, directory, 0)?.encoded ?? 0;
     if ((await holds(directory)) !== end) throw new Error(`${what}, call ${at}: done again, it holds other passages`);
     const left = readdirSync(folder).filter((name) => name.startsWith("index."));
     if (left.length > 0 && !isDone) throw new Error(`${what}, call ${at}: ${left.join(", ")} stays behind`);
   }
-  say(`${what.padEnd(10)} killed before ${killed} durable calls: opened at its last commit or resumed every time`);
+  const again =
+    what === "dense" ? `, ${(encoded / killed).toFixed(0)} of ${BUILT} passages encoded again on average` : "";
+  say(`${what.padEnd(16)}killed before ${killed} calls: opened at its last commit or resumed every time${again}`);
 }
 
 /** Through the command line, with threads. */
@@ -133,7 +169,7 @@ async function killAtRandom(folder: string): Promise<void> {
     await index.close();
   }
   say(
-    `random     killed ${values.random} times within ${(whole / 1000).toFixed(1)} s: whole in the end, ${resumed} times from its segments`,
+    `random          killed ${values.random} times within ${(whole / 1000).toFixed(1)} s: whole in the end, ${resumed} times from its segments`,
   );
 }
 
@@ -143,6 +179,7 @@ async function main(): Promise<void> {
     write("build", join(folder, "built"), 0);
     cpSync(join(folder, "built"), join(folder, "appended"), { recursive: true });
     write("append", join(folder, "appended"), 0);
+    write("dense", join(folder, "vectors"), 0);
     const wanted = values.what.split(",");
     for (const scenario of scenarios.filter(({ what }) => wanted.includes(what)))
       await killEverywhere(scenario, folder);

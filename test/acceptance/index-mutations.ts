@@ -1,7 +1,7 @@
 /**
  * @file Damaged index files: each is refused when the index is opened or fails the queries that meet it, with an error
  * that says so. None crashes, hangs, or changes an answer.
- *   npm run index-mutations [-- --count 2000]
+ *   npm run index-mutations [-- --count 2000] [--kinds bm25,dense]
  */
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,9 +12,35 @@ import { type Random, randomOf } from "../../src/base/random.ts";
 import type { Passage } from "../../src/protocol/passage.ts";
 import { buildIndex } from "../../src/search/bm25/build.ts";
 import { openIndex } from "../../src/search/bm25/open.ts";
-import type { QueryResult } from "../../src/search/searcher.ts";
+import { buildDenseIndex } from "../../src/search/dense/build.ts";
+import { openDenseIndex } from "../../src/search/dense/open.ts";
+import { wordsEncoder } from "../../src/search/dense/testing/words-encoder.ts";
+import type { QueryResult, Searcher } from "../../src/search/searcher.ts";
 
-const { values } = parseArgs({ options: { count: { type: "string", default: "2000" } } });
+const { values } = parseArgs({
+  options: {
+    /** Of each kind of index. */
+    count: { type: "string", default: "2000" },
+    kinds: { type: "string", default: "bm25,dense" },
+  },
+});
+
+interface Kind {
+  build(corpus: AsyncIterable<Passage>, directory: string): Promise<unknown>;
+  open(directory: string, verify: boolean): Promise<Searcher>;
+}
+const encoder = wordsEncoder(64);
+const kinds: Readonly<Record<string, Kind>> = {
+  bm25: {
+    build: (passages, directory) => buildIndex(passages, directory, { segmentPassages: 400 }),
+    // half of them as a large index is opened: pages are checked when they are read
+    open: (directory, verify) => openIndex(directory, { verify }),
+  },
+  dense: {
+    build: (passages, directory) => buildDenseIndex(passages, directory, { encoder }),
+    open: (directory, isInt8) => openDenseIndex(directory, { encoder, scan: isInt8 ? "int8" : "bits" }),
+  },
+};
 
 async function* corpus(): AsyncGenerator<Passage> {
   for (let i = 0; i < 700; i++)
@@ -60,10 +86,10 @@ interface Counts {
   same: number;
 }
 
-async function outcomeOf(directory: string, expected: readonly QueryResult[], verify: boolean): Promise<keyof Counts> {
-  let searcher: Awaited<ReturnType<typeof openIndex>>;
+async function outcomeOf(open: () => Promise<Searcher>, expected: readonly QueryResult[]): Promise<keyof Counts> {
+  let searcher: Searcher;
   try {
-    searcher = await openIndex(directory, { verify });
+    searcher = await open();
   } catch (error) {
     if (error instanceof DataError) return "refused";
     throw error;
@@ -78,13 +104,13 @@ async function outcomeOf(directory: string, expected: readonly QueryResult[], ve
   }
 }
 
-async function main(): Promise<void> {
+async function mutate({ build, open }: Kind): Promise<Record<string, Counts>> {
   const folder = mkdtempSync(join(tmpdir(), "index-mutations-"));
   const [whole, damaged] = [join(folder, "whole"), join(folder, "damaged")];
   const counts: Record<string, Counts> = {};
   try {
-    await buildIndex(corpus(), whole, { segmentPassages: 400 });
-    const clean = await openIndex(whole);
+    await build(corpus(), whole);
+    const clean = await open(whole, true);
     const expected = await clean.search(queries, { k: 5 });
     await clean.close();
     mkdirSync(damaged);
@@ -95,8 +121,7 @@ async function main(): Promise<void> {
       for (const each of files) copyFileSync(join(whole, each), join(damaged, each));
       const bytes = mutations[name]!(readFileSync(join(whole, file)), random, readFileSync(join(whole, other)));
       writeFileSync(join(damaged, file), bytes);
-      // half of them as a large index is opened: pages are checked when they are read
-      const outcome = await outcomeOf(damaged, expected, i % 2 === 0).catch((error) => {
+      const outcome = await outcomeOf(() => open(damaged, i % 2 === 0), expected).catch((error) => {
         throw new Error(`mutation ${i}, ${name} of ${file}: ${error.message}`, { cause: error });
       });
       counts[name] ??= { refused: 0, failed: 0, same: 0 };
@@ -105,11 +130,19 @@ async function main(): Promise<void> {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-  for (const [name, { refused, failed, same }] of Object.entries(counts))
-    process.stdout.write(
-      `${name.padEnd(26)} refused ${refused}, queries failed ${failed}, unread or unchanged ${same}\n`,
-    );
-  process.stdout.write(`${values.count} mutated files: 0 crashes, 0 other answers\n`);
+  return counts;
+}
+
+async function main(): Promise<void> {
+  for (const name of values.kinds.split(",")) {
+    const kind = kinds[name];
+    if (kind === undefined) throw new Error(`there is no kind "${name}": ${Object.keys(kinds).join(", ")}`);
+    for (const [what, { refused, failed, same }] of Object.entries(await mutate(kind)))
+      process.stdout.write(
+        `${name.padEnd(6)}${what.padEnd(26)} refused ${refused}, queries failed ${failed}, unread or unchanged ${same}\n`,
+      );
+    process.stdout.write(`${name}: ${values.count} mutated files: 0 crashes, 0 other answers\n`);
+  }
 }
 
 await main();

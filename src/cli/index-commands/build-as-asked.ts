@@ -33,9 +33,10 @@ export async function buildAsAsked(corpus: string, out: string, asked: Asked) {
     const analyzer = stem ? "unicode-v1+porter" : "unicode-v1";
     return runIndexBuild(corpus, out, { ...reading, overwrite, analyzer, k1, b, threads, resume: resume ?? false });
   }
-  if (stem || resume)
-    throw new ConfigError(`--${stem ? "stem" : "resume"} is given with --dense`, {
-      hint: "an index by vectors has no stems, and is built in one go",
-    });
-  return runDenseBuild(corpus, out, { ...reading, overwrite, encoder: dense, vectors, using: { ...using, threads } });
+  if (stem) throw new ConfigError("--stem is given with --dense", { hint: "an index by vectors has no stems" });
+  return runDenseBuild(corpus, out, {
+    ...reading,
+    ...{ overwrite, resume: resume ?? false },
+    ...{ encoder: dense, vectors, using: { ...using, threads } },
+  });
 }

@@ -1,17 +1,28 @@
 import { createHash } from "node:crypto";
-import { mkdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { ConfigError, DataError, InterruptedError } from "../../base/errors.ts";
+import { ConfigError, DataError, InterruptedError, SearchError } from "../../base/errors.ts";
 import { writeDurably } from "../../base/files.ts";
+import { HttpError } from "../../base/http/json-client.ts";
 import type { Passage } from "../../protocol/passage.ts";
 import { type BuildProgress, type BuildReport, buildingFolder, checkTarget, moveIntoPlace } from "../bm25/build.ts";
+import { MANIFEST, PROGRESS } from "../bm25/format.ts";
 import { CorpusHash, passageRecord } from "../bm25/identity.ts";
 import { OutputFile } from "../bm25/output-file.ts";
 import { PassageStoreWriter } from "../bm25/passage-store.ts";
 import { searchable } from "../bm25/rank.ts";
 import { writing } from "../bm25/writing.ts";
+import { EncodedTexts } from "./encoded-texts.ts";
 import type { Encoder } from "./encoder.ts";
-import { commitDense, DENSE_FORMAT, DENSE_VERSION, type DensePart, denseParts, partFile } from "./format.ts";
+import {
+  commitDense,
+  DENSE_FORMAT,
+  DENSE_VERSION,
+  type DensePart,
+  denseParts,
+  partFile,
+  readDenseManifest,
+} from "./format.ts";
 import type { VectorFile } from "./vector-files.ts";
 
 export interface DenseBuildOptions {
@@ -19,6 +30,8 @@ export interface DenseBuildOptions {
   /** One vector per passage in corpus order, in place of encoding them. The encoder then serves queries alone. */
   readonly vectors?: VectorFile;
   readonly overwrite?: boolean;
+  /** Goes on where a build with the same encoder was stopped: what it encoded is not encoded again. Without one it begins. */
+  readonly resume?: boolean;
   readonly onProgress?: (progress: BuildProgress) => void;
   readonly signal?: AbortSignal;
 }
@@ -26,11 +39,15 @@ export interface DenseBuildOptions {
 /** Passages encoded with one call. */
 const BATCH = 32;
 
+/** Beside the parts of an index that is being built; gone before it is moved to its place. */
+const ENCODED = "encoded";
+
 /**
- * Builds a dense index next to `directory` and moves it there when it is whole; anything else leaves nothing. One writer
- * at a time: the command line holds a lock.
+ * Builds a dense index next to `directory` and moves it there when it is whole. A failure leaves nothing; where the signal,
+ * the machine or the encoder's server stopped it, vectors made so far stay, and `resume` goes on with them. One writer at a
+ * time: the command line holds a lock.
  * @throws ConfigError where the target exists or cannot be written; DataError where the corpus is empty, or the vectors
- * are not its; InterruptedError where the signal stopped it
+ * are not its; InterruptedError where the signal stopped it; SearchError where the encoder's server failed
  */
 export async function buildDenseIndex(
   corpus: AsyncIterable<Passage>,
@@ -43,37 +60,67 @@ export async function buildDenseIndex(
   checkTarget(target, options.overwrite ?? false);
   return writing(directory, async () => {
     mkdirSync(dirname(target), { recursive: true });
-    rmSync(building, { recursive: true, force: true });
-    mkdirSync(building);
-    const writer = new DenseWriter(building, options.vectors?.dimension ?? options.encoder.dimension);
-    try {
-      await fill(writer, corpus, options);
-      const metric = options.vectors?.metric ?? "ip";
-      const bytes = writer.finish({ encoder: options.encoder.identity, metric });
-      moveIntoPlace(building, target);
-      return { passages: writer.passages, bytes, seconds: (performance.now() - start) / 1000 };
-    } catch (error) {
-      writer.close();
-      rmSync(building, { recursive: true, force: true });
-      throw error;
-    }
+    checkBegun(building, options);
+    if (!(options.resume && existsSync(join(building, MANIFEST)))) await buildAnew(corpus, building, options);
+    const { passages } = readDenseManifest(building);
+    rmSync(join(building, ENCODED), { force: true });
+    moveIntoPlace(building, target);
+    const bytes = readdirSync(target).reduce((sum, name) => sum + statSync(join(target, name)).size, 0);
+    return { passages, bytes, seconds: (performance.now() - start) / 1000 };
   });
 }
 
-async function fill(writer: DenseWriter, corpus: AsyncIterable<Passage>, options: DenseBuildOptions): Promise<void> {
-  const { encoder, vectors, signal, onProgress } = options;
+/** @throws ConfigError where a build was stopped there that this one would destroy, or cannot go on with */
+function checkBegun(building: string, { resume, overwrite, encoder }: DenseBuildOptions): void {
+  const has = (name: string) => existsSync(join(building, name));
+  if (resume && has(PROGRESS))
+    throw new ConfigError(`${building} holds a build by words, not by vectors`, {
+      hint: "resume it without --dense, or begin anew with --overwrite",
+    });
+  if (resume && has(MANIFEST) && readDenseManifest(building).encoder.fingerprint !== encoder.identity.fingerprint)
+    throw new ConfigError(`${building} was built with another encoder`, { hint: "begin anew with --overwrite" });
+  if (!resume && !overwrite && (has(PROGRESS) || has(MANIFEST) || has(ENCODED)))
+    throw new ConfigError(`${building} holds a build that was stopped`, {
+      hint: "go on with --resume, or begin anew with --overwrite",
+    });
+}
+
+async function buildAnew(corpus: AsyncIterable<Passage>, building: string, options: DenseBuildOptions): Promise<void> {
+  const { resume, encoder, vectors } = options;
+  mkdirSync(building, { recursive: true });
+  for (const name of readdirSync(building))
+    if (!(resume && name === ENCODED)) rmSync(join(building, name), { recursive: true });
+  const encoded = vectors ? undefined : new EncodedTexts(join(building, ENCODED), encoder.identity.fingerprint);
+  const writer = new DenseWriter(building, vectors?.dimension ?? encoder.dimension);
+  try {
+    await fill(writer, corpus, { ...options, encoded });
+    writer.finish({ encoder: encoder.identity, metric: vectors?.metric ?? "ip" });
+  } catch (error) {
+    const isKept = encoded !== undefined && (error instanceof InterruptedError || error instanceof SearchError);
+    if (!isKept) rmSync(building, { recursive: true, force: true });
+    throw error;
+  } finally {
+    writer.close();
+    encoded?.close();
+  }
+}
+
+async function fill(
+  writer: DenseWriter,
+  corpus: AsyncIterable<Passage>,
+  options: DenseBuildOptions & { readonly encoded: EncodedTexts | undefined },
+): Promise<void> {
+  const { vectors, signal, onProgress } = options;
   const rows = vectors?.rows();
   let batch: Passage[] = [];
   const flush = async () => {
-    if (signal?.aborted) throw new InterruptedError("stopped; nothing of the index is kept", { hint: "run it again" });
-    const encoded = rows
+    if (rows && signal?.aborted)
+      throw new InterruptedError("stopped; nothing of the index is kept", { hint: "run it again" });
+    const found = rows
       ? batch.map(() => rows.next().value as Float32Array | undefined)
-      : await encoder.encodePassages(
-          batch.map((passage) => searchable(passage).trim()),
-          signal,
-        );
+      : await encodedPassages(batch, options);
     batch.forEach((passage, i) => {
-      const vector = encoded[i];
+      const vector = found[i];
       if (vector === undefined) throw mismatch(`more than ${vectors?.count} passages`, vectors);
       writer.add(passage, vector);
     });
@@ -91,6 +138,30 @@ async function fill(writer: DenseWriter, corpus: AsyncIterable<Passage>, options
     });
   if (vectors !== undefined && writer.passages !== vectors.count)
     throw mismatch(`${writer.passages} passages`, vectors);
+}
+
+/** Vectors kept from an earlier build come first. */
+async function encodedPassages(
+  batch: readonly Passage[],
+  { encoder, encoded, signal }: DenseBuildOptions & { readonly encoded: EncodedTexts | undefined },
+): Promise<readonly Float32Array[]> {
+  const texts = batch.map((passage) => searchable(passage).trim());
+  const known = encoded?.take(texts) ?? [];
+  const rest = texts.slice(known.length);
+  const kept = () => `the vectors of ${encoded?.count ?? 0} passages are kept`;
+  try {
+    signal?.throwIfAborted();
+    const fresh = rest.length === 0 ? [] : await encoder.encodePassages(rest, signal);
+    if (fresh.length !== rest.length)
+      throw new DataError(`the encoder gave ${fresh.length} vectors for ${rest.length} texts`);
+    encoded?.add(rest, fresh);
+    return [...known, ...fresh];
+  } catch (cause) {
+    const hint = "run the same command again with --resume";
+    if (signal?.aborted) throw new InterruptedError(`stopped; ${kept()}`, { hint });
+    if (!(cause instanceof HttpError)) throw cause;
+    throw new SearchError(`the encoder failed (${cause.message}); ${kept()}`, { hint, cause });
+  }
 }
 
 function mismatch(corpus: string, vectors: VectorFile | undefined): DataError {
@@ -138,8 +209,7 @@ class DenseWriter {
     this.#files.scales.write(new Uint8Array(Float32Array.of(scale).buffer));
   }
 
-  /** @returns bytes of all files */
-  finish(about: { readonly encoder: Encoder["identity"]; readonly metric: "ip" | "l2" }): number {
+  finish(about: { readonly encoder: Encoder["identity"]; readonly metric: "ip" | "l2" }): void {
     this.#store.finish();
     const bytes = denseParts.map((part) => this.#files[part].size);
     const sums = Buffer.concat(
@@ -156,7 +226,6 @@ class DenseWriter {
       bytes,
       sums: createHash("sha256").update(sums).digest("hex"),
     });
-    return bytes.reduce((sum, size) => sum + size, sums.length);
   }
 
   /** Also after a failure; may be called twice. */

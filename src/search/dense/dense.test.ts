@@ -1,7 +1,8 @@
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
+import { HttpError } from "../../base/http/json-client.ts";
 import { randomOf } from "../../base/random.ts";
 import type { Passage } from "../../protocol/passage.ts";
 import { memorySearcher } from "../bm25/searcher.ts";
@@ -189,4 +190,96 @@ test("vectors that are not those of the corpus leave no index", async () => {
     vectors.close();
     await expect(openDenseIndex(directory, { encoder: wordsEncoder() })).rejects.toThrow(directory);
   }
+});
+
+/** Counts what it encodes, and is stopped or fails at one of its calls. */
+function countingEncoder(failAt = Number.POSITIVE_INFINITY, fail: () => never = neverFails) {
+  const inner = wordsEncoder(64);
+  const seen = { texts: 0, calls: 0 };
+  const encoder: Encoder = {
+    ...inner,
+    encodePassages: async (texts) => {
+      if (++seen.calls === failAt) fail();
+      seen.texts += texts.length;
+      return inner.encodePassages(texts);
+    },
+  };
+  return { encoder, seen };
+}
+const neverFails = (): never => {
+  throw new Error("not to be called");
+};
+
+const many = numbered(300).map((passage) => ({ ...passage, title: `number ${passage.id}` }));
+const sumsOf = (directory: string) =>
+  (JSON.parse(readFileSync(join(directory, "manifest.json"), "utf8")) as { sums: string }).sums;
+
+async function stoppedBuild(): Promise<string> {
+  const directory = fresh();
+  const controller = new AbortController();
+  const { encoder } = countingEncoder(5, () => {
+    controller.abort();
+    throw controller.signal.reason;
+  });
+  const building = buildDenseIndex(asyncOf(many), directory, { encoder, signal: controller.signal });
+  await expect(building).rejects.toThrow("the vectors of 128 passages are kept");
+  return directory;
+}
+
+test("a build that was stopped goes on, encodes nothing twice, and ends with the same bytes", async () => {
+  const whole = fresh();
+  await buildDenseIndex(asyncOf(many), whole, { encoder: countingEncoder().encoder });
+  const directory = await stoppedBuild();
+  const anew = buildDenseIndex(asyncOf(many), directory, { encoder: countingEncoder().encoder });
+  await expect(anew).rejects.toThrow("holds a build that was stopped");
+  const other = buildDenseIndex(asyncOf(many), directory, { encoder: wordsEncoder(32), resume: true });
+  await expect(other).rejects.toThrow("another encoder");
+  const { encoder, seen } = countingEncoder();
+  await buildDenseIndex(asyncOf(many), directory, { encoder, resume: true });
+  expect(seen.texts).toBe(300 - 128);
+  expect(sumsOf(directory)).toBe(sumsOf(whole));
+  expect(readdirSync(directory).sort()).toEqual(readdirSync(whole).sort());
+});
+
+test("of vectors that were kept, those of other texts and those that are torn or changed are made again", async () => {
+  const changed = many.map((passage, i) => (i === 100 ? { ...passage, text: "another" } : passage));
+  const RECORD = 16 + 64 * 4 + 4;
+  const cases: [readonly Passage[], (log: Buffer) => Buffer, number][] = [
+    [changed, (log) => log, 200],
+    [many, (log) => log.subarray(0, log.length - 5), 173],
+    [many, (log) => log.subarray(0, 20), 300],
+    [many, (log) => log.fill(7, 48 + 10 * RECORD + 30, 48 + 10 * RECORD + 31), 290],
+    [many, (log) => Buffer.concat([log, Buffer.alloc(1000)]), 172],
+  ];
+  for (const [passages, change, again] of cases) {
+    const directory = await stoppedBuild();
+    const log = `${directory}.building/encoded`;
+    writeFileSync(log, change(readFileSync(log)));
+    const { encoder, seen } = countingEncoder();
+    await buildDenseIndex(asyncOf(passages), directory, { encoder, resume: true });
+    expect(seen.texts).toBe(again);
+    const whole = fresh();
+    await buildDenseIndex(asyncOf(passages), whole, { encoder: countingEncoder().encoder });
+    expect(sumsOf(directory)).toBe(sumsOf(whole));
+  }
+});
+
+test("what the encoder's server did before it failed is kept; another failure leaves nothing", async () => {
+  const directory = fresh();
+  const away = countingEncoder(3, () => {
+    throw new HttpError("status 503", { retryable: true });
+  });
+  await expect(buildDenseIndex(asyncOf(many), directory, away)).rejects.toMatchObject({
+    name: "SearchError",
+    message: "the encoder failed (status 503); the vectors of 64 passages are kept",
+  });
+  const { encoder, seen } = countingEncoder();
+  await buildDenseIndex(asyncOf(many), directory, { encoder, resume: true });
+  expect(seen.texts).toBe(300 - 64);
+  const broken = fresh();
+  const bad = countingEncoder(3, () => {
+    throw new Error("a defect");
+  });
+  await expect(buildDenseIndex(asyncOf(many), broken, bad)).rejects.toThrow("a defect");
+  expect(existsSync(`${broken}.building`)).toBe(false);
 });
