@@ -198,10 +198,13 @@ def micro_batches(sequences, tokens):
 
 
 def learn(model, optimizer, updates, tokens):
-    """One optimiser step per update; each is a list of sequences with weights, advantages and old log-probabilities."""
+    """One optimiser step per update; each is a list of sequences with weights, advantages and old log-probabilities.
+    Returns each update's loss and gradient norm."""
+    learnt = []
     grouped = model.c["heads"] != model.c["kvHeads"]
     attend = lambda i, q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=grouped)
     for update in updates:
+        total = 0.0
         for batch in micro_batches(update, tokens):
             ids, _ = padded([one["tokens"] for one in batch])
             width = ids.shape[1]
@@ -214,10 +217,14 @@ def learn(model, optimizer, updates, tokens):
             ratio = (new - old[:, 1:][scored]).clamp(-20, 20).exp()
             gain = advantages[:, 1:][scored]
             bounded = torch.minimum(ratio * gain, ratio.clamp(0.8, 1.2) * gain)
-            (-(bounded * weights[:, 1:][scored]).sum()).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            loss = -(bounded * weights[:, 1:][scored]).sum()
+            loss.backward()
+            total += loss.item()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=False)
+        learnt.append({"loss": total, "gradNorm": norm.item()})
+    return learnt
 
 
 models = {}
@@ -285,6 +292,13 @@ def run_about(_):
 
 
 tasks = {"about": run_about, "step": run_step, "decode": run_decode, "train": run_train}
-for line in sys.stdin:
-    task = json.loads(line)
-    print(json.dumps(tasks[task["task"]](task)), flush=True)
+
+
+def serve(known):
+    for line in sys.stdin:
+        task = json.loads(line)
+        print(json.dumps(known[task["task"]](task)), flush=True)
+
+
+if __name__ == "__main__":
+    serve(tasks)

@@ -36,6 +36,8 @@ export interface MemoryParts {
   readonly activations: number;
   /** Keys and values of all tapes that are sampled at once, and their distributions. */
   readonly cache: number;
+  /** The copy of the weights that a checkpoint is written from. */
+  readonly saving: number;
 }
 
 const FLOAT = 4;
@@ -62,6 +64,7 @@ export function memoryParts(
     optimizer: (2 + exchanged) * trained,
     activations: learnt === "nothing" ? 0 : workers * activations(config, assumed, recompute) * FLOAT,
     cache: sequences * bytesPerSequence(config, assumed.context),
+    saving: learnt === "nothing" ? 0 : weights,
   };
 }
 
@@ -154,7 +157,7 @@ export function planRun(config: ModelConfig, demand: RunDemand, machine: Machine
     throw new ConfigError(
       `the policy needs ${gigabytes(needed)} GB of memory (${describeParts(partsOf(least, recompute))}); ${gigabytes(limit)} GB may be used`,
       {
-        hint: "free memory, shorten rollout.contextLength, raise engine.maxMemoryGb, train adapters, or take a smaller model",
+        hint: `${learnt !== "nothing" && !recompute ? "set engine.recompute=true, " : ""}free memory, shorten rollout.contextLength, raise engine.maxMemoryGb, or take a smaller model`,
       },
     );
   }
@@ -169,8 +172,8 @@ export function describePlan({ parts, bytes, limit, sequences, context, recomput
   return `memory: about ${gigabytes(bytes)} of ${gigabytes(limit)} GB (${describeParts(parts)}); ${sequences} attempts at once of up to ${context} tokens${anew}`;
 }
 
-function describeParts({ process, weights, gradients, optimizer, activations, cache }: MemoryParts): string {
-  const named = { weights, gradients, optimiser: optimizer, activations, "KV cache": cache, program: process };
+function describeParts({ process, weights, gradients, optimizer, activations, cache, saving }: MemoryParts): string {
+  const named = { weights, gradients, optimiser: optimizer, activations, "KV cache": cache, saving, program: process };
   const shown = Object.entries(named).filter(([, bytes]) => bytes > 0);
   return shown.map(([name, bytes]) => `${name} ${gigabytes(bytes)}`).join(", ");
 }

@@ -18,7 +18,7 @@ import type {
 } from "../engine.ts";
 import type { ModelConfig } from "../huggingface/model-config.ts";
 import { sequenceLoss } from "../loss.ts";
-import { splitByLoad } from "./micro-batch.ts";
+import { gather, splitByLoad } from "./micro-batch.ts";
 import { parameterCount } from "./replica.ts";
 import { splitSiblings } from "./shared-prompts.ts";
 import type { SampleJob, WorkerData } from "./worker.ts";
@@ -160,16 +160,19 @@ export class OnnxEngine implements Learner {
   }
 
   async save(directory: string): Promise<void> {
-    await this.savePolicy(directory);
-    if (!this.#options.training) return;
+    if (!this.#options.training) return this.savePolicy(directory);
+    const tensors = await this.#policyTensors();
     await this.#demandFinite("stateIsFinite", "the optimiser state is not finite; it is not saved");
-    await this.#all("saveOptimizer", { directory, step: this.#step });
+    // workers write their state while this thread writes the policy
+    const saving = this.#all("saveOptimizer", { directory, step: this.#step });
+    const writing = (async () => this.#options.writePolicy(directory, tensors))();
+    for (const outcome of await Promise.allSettled([writing, saving]))
+      if (outcome.status === "rejected") throw outcome.reason;
   }
 
   /** Without the optimiser state: a policy to use, not a run to continue. */
   async savePolicy(directory: string): Promise<void> {
-    await this.#demandFinite("isFinite", "the policy holds weights that are not finite; it is not saved");
-    await this.#options.writePolicy(directory, await this.#workers[0]!.call<NamedTensor[]>("tensors"));
+    await this.#options.writePolicy(directory, await this.#policyTensors());
   }
 
   async load(directory: string): Promise<void> {
@@ -199,6 +202,11 @@ export class OnnxEngine implements Learner {
 
   async close(): Promise<void> {
     await Promise.all(this.#workers.map((worker) => worker.close()));
+  }
+
+  async #policyTensors(): Promise<NamedTensor[]> {
+    await this.#demandFinite("isFinite", "the policy holds weights that are not finite; it is not saved");
+    return this.#workers[0]!.call<NamedTensor[]>("tensors");
   }
 
   async #demandFinite(method: "isFinite" | "stateIsFinite", complaint: string): Promise<void> {
@@ -285,16 +293,4 @@ function tokenBytes(tokenizer: Tokenizer, vocabSize: number): WorkerData["tokenB
   const bytes = new Uint8Array(starts[vocabSize]!);
   for (const [id, piece] of pieces.entries()) bytes.set(piece, starts[id]!);
   return { bytes, starts };
-}
-
-function gather(
-  shares: readonly (readonly number[])[],
-  results: readonly (readonly Float32Array[])[],
-  count: number,
-): Float32Array[] {
-  const all = new Array<Float32Array>(count);
-  for (const [worker, share] of shares.entries()) {
-    for (const [at, index] of share.entries()) all[index] = results[worker]![at]!;
-  }
-  return all;
 }

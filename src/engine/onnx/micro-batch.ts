@@ -79,3 +79,16 @@ export function splitByLoad(loads: readonly number[], workers: number): number[]
   }
   return shares.map((share) => share.sort((a, b) => a - b));
 }
+
+/** What workers made of their shares, in the order of the batch. */
+export function gather(
+  shares: readonly (readonly number[])[],
+  results: readonly (readonly Float32Array[])[],
+  count: number,
+): Float32Array[] {
+  const all = new Array<Float32Array>(count);
+  for (const [worker, share] of shares.entries()) {
+    for (const [at, index] of share.entries()) all[index] = results[worker]![at]!;
+  }
+  return all;
+}

@@ -118,10 +118,18 @@ const methods: Record<string, (argument: never) => unknown> = {
   },
 };
 
+/** A copy of all weights is made for the asker, and given to it without a second one. */
+function buffersOf(tensors: readonly { readonly data: Float32Array<ArrayBuffer> }[]): ArrayBuffer[] {
+  return tensors.map(({ data: { buffer } }) => buffer);
+}
+
 parentPort!.on("message", async ({ id, method, argument }: Call) => {
   try {
     const value = await methods[method]!(argument as never);
-    parentPort!.postMessage({ id, value });
+    parentPort!.postMessage(
+      { id, value },
+      method === "tensors" ? buffersOf(value as { data: Float32Array<ArrayBuffer> }[]) : [],
+    );
   } catch (error) {
     parentPort!.postMessage({ id, error: messageOf(error) });
   }

@@ -25,11 +25,12 @@ export interface Peer {
   close(): void;
 }
 
-/** Only a clone of the repository has it; the published package does not. */
-const program = fileURLToPath(new URL("../../../bench/peers/torch_peer.py", import.meta.url));
+/** Only a clone of the repository has them; the published package does not. */
+const programs = new URL("../../../bench/peers/", import.meta.url);
 
 /** The peer, or in words why there is none. */
-export async function startPeer(python: string): Promise<Peer | string> {
+export async function startPeer(python: string, name = "torch_peer.py"): Promise<Peer | string> {
+  const program = fileURLToPath(new URL(name, programs));
   if (!existsSync(program)) return "bench/peers is not part of the package; clone the repository";
   const probe = spawnSync(python, ["-c", "import torch"], { encoding: "utf8", stdio: ["ignore", "ignore", "pipe"] });
   if (probe.error || probe.status !== 0) return `${python} has no torch; name one that has with --python`;

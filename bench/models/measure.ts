@@ -1,0 +1,276 @@
+/** @file The measurements of `run.ts`. */
+import { readFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { join } from "node:path";
+import type { TrainingSequence } from "../../src/engine/engine.ts";
+import type { AskablePolicy } from "../../src/run/assemble.ts";
+import { openAskable } from "../../src/run/assemble.ts";
+import type { Peer, PeerAbout, Timed } from "../../src/run/bench/peer.ts";
+import { median } from "../../src/run/bench/rates.ts";
+import { describePlan } from "../../src/run/memory-plan.ts";
+import { PolicySettings } from "../../src/run/policy-settings.ts";
+import { modelInfo } from "../../src/run/run-model-info.ts";
+import {
+  type Attempt,
+  describeWork,
+  type Learnt,
+  learn,
+  plainTraining,
+  type Sizes,
+  sampleAll,
+  scripts,
+  toUpdate,
+} from "./work.ts";
+
+export type ProgramName = "plain" | "tuned";
+
+export interface ModelsBenchOptions {
+  readonly model: string;
+  /** Or in words why there is none. */
+  readonly peers: Readonly<Record<ProgramName, Peer | string>>;
+  /** For files between programs. */
+  readonly directory: string;
+  readonly rounds: number;
+  readonly sizes: Sizes;
+  readonly widths: readonly number[];
+  readonly maxMemoryGb: number;
+  readonly gguf?: string | undefined;
+  readonly say: (text: string) => void;
+}
+
+export interface StepTimes {
+  /** Medians over the rounds, in seconds. */
+  readonly sample: number;
+  readonly learn: number;
+  readonly peakBytes: number;
+}
+
+export interface PeerStep extends StepTimes {
+  /** Its seconds over ours, median of each round's own. */
+  readonly ratio: number;
+  /** Of the loss and of the gradient's norm, relative. */
+  readonly largestDifference: number;
+}
+
+export interface ModelsBench {
+  readonly step: { readonly ours: StepTimes } & Partial<Readonly<Record<ProgramName, PeerStep>>>;
+  /** Largest |Δ log-probability| of what was sampled, ours against the tuned program's; null without it. */
+  readonly logprobDifference: number | null;
+  /** Tokens per second; null where there is no peer. */
+  readonly train: { readonly ours: number; readonly tuned: number | null };
+  readonly decode: readonly { readonly width: number; readonly ours: number; readonly tuned: number | null }[];
+  readonly llama: number | string;
+  readonly predicted: { readonly bytes: number; readonly sample: number; readonly train: number };
+  readonly plan: string;
+  readonly machine: { readonly processor: string; readonly cores: number; readonly flags: string };
+  readonly peer: PeerAbout | string;
+}
+
+/** Tokens of a tape that all lengths of the workload fit in. */
+const context = 512;
+const trainWork = { sequences: 4, length: 256 };
+const decodeWork = { prompt: 32, sampled: 24 };
+const names = ["plain", "tuned"] as const;
+
+export async function benchModels(options: ModelsBenchOptions): Promise<ModelsBench> {
+  const { model, sizes, maxMemoryGb, say, peers } = options;
+  say("predicting");
+  const info = await modelInfo(model);
+  const policy = await openAskable(model, {
+    training: true,
+    concurrency: Math.max(sizes.questions * sizes.siblings, ...options.widths),
+    settings: PolicySettings.parse({ rollout: { contextLength: context } }),
+    engine: { maxMemoryGb },
+  });
+  try {
+    say(describePlan(policy.memory));
+    const { step, logprobDifference } = await benchStep(policy, options);
+    const train = await benchTrain(policy, options);
+    const decode = [];
+    for (const width of options.widths) decode.push(await benchDecode(policy, width, options));
+    return {
+      step,
+      logprobDifference,
+      train,
+      decode,
+      llama: await benchLlama(options),
+      predicted: { bytes: policy.memory.bytes, ...info.tokensPerSecond },
+      plan: describePlan(policy.memory),
+      machine: { processor: cpus()[0]?.model.trim() ?? "unknown", cores: cpus().length, flags: vectorFlags() },
+      peer: typeof peers.tuned === "string" ? peers.tuned : peers.tuned.about,
+    };
+  } finally {
+    await policy.engine.close();
+  }
+}
+
+interface PeerAnswer {
+  readonly sample: Timed;
+  readonly learn: Timed;
+  readonly learnt: readonly Learnt[];
+  readonly logprobs?: readonly (readonly number[])[];
+  readonly peakBytes: number;
+}
+
+interface Round {
+  readonly sample: number;
+  readonly learn: number;
+  readonly peakBytes: number;
+  readonly learnt: Learnt;
+  readonly answers: Readonly<Record<ProgramName, PeerAnswer | undefined>>;
+}
+
+async function benchStep(policy: AskablePolicy, options: ModelsBenchOptions) {
+  const { engine, config } = policy;
+  const { rounds, sizes, say, peers, directory } = options;
+  const all = scripts(sizes, config.vocabSize);
+  const measured: Round[] = [];
+  let logprobDifference: number | null = null;
+  for (let round = 0; round <= rounds; round++) {
+    say(round === 0 ? "a step, to warm up" : `a step, ${round} of ${rounds}`);
+    const sampler = await engine.publish();
+    const [sample, attempts] = await timed(() => sampleAll(sampler, all, round));
+    const update = toUpdate(attempts);
+    const [learning, learnt] = await timed(() => learn(engine, update));
+    const peakBytes = process.resourceUsage().maxRSS * 1024;
+    const file = join(directory, "step.json");
+    describeWork(file, { model: options.model, config, context }, { attempts, updates: [update] });
+    const ask = (name: ProgramName) => {
+      const peer = peers[name];
+      return typeof peer === "string" ? undefined : peer.ask<PeerAnswer>({ task: "step", program: name, file });
+    };
+    const answers = { plain: await ask("plain"), tuned: await ask("tuned") };
+    if (answers.tuned?.logprobs) logprobDifference = largestDifference(attempts, answers.tuned.logprobs);
+    if (round > 0) measured.push({ sample, learn: learning, peakBytes, learnt, answers });
+  }
+  return { step: summarise(measured), logprobDifference };
+}
+
+function summarise(rounds: readonly Round[]): ModelsBench["step"] {
+  const ours = {
+    sample: median(rounds.map(({ sample }) => sample)),
+    learn: median(rounds.map(({ learn: seconds }) => seconds)),
+    peakBytes: Math.max(...rounds.map(({ peakBytes }) => peakBytes)),
+  };
+  const theirs = names.flatMap((name): [ProgramName, PeerStep][] => {
+    const answers = rounds.map((round) => round.answers[name]);
+    if (!answers.every((answer) => answer !== undefined)) return [];
+    const seconds = (answer: PeerAnswer) => answer.sample.seconds + answer.learn.seconds;
+    const step = {
+      sample: median(answers.map(({ sample }) => sample.seconds)),
+      learn: median(answers.map(({ learn: l }) => l.seconds)),
+      peakBytes: Math.max(...answers.map(({ peakBytes }) => peakBytes)),
+      ratio: median(answers.map((answer, i) => seconds(answer) / (rounds[i]!.sample + rounds[i]!.learn))),
+      largestDifference: Math.max(...answers.map((answer, i) => difference(rounds[i]!.learnt, answer.learnt[0]!))),
+    };
+    return [[name, step]];
+  });
+  return { ours, ...Object.fromEntries(theirs) };
+}
+
+function difference(ours: Learnt, theirs: Learnt): number {
+  const relative = (a: number, b: number) => Math.abs(a - b) / Math.max(Math.abs(a), Math.abs(b));
+  return Math.max(relative(ours.loss, theirs.loss), relative(ours.gradNorm, theirs.gradNorm));
+}
+
+function largestDifference(attempts: readonly Attempt[], logprobs: readonly (readonly number[])[]): number {
+  const all = attempts.flatMap((attempt, i) => attempt.logprobs.map((value, t) => Math.abs(value - logprobs[i]![t]!)));
+  return Math.max(...all);
+}
+
+async function benchTrain(
+  { engine, config }: AskablePolicy,
+  { rounds, peers, directory, model, say }: ModelsBenchOptions,
+): Promise<ModelsBench["train"]> {
+  say("learning alone");
+  const update = plainTraining(config.vocabSize, trainWork);
+  const file = join(directory, "train.json");
+  describeWork(file, { model, config, context }, { attempts: [], updates: [update] });
+  const { tuned } = peers;
+  const theirs =
+    typeof tuned === "string" ? undefined : () => tuned.ask<Timed>({ task: "train", program: "tuned", file });
+  return perSecond(trainWork.sequences * trainWork.length, rounds, () => learn(engine, update), theirs);
+}
+
+async function benchDecode(
+  { engine, config }: AskablePolicy,
+  width: number,
+  { rounds, peers, directory, model, say }: ModelsBenchOptions,
+): Promise<ModelsBench["decode"][number]> {
+  say(`sampling, ${width} at once`);
+  const { prompt, sampled } = decodeWork;
+  const update: readonly TrainingSequence[] = plainTraining(config.vocabSize, { sequences: width, length: prompt });
+  let step = 1_000_000; // keys of their own
+  let attempts: Attempt[] = [];
+  const ours = async () => {
+    const sampler = await engine.publish();
+    const limits = { maxTokens: sampled, temperature: 1, topP: 1, topK: 0, stop: { tokens: [], text: [] } };
+    step++;
+    attempts = await Promise.all(
+      update.map(async ({ tokens }, question): Promise<Attempt> => {
+        const key = { seed: 1, step, question, sibling: 0, turn: 0 };
+        const written = await sampler.sample({ ...limits, tokens, key });
+        return {
+          group: question,
+          tokens: Int32Array.of(...tokens, ...written.tokens),
+          runs: [
+            ["prompt", prompt],
+            ["policy", sampled],
+          ],
+          logprobs: [...written.logprobs],
+        };
+      }),
+    );
+  };
+  const { tuned } = peers;
+  const file = join(directory, "decode.json");
+  const theirs = async () => {
+    describeWork(file, { model, config, context }, { attempts, updates: [] });
+    return (tuned as Peer).ask<Timed>({ task: "decode", program: "tuned", file });
+  };
+  return {
+    width,
+    ...(await perSecond(width * sampled, rounds, ours, typeof tuned === "string" ? undefined : theirs)),
+  };
+}
+
+/** One unmeasured round, then ours and the peer's in turn. */
+async function perSecond(
+  tokens: number,
+  rounds: number,
+  ours: () => Promise<unknown>,
+  theirs: (() => Promise<Timed>) | undefined,
+): Promise<{ ours: number; tuned: number | null }> {
+  const [mine, others]: [number[], number[]] = [[], []];
+  for (let round = 0; round <= rounds; round++) {
+    mine.push((await timed(ours))[0]);
+    if (theirs) others.push((await theirs()).seconds);
+  }
+  return { ours: tokens / median(mine.slice(1)), tuned: theirs ? tokens / median(others.slice(1)) : null };
+}
+
+async function benchLlama({ gguf, peers, rounds }: ModelsBenchOptions): Promise<number | string> {
+  if (gguf === undefined) return "no --gguf was given";
+  if (typeof peers.tuned === "string") return peers.tuned;
+  const task = { task: "llama", gguf, rounds, ...decodeWork };
+  return (await peers.tuned.ask<{ tokensPerSecond: number }>(task)).tokensPerSecond;
+}
+
+async function timed<Result>(work: () => Promise<Result>): Promise<[seconds: number, Result]> {
+  const began = performance.now();
+  const result = await work();
+  return [(performance.now() - began) / 1000, result];
+}
+
+/** Which vector instructions the processor has, where the system says. */
+function vectorFlags(): string {
+  try {
+    const line = /^(?:flags|Features)\s*:(.*)$/m.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[1] ?? "";
+    return line
+      .split(" ")
+      .filter((flag) => /^(avx|fma|amx|asimd|sve)/.test(flag))
+      .join(" ");
+  } catch {
+    return "not known here";
+  }
+}

@@ -1,0 +1,51 @@
+/** @file `npm run bench:models` at a small size, without a peer. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { benchModels } from "../bench/models/measure.ts";
+import { modelsTable } from "../bench/models/table.ts";
+import { scripts, toUpdate } from "../bench/models/work.ts";
+import { bundled } from "../src/run/assemble.ts";
+
+test("a model is measured without a peer, and its table says why there is none", { timeout: 120_000 }, async () => {
+  const directory = mkdtempSync(join(tmpdir(), "r1-bench-models-"));
+  try {
+    const result = await benchModels({
+      ...{ model: bundled("nano"), directory, rounds: 1, sizes: { questions: 1, siblings: 2 }, widths: [1] },
+      ...{ maxMemoryGb: 4, peers: { plain: "no torch", tuned: "no torch" }, say: () => {} },
+    });
+    expect(result.step.ours.sample).toBeGreaterThan(0);
+    expect(result.step.ours.peakBytes).toBeGreaterThan(2 ** 27);
+    expect(result.train.ours).toBeGreaterThan(0);
+    expect(result.decode[0]!.ours).toBeGreaterThan(0);
+    expect(result.step.tuned).toBeUndefined();
+    expect(modelsTable(result)).toMatch(/No peer: no torch\.\nmemory: about .* of 4\.00 GB/);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
+
+test("siblings share their prompt, and what is learnt from is what they wrote", () => {
+  const all = scripts({ questions: 2, siblings: 3 }, 1000);
+  expect(new Set(all.map(({ prompt }) => prompt)).size).toBe(2);
+  const { prompt, query, documents, answer } = all[0]!;
+  const length = prompt.length + query + documents.length + answer;
+  const [sequence] = toUpdate([
+    {
+      group: 0,
+      tokens: new Int32Array(length),
+      runs: [
+        ["prompt", prompt.length],
+        ["policy", query],
+        ["search", documents.length],
+        ["policy", answer],
+      ],
+      logprobs: Array.from({ length: query + answer }, (_, i) => -i - 1),
+    },
+  ]);
+  const learnt = Array.from(sequence!.weights.keys()).filter((t) => sequence!.weights[t] !== 0);
+  expect(learnt).toHaveLength(query + answer);
+  expect(learnt[0]).toBe(prompt.length);
+  expect(sequence!.oldLogprobs[length - 1]).toBe(-(query + answer));
+});
