@@ -5,6 +5,7 @@ import { DataError } from "../base/errors.ts";
 import { MANIFEST } from "../search/bm25/format.ts";
 import { readManifest } from "../search/bm25/manifest.ts";
 import { openIndex } from "../search/bm25/open.ts";
+import type { Encoder } from "../search/dense/encoder.ts";
 import type { EncoderOverrides } from "../search/dense/encoder-settings.ts";
 import { DENSE_FORMAT, readDenseManifest } from "../search/dense/format.ts";
 import { openDenseIndex } from "../search/dense/open.ts";
@@ -24,7 +25,7 @@ const DENSE = "dense";
 
 /** @throws DataError where there is no index or it is damaged, or two indexes side by side are of different corpora */
 export async function openIndexFolder(directory: string, options: OpenFolderOptions = {}): Promise<Searcher> {
-  if (formatOf(directory) === DENSE_FORMAT) return openDense(directory, options);
+  if (isDense(directory)) return openDense(directory, options);
   const [lexical, dense] = [join(directory, LEXICAL), join(directory, DENSE)];
   if (![lexical, dense].every((folder) => existsSync(join(folder, MANIFEST)))) return openIndex(directory);
   if (readManifest(lexical).corpus !== readDenseManifest(dense).corpus)
@@ -40,13 +41,21 @@ export async function openIndexFolder(directory: string, options: OpenFolderOpti
   }
 }
 
-async function openDense(directory: string, { encoder: place, timeoutMs }: OpenFolderOptions): Promise<Searcher> {
+/** The encoder that a dense index was built with, used as it was then. */
+export function openIndexEncoder(
+  directory: string,
+  { encoder: place, timeoutMs }: OpenFolderOptions,
+): Promise<Encoder> {
   const { source, settings } = readDenseManifest(directory).encoder;
-  const { dimension: _, ...overrides } = settings; // as it was used, whatever the folder says now
-  const encoder = await openEncoder(place ?? source, {
+  const { dimension: _, ...overrides } = settings; // whatever the folder says now
+  return openEncoder(place ?? source, {
     ...(overrides as EncoderOverrides),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
   });
+}
+
+async function openDense(directory: string, options: OpenFolderOptions): Promise<Searcher> {
+  const encoder = await openIndexEncoder(directory, options);
   try {
     return await openDenseIndex(directory, { encoder });
   } catch (error) {
@@ -54,6 +63,9 @@ async function openDense(directory: string, { encoder: place, timeoutMs }: OpenF
     throw error;
   }
 }
+
+/** Whether the folder holds an index by vectors, by itself. */
+export const isDense = (directory: string) => formatOf(directory) === DENSE_FORMAT;
 
 /** Undefined where nothing can be told: opening it says why. */
 function formatOf(directory: string): unknown {

@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
+import pLimit from "p-limit";
 import { ConfigError } from "../base/errors.ts";
 import type { Tokenizer } from "../base/tokenizer.ts";
 import { worldQuestions } from "../data/world/questions.ts";
@@ -52,7 +53,7 @@ export async function runAsk(options: AskOptions): Promise<AskResult> {
   }
 }
 
-/** A policy that answers one question after another. */
+/** A policy that answers one question after another; those that come meanwhile wait. */
 export interface Asker {
   ask(question: Question, how: Pick<AskOptions, "decode" | "seed" | "signal" | "onText">): Promise<AskResult>;
   close(): Promise<void>;
@@ -66,12 +67,15 @@ export async function openAsker(
   const engine = { workers: 1, threads: availableParallelism() };
   const policy = await openAskable(model, { training: false, concurrency: 1, prompt, engine });
   const { tokenizer, protocol, rollout, promptFor } = policy;
+  const sampler = await policy.engine.publish();
+  const inTurn = pLimit(1);
   const ask: Asker["ask"] = async (question, { decode, seed, signal, onText }) => {
+    signal?.throwIfAborted(); // given up while it waited
     const trajectory = await runEpisode({
       question,
       sibling: 0,
       prompt: promptFor(question),
-      sampler: await policy.engine.publish(),
+      sampler,
       searcher,
       tokenizer,
       protocol,
@@ -82,7 +86,7 @@ export async function openAsker(
     });
     return { trajectory, answer: answerOf(trajectory.transcript) };
   };
-  return { ask, close: () => policy.engine.close() };
+  return { ask: (question, how) => inTurn(ask, question, how), close: () => policy.engine.close() };
 }
 
 /** A character may be spread over several tokens: its text comes with the last of them. */

@@ -1,12 +1,14 @@
 import { dirname, resolve } from "node:path";
-import { DataError } from "../base/errors.ts";
+import { ConfigError, DataError } from "../base/errors.ts";
 import type { Passage } from "../protocol/passage.ts";
 import { type BuildOptions, type BuildProgress, type BuildReport, buildIndex } from "../search/bm25/build.ts";
 import { appendToIndex, type GrowOptions, type GrowReport, mergeIndex } from "../search/bm25/grow.ts";
 import { type ReadOptions, readCorpus } from "../search/corpus.ts";
+import { appendToDenseIndex } from "../search/dense/append.ts";
 import { buildDenseIndex, type DenseBuildOptions } from "../search/dense/build.ts";
 import { openVectorFile } from "../search/dense/vector-files.ts";
 import { type EncoderOptions, openEncoder } from "./open-encoder.ts";
+import { isDense, openIndexEncoder } from "./open-index.ts";
 import { lockIndex } from "./run-lock.ts";
 import { makeWritable } from "./writable-folder.ts";
 
@@ -96,12 +98,35 @@ export async function runIndexAppend(
 ): Promise<GrowReport & Read> {
   return locked(directory, async () => {
     const reading = readingOf(corpus, options);
-    const report = await appendToIndex(reading.passages, directory, { ...options, onProgress: reading.onProgress });
+    const { passages, onProgress } = reading;
+    // a kill between two renames leaves the whole index beside
+    const place = [directory, `${resolve(directory)}.appending`].find(isDense);
+    const report =
+      place === undefined
+        ? await appendToIndex(passages, directory, { ...options, onProgress })
+        : await appendVectors(passages, directory, { place, options: { ...options, onProgress } });
     return { ...report, badRows: reading.badRows() };
   });
 }
 
+async function appendVectors(
+  passages: AsyncIterable<Passage>,
+  directory: string,
+  { place, options }: { readonly place: string; readonly options: GrowOptions },
+): Promise<GrowReport> {
+  const encoder = await openIndexEncoder(place, {});
+  try {
+    return { ...(await appendToDenseIndex(passages, directory, { ...options, encoder })), segments: 1 };
+  } finally {
+    await encoder.close();
+  }
+}
+
 export async function runIndexMerge(directory: string, options: GrowOptions = {}): Promise<GrowReport> {
+  if (isDense(directory))
+    throw new ConfigError(`${directory} is an index by vectors`, {
+      hint: "it has no segments: nothing is to be merged",
+    });
   return locked(directory, () => mergeIndex(directory, options));
 }
 

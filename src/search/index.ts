@@ -12,6 +12,7 @@ export { type OpenOptions, openIndex } from "./bm25/open.ts";
 export type { Bm25 } from "./bm25/score.ts";
 export { memorySearcher } from "./bm25/searcher.ts";
 export { type ReadOptions, readCorpus } from "./corpus.ts";
+export { appendToDenseIndex, type DenseAppendOptions } from "./dense/append.ts";
 export { buildDenseIndex, type DenseBuildOptions } from "./dense/build.ts";
 export type { Encoder, EncoderIdentity } from "./dense/encoder.ts";
 export { type DenseOpenOptions, openDenseIndex } from "./dense/open.ts";

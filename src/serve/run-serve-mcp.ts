@@ -1,5 +1,5 @@
 import { checkBind, serveHttp } from "../base/http/serve.ts";
-import { openSearch } from "../run/assemble.ts";
+import { openSearch, policyFolder } from "../run/assemble.ts";
 import { type Asker, openAsker } from "../run/run-ask.ts";
 import type { SearchConfig } from "../run/search-settings.ts";
 import { type McpParts, mcpApp, serveMcpStdio } from "./mcp.ts";
@@ -21,6 +21,7 @@ export interface ServeMcpOptions {
 export async function runServeMcp(options: ServeMcpOptions): Promise<void> {
   const { search, model, port, host, token, signal, say } = options;
   if (port !== undefined) checkBind(host, token);
+  if (model !== undefined) await policyFolder(model, say);
   const { searcher } = await openSearch(search);
   let asker: Promise<Asker> | undefined; // the policy is opened when it is first asked
   const ask: McpParts["ask"] = async (text, asked) => {

@@ -23,6 +23,7 @@ syncBuiltinESMExports();
 const { buildIndex } = await import("../../src/search/bm25/build.ts");
 const { appendToIndex, mergeIndex } = await import("../../src/search/bm25/grow.ts");
 const { buildDenseIndex } = await import("../../src/search/dense/build.ts");
+const { appendToDenseIndex } = await import("../../src/search/dense/append.ts");
 const { wordsEncoder } = await import("../../src/search/dense/testing/words-encoder.ts");
 const { crashPassages, BUILT, RUN } = await import("./index-crash-corpus.ts");
 
@@ -50,4 +51,5 @@ const passages = () => asyncOf(crashPassages.slice(0, BUILT));
 if (what === "dense") await buildDenseIndex(passages(), directory!, { encoder, resume: true });
 if (what === "dense-overwrite")
   await buildDenseIndex(passages(), directory!, { encoder, overwrite: true, resume: true });
+if (what === "dense-append") await appendToDenseIndex(asyncOf(crashPassages.slice(BUILT)), directory!, { encoder });
 process.stdout.write(`${JSON.stringify({ calls: Number(at) - left, encoded })}\n`);

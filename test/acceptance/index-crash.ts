@@ -2,7 +2,7 @@
  * @file SIGKILL before every fsync and rename of a build, an overwriting build, an append and a merge, of builds by vectors also
  * before every call of the encoder, and at random moments of a larger build. Afterwards the index opens at its last commit, or the build resumes; all answers are those of an
  * index that was never interrupted.
- *   npm run index-crash [-- --what build,overwrite,append,merge,dense,dense-overwrite] [--every 1] [--random 50]
+ *   npm run index-crash [-- --what build,overwrite,append,merge,dense,dense-overwrite,dense-append] [--every 1] [--random 50]
  */
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -23,7 +23,7 @@ import { BUILT, crashPassages, crashQueries } from "./index-crash-corpus.ts";
 
 const { values } = parseArgs({
   options: {
-    what: { type: "string", default: "build,overwrite,append,merge,dense,dense-overwrite" },
+    what: { type: "string", default: "build,overwrite,append,merge,dense,dense-overwrite,dense-append" },
     every: { type: "string", default: "1" },
     random: { type: "string", default: "50" },
     passages: { type: "string", default: "60000" },
@@ -109,6 +109,7 @@ const scenarios: readonly Scenario[] = [
   { what: "merge", from: "appended", after: [ALL], end: ALL },
   { what: "dense", from: "nothing", after: [undefined, BUILT], end: BUILT },
   { what: "dense-overwrite", from: "vectors", after: [undefined, BUILT], end: BUILT },
+  { what: "dense-append", from: "vectors", after: [undefined, BUILT, ALL], end: ALL },
 ];
 
 async function killEverywhere({ what, from, after, end }: Scenario, folder: string): Promise<void> {
@@ -133,7 +134,9 @@ async function killEverywhere({ what, from, after, end }: Scenario, folder: stri
     if (left.length > 0 && !isDone) throw new Error(`${what}, call ${at}: ${left.join(", ")} stays behind`);
   }
   const again =
-    what === "dense" ? `, ${(encoded / killed).toFixed(0)} of ${BUILT} passages encoded again on average` : "";
+    what === "dense" || what === "dense-append"
+      ? `, ${(encoded / killed).toFixed(0)} passages encoded again on average`
+      : "";
   say(`${what.padEnd(16)}killed before ${killed} calls: opened at its last commit or resumed every time${again}`);
 }
 

@@ -2,10 +2,12 @@
  * @file Recall of gold paragraphs by words, by vectors and by both, and by bm25s, over the HotpotQA and MuSiQue files of a
  * folder; writes the table into docs/results.md.
  *
- * npm run recall -- --data DIR --encoder DIR [--python python-with-bm25s] [--write docs/results.md]
+ *   npm run recall -- --data DIR --encoder DIR [--python python-with-bm25s] [--write docs/results.md] [--work DIR]
+ *
+ * Encoding takes minutes of a core. With --work the indexes stay there, and a run that was stopped goes on.
  */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -33,11 +35,12 @@ const { values } = parseArgs({
     "encoder-name": { type: "string" },
     python: { type: "string" },
     write: { type: "string" },
+    work: { type: "string" },
   },
 });
 const { data, encoder } = values;
 if (data === undefined || encoder === undefined) {
-  console.error("npm run recall -- --data DIR --encoder DIR [--python PYTHON] [--write docs/results.md]");
+  console.error("npm run recall -- --data DIR --encoder DIR [--python PYTHON] [--write docs/results.md] [--work DIR]");
   process.exit(2);
 }
 
@@ -48,18 +51,19 @@ interface Row {
   readonly recall: Readonly<Record<string, number>>;
 }
 
-const folder = mkdtempSync(join(tmpdir(), "recall-"));
+const folder = values.work ?? mkdtempSync(join(tmpdir(), "recall-"));
 const rows: Row[] = [];
 try {
   for (const { name, questions, corpus } of sets) {
     const file = join(data, questions);
     const both = join(folder, name);
-    mkdirSync(both);
-    await runIndexBuild(join(data, corpus), join(both, "bm25"), {});
-    await runDenseBuild(join(data, corpus), join(both, "dense"), { encoder });
+    mkdirSync(both, { recursive: true });
+    const [words, vectors] = [join(both, "bm25"), join(both, "dense")];
+    if (!existsSync(words)) await runIndexBuild(join(data, corpus), words, { resume: true });
+    if (!existsSync(vectors)) await runDenseBuild(join(data, corpus), vectors, { encoder, resume: true });
     for (const [how, directory] of Object.entries({
-      BM25: join(both, "bm25"),
-      dense: join(both, "dense"),
+      BM25: words,
+      dense: vectors,
       hybrid: both,
     })) {
       const { n, recall } = await runIndexCheck(directory, file);
@@ -68,7 +72,7 @@ try {
     if (values.python !== undefined) rows.push(await peer(values.python, name, join(data, corpus), file));
   }
 } finally {
-  rmSync(folder, { recursive: true, force: true });
+  if (values.work === undefined) rmSync(folder, { recursive: true, force: true });
 }
 
 /** bm25s over the same texts and words with the same k1 and b; its hits are judged as ours are. */

@@ -45,12 +45,14 @@ function mcp() {
     .option("--index <dir>", "index that answers")
     .option("--search <url>", searchHelp)
     .option("--model <dir>", "policy of the tool ask: model folder or run folder")
+    .option("--rerank <dir>", rerankHelp)
     .option("--port <n>", "serve over HTTP; 0 takes a free one", wholeNumber(0))
     .option("--host <address>", hostHelp, "127.0.0.1")
     .addOption(tokenOption())
-    .action(async ({ port, host, token, model, ...where }) => {
+    .action(async ({ port, host, token, model, rerank, ...where }) => {
       const output = createOutput({ json: true }); // stdout is the protocol's
-      const options = { search: neededSearch("serve mcp", where), port, host, token, model, say };
+      const search = { ...neededSearch("serve mcp", where), ...(rerank === undefined ? {} : { rerank }) };
+      const options = { search, port, host, token, model, say };
       const { runServeMcp } = await import("../../serve/run-serve-mcp.ts");
       await untilInterrupted(output, (signal) => runServeMcp({ ...options, signal }), stopping);
     });

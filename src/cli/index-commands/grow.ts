@@ -9,7 +9,7 @@ import { corpusProgress } from "./progress.ts";
 export function append() {
   return describedCommand(
     "append",
-    "Add a corpus to an index, all of it or nothing. The analyzer is the index's own; ids are not compared with those that are there.",
+    "Add a corpus to an index, all of it or nothing. The analyzer or encoder is the index's own; ids are not compared with those that are there.",
     "index append my-index more.jsonl",
   )
     .argument("<dir>", "index folder")

@@ -40,7 +40,7 @@ export interface DenseBuildOptions {
 const BATCH = 32;
 
 /** Beside the parts of an index that is being built; gone before it is moved to its place. */
-const ENCODED = "encoded";
+export const ENCODED = "encoded";
 
 /**
  * Builds a dense index next to `directory` and moves it there when it is whole. A failure leaves nothing; where the signal,

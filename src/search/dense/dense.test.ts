@@ -8,6 +8,7 @@ import type { Passage } from "../../protocol/passage.ts";
 import { memorySearcher } from "../bm25/searcher.ts";
 import { searcherConformance } from "../conformance.ts";
 import { fusedSearcher } from "../hybrid/fused.ts";
+import { appendToDenseIndex } from "./append.ts";
 import { buildDenseIndex } from "./build.ts";
 import type { Encoder } from "./encoder.ts";
 import { type DenseOpenOptions, openDenseIndex } from "./open.ts";
@@ -282,4 +283,36 @@ test("what the encoder's server did before it failed is kept; another failure le
   });
   await expect(buildDenseIndex(asyncOf(many), broken, bad)).rejects.toThrow("a defect");
   expect(existsSync(`${broken}.building`)).toBe(false);
+});
+
+test("an index that takes more passages is that of all of them; its own are not encoded again, stopped or not", async () => {
+  const [before, more] = [many.slice(0, 100), many.slice(100)];
+  const whole = fresh();
+  await buildDenseIndex(asyncOf(many), whole, { encoder: countingEncoder().encoder });
+  const grown = async () => {
+    const directory = fresh();
+    await buildDenseIndex(asyncOf(before), directory, { encoder: countingEncoder().encoder });
+    return directory;
+  };
+  const directory = await grown();
+  const { encoder, seen } = countingEncoder();
+  expect(await appendToDenseIndex(asyncOf(more), directory, { encoder })).toMatchObject({ passages: 300 });
+  expect([seen.texts, sumsOf(directory)]).toEqual([200, sumsOf(whole)]);
+
+  const stopped = await grown();
+  const controller = new AbortController();
+  const ending = countingEncoder(3, () => {
+    controller.abort();
+    throw controller.signal.reason;
+  });
+  const adding = appendToDenseIndex(asyncOf(more), stopped, { encoder: ending.encoder, signal: controller.signal });
+  await expect(adding).rejects.toMatchObject({ name: "InterruptedError", hint: expect.stringContaining("again") });
+  await (await openDenseIndex(stopped, { encoder: wordsEncoder(64) })).close(); // as it was
+  const next = countingEncoder();
+  await appendToDenseIndex(asyncOf(more), stopped, next);
+  expect([ending.seen.texts + next.seen.texts, sumsOf(stopped)]).toEqual([200, sumsOf(whole)]);
+  expect(readdirSync(folder).filter((name) => name.includes("appending"))).toEqual([]);
+
+  const other = appendToDenseIndex(asyncOf(more), stopped, { encoder: wordsEncoder(32) });
+  await expect(other).rejects.toThrow("another encoder");
 });

@@ -8,7 +8,11 @@ import { rankedHits, remoteSearcher } from "./remote-searcher.ts";
 const Count = z.object({ count: z.int() });
 const Mapping = z.record(z.string(), z.object({ settings: z.object({ index: z.object({ uuid: z.string() }) }) }));
 const Source = z.object({ title: z.string().default(""), text: z.string().default("") });
+/** Of parts of the index that did not answer; what the rest found is no answer. */
+const Shards = z.object({ failed: z.int().default(0) }).default({ failed: 0 });
 const Found = z.object({
+  timed_out: z.boolean().default(false),
+  _shards: Shards,
   hits: z.object({ hits: z.array(z.object({ _id: z.string(), _score: z.number().nullable(), _source: Source })) }),
 });
 const Failed = z.object({
@@ -65,6 +69,10 @@ function resultOf(reply: z.infer<typeof Found> | z.infer<typeof Failed>, k: numb
   if ("error" in reply) {
     const retryable = reply.status === 429 || reply.status >= 500;
     return { ok: false, error: { message: `OpenSearch: ${reply.error.reason}`, retryable } };
+  }
+  if (reply.timed_out || reply._shards.failed > 0) {
+    const message = `OpenSearch: ${reply.timed_out ? "it ran out of time" : `${reply._shards.failed} shards failed`}`;
+    return { ok: false, error: { message, retryable: true } };
   }
   const found = reply.hits.hits.map(({ _id, _score, _source }) => ({ id: _id, score: _score ?? 0, ..._source }));
   return { ok: true, hits: rankedHits(found, k) };

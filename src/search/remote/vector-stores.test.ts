@@ -71,7 +71,7 @@ test("OpenSearch: one _msearch for many queries; one that fails does not fail th
     { asks: "GET /wiki/_settings", gets: { wiki: { settings: { index: { uuid: "u1", number_of_shards: "1" } } } } },
     {
       asks: "POST /wiki/_msearch",
-      sends: [{}, search("bread"), {}, search("bad"), {}, search("busy"), {}, search("zzz")],
+      sends: [{}, search("bread"), {}, search("bad"), {}, search("busy"), {}, search("zzz"), {}, search("slow"), {}, search("half")],
       gets: {
         took: 3,
         responses: [
@@ -84,6 +84,8 @@ test("OpenSearch: one _msearch for many queries; one that fails does not fail th
           { error: { type: "parsing_exception", reason: "no such thing" }, status: 400 },
           { error: { type: "rejected_execution_exception", reason: "queue full" }, status: 429 },
           { hits: { hits: [] }, status: 200 },
+          { timed_out: true, _shards: { total: 2, failed: 0 }, hits: { hits: [] }, status: 200 },
+          { timed_out: false, _shards: { total: 2, failed: 1 }, hits: { hits: [] }, status: 200 },
         ],
       },
     },
@@ -94,11 +96,13 @@ test("OpenSearch: one _msearch for many queries; one that fails does not fail th
     headers: { authorization: "Basic eA==" },
   });
   expect(searcher.info()).toMatchObject({ kind: "opensearch", passages: 2, hash: "u1:2" });
-  expect(await searcher.search(["bread", "bad", "busy", "zzz"], { k: 2 })).toEqual([
+  expect(await searcher.search(["bread", "bad", "busy", "zzz", "slow", "half"], { k: 2 })).toEqual([
     { ok: true, hits: [{ id: "2", ...source, score: 1.5, rank: 1 }] },
     { ok: false, error: { message: "OpenSearch: no such thing", retryable: false } },
     { ok: false, error: { message: "OpenSearch: queue full", retryable: true } },
     { ok: true, hits: [] },
+    { ok: false, error: { message: "OpenSearch: it ran out of time", retryable: true } },
+    { ok: false, error: { message: "OpenSearch: 1 shards failed", retryable: true } },
   ]);
   await searcher.close();
 });
