@@ -3,39 +3,52 @@ import { crc32 } from "node:zlib";
 import { SearchError } from "../../base/errors.ts";
 import { PAGE } from "./format.ts";
 
-/** Pages read lately, of any file of an index. Two generations: a page that is not used while one fills is forgotten. */
+/**
+ * Pages read lately, of any files of an index. Their memory is taken once and used again: left to the collector, pages
+ * would fill several times of it before they are freed.
+ */
 export class PageCache {
+  /** Slots in use; a page is `PAGE` bytes, of which a file's last may fill a part. */
+  readonly slots: Uint8Array[] = [];
   readonly #limit: number;
-  #young = new Map<number, Uint8Array>();
-  #old = new Map<number, Uint8Array>();
-  #files = 0;
+  /** By slot: whose page it holds, and whether it was asked for since the hand passed. */
+  readonly #owners: { readonly forget: (page: number) => void; readonly page: number }[] = [];
+  readonly #recent: boolean[] = [];
+  #hand = 0;
 
   /** @param bytes about what it may hold */
   constructor(bytes: number) {
-    this.#limit = Math.max(1, Math.floor(bytes / PAGE / 2));
+    this.#limit = Math.max(2, Math.floor(bytes / PAGE));
   }
 
-  /** @returns a number that no page of another file has, to count this file's pages from */
-  enter(): number {
-    return this.#files++ * 2 ** 36;
+  touch(slot: number): void {
+    this.#recent[slot] = true;
   }
 
-  get(key: number): Uint8Array | undefined {
-    const page = this.#young.get(key);
-    if (page !== undefined) return page;
-    const old = this.#old.get(key);
-    if (old !== undefined) this.put(key, old);
-    return old;
+  /** Takes a slot, of a page that was not asked for lately where all are in use. @param forget is told when it is lost */
+  take(page: number, forget: (page: number) => void): number {
+    const slot = this.slots.length < this.#limit ? this.slots.push(new Uint8Array(PAGE)) - 1 : this.#freed();
+    this.#owners[slot] = { forget, page };
+    this.#recent[slot] = true;
+    return slot;
   }
 
-  put(key: number, page: Uint8Array): void {
-    if (this.#young.size >= this.#limit) {
-      this.#old = this.#young;
-      this.#young = new Map();
+  #freed(): number {
+    for (;;) {
+      const slot = this.#hand;
+      this.#hand = (slot + 1) % this.slots.length;
+      if (!this.#recent[slot]) {
+        this.#owners[slot]!.forget(this.#owners[slot]!.page);
+        return slot;
+      }
+      this.#recent[slot] = false;
     }
-    this.#young.set(key, page);
   }
 }
+
+const ABSENT = -1;
+/** Pages that are read at once where a file is read whole. */
+const RUN_PAGES = 16;
 
 /** A file read page by page; each page is compared with its sum before anybody sees it. */
 export class CheckedFile {
@@ -43,8 +56,12 @@ export class CheckedFile {
   readonly size: number;
   readonly #sums: Uint32Array;
   readonly #cache: PageCache;
-  readonly #key: number;
+  /** By page: its slot in the cache, or ABSENT. */
+  readonly #slots: Int32Array;
   readonly #handle: number;
+  readonly #forget = (page: number) => {
+    this.#slots[page] = ABSENT;
+  };
   #open = true;
 
   constructor(path: string, parts: { readonly size: number; readonly sums: Uint32Array; readonly cache: PageCache }) {
@@ -52,33 +69,52 @@ export class CheckedFile {
     this.size = parts.size;
     this.#sums = parts.sums;
     this.#cache = parts.cache;
-    this.#key = parts.cache.enter();
+    this.#slots = new Int32Array(parts.sums.length).fill(ABSENT);
     this.#handle = openSync(path, "r");
   }
 
-  /** @throws SearchError where the range is not in the file, or its pages were changed */
+  /**
+   * @returns the bytes of a range, until anything else is read through the same cache
+   * @throws SearchError where the range is not in the file, or its pages were changed
+   */
   read(from: number, to: number): Uint8Array {
-    if (!(from >= 0 && to >= from && to <= this.size)) throw damaged(`${this.path} ends before byte ${to}`);
-    const first = Math.floor(from / PAGE);
-    const start = from - first * PAGE;
-    if (start + to - from <= PAGE && to > from) return this.#page(first).subarray(start, start + to - from);
-    const bytes = new Uint8Array(to - from);
+    const page = this.pageWith(from, to);
+    return page === undefined
+      ? this.copy(from, to, new Uint8Array(to - from))
+      : page.subarray(from % PAGE, (from % PAGE) + to - from);
+  }
+
+  /** Copies a range of any length to the front of `into`. @throws as `read` does @returns `into` */
+  copy(from: number, to: number, into: Uint8Array): Uint8Array {
+    this.#checkRange(from, to);
     for (let at = from; at < to; ) {
       const page = Math.floor(at / PAGE);
       const part = this.#page(page).subarray(at - page * PAGE, Math.min(PAGE, to - page * PAGE));
-      bytes.set(part, at - from);
+      into.set(part, at - from);
       at += part.length;
     }
-    return bytes;
+    return into;
   }
 
-  /** The whole file past the cache, a run of whole pages at a time. */
+  /**
+   * The page that holds a range, which begins in it at `from % PAGE`: `read` without a new object for every block.
+   * @returns undefined where the range is on more pages than one
+   * @throws as `read` does
+   */
+  pageWith(from: number, to: number): Uint8Array | undefined {
+    this.#checkRange(from, to);
+    if (from === to) return nothing;
+    return (from % PAGE) + to - from > PAGE ? undefined : this.#page(Math.floor(from / PAGE));
+  }
+
+  /** The whole file past the cache, a run of whole pages at a time: each until the next is asked for. */
   *pages(): Generator<Uint8Array> {
-    const PAGES = 16;
-    for (let first = 0; first < this.#sums.length; first += PAGES) {
-      const bytes = this.#load(first * PAGE, Math.min(PAGES * PAGE, this.size - first * PAGE));
-      for (let at = 0; at < bytes.length; at += PAGE) this.#check(bytes.subarray(at, at + PAGE), first + at / PAGE);
-      yield bytes;
+    const bytes = new Uint8Array(Math.min(RUN_PAGES * PAGE, this.size));
+    for (let first = 0; first < this.#sums.length; first += RUN_PAGES) {
+      const run = bytes.subarray(0, Math.min(bytes.length, this.size - first * PAGE));
+      this.#load(first * PAGE, run);
+      for (let at = 0; at < run.length; at += PAGE) this.#check(run.subarray(at, at + PAGE), first + at / PAGE);
+      yield run;
     }
   }
 
@@ -88,29 +124,41 @@ export class CheckedFile {
     this.#open = false;
   }
 
+  #checkRange(from: number, to: number): void {
+    if (!(from >= 0 && to >= from && to <= this.size)) throw damaged(`${this.path} ends before byte ${to}`);
+  }
+
   #page(page: number): Uint8Array {
-    const kept = this.#cache.get(this.#key + page);
-    if (kept !== undefined) return kept;
-    const bytes = this.#load(page * PAGE, Math.min(PAGE, this.size - page * PAGE));
-    this.#check(bytes, page);
-    this.#cache.put(this.#key + page, bytes);
+    const slot = this.#slots[page]!;
+    if (slot === ABSENT) return this.#fetched(page);
+    this.#cache.touch(slot);
+    return this.#cache.slots[slot]!;
+  }
+
+  #fetched(page: number): Uint8Array {
+    const slot = this.#cache.take(page, this.#forget);
+    const bytes = this.#cache.slots[slot]!;
+    const part = bytes.subarray(0, Math.min(PAGE, this.size - page * PAGE));
+    this.#load(page * PAGE, part);
+    this.#check(part, page);
+    this.#slots[page] = slot; // a page that does not add up stays absent
     return bytes;
   }
 
-  #load(from: number, size: number): Uint8Array {
-    const bytes = new Uint8Array(size);
-    for (let at = 0; at < size; ) {
-      const read = readSync(this.#handle, bytes, at, size - at, from + at);
+  #load(from: number, bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length; ) {
+      const read = readSync(this.#handle, bytes, at, bytes.length - at, from + at);
       if (read === 0) throw damaged(`${this.path} ends early`);
       at += read;
     }
-    return bytes;
   }
 
   #check(bytes: Uint8Array, page: number): void {
     if (crc32(bytes) !== this.#sums[page]) throw damaged(`${this.path} was changed after it was written`);
   }
 }
+
+const nothing = new Uint8Array(PAGE);
 
 export function damaged(what: string, cause?: unknown): SearchError {
   return new SearchError(what, { hint: "build the index again", cause });

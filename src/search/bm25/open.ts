@@ -1,13 +1,13 @@
 import { boundary, DataError, SearchError } from "../../base/errors.ts";
 import { type Analyzer, analyzerOf } from "../analyzer.ts";
-import type { Hit, Searcher } from "../searcher.ts";
+import type { Hit, Searcher, SearcherInfo } from "../searcher.ts";
 import { PageCache } from "./checked-file.ts";
 import type { TermEntry } from "./dictionary.ts";
 import type { Manifest } from "./format.ts";
 import { bm25Info } from "./identity.ts";
 import { readManifest } from "./manifest.ts";
-import { PostingCursor } from "./posting-cursor.ts";
-import { retrieve } from "./retrieve.ts";
+import type { PostingCursor } from "./posting-cursor.ts";
+import { RetrievalMemory, retrieve } from "./retrieve.ts";
 import { type Bm25, bm25Parameters, checkK, inverseDocumentFrequency, Norms, queryTerms } from "./score.ts";
 import { synchronousSearcher } from "./searcher.ts";
 import { SegmentReader } from "./segment-reader.ts";
@@ -27,25 +27,26 @@ const CACHE_BYTES = 32 << 20;
 
 /** @throws DataError naming the file where the index is absent, of another version or damaged */
 export async function openIndex(directory: string, options: OpenOptions = {}): Promise<Searcher> {
-  const manifest = readManifest(directory);
-  const bm25 = bm25Parameters({ k1: options.k1 ?? manifest.k1, b: options.b ?? manifest.b });
-  const bytes = manifest.segments.flatMap((segment) => segment.bytes).reduce((sum, size) => sum + size, 0);
-  const verify = options.verify ?? bytes <= ALWAYS_VERIFIED;
   return boundary(DataError, `index ${directory} cannot be opened`, async () => {
-    const index = opened(() => new Index(directory, { manifest, bm25, verify }));
+    const index = openDiskIndex(directory, options);
     return synchronousSearcher({
-      info: bm25Info({ ...bm25, analyzer: manifest.analyzer }, { passages: manifest.passages, hash: manifest.corpus }),
-      rank: (query, k) => index.rank(query, k),
+      info: index.info,
+      rank: (query, k) => index.candidates(query, k).map((candidate, i) => index.hit(candidate, i + 1)),
       close: () => index.close(),
     });
   });
 }
 
-/** What would fail a query later is wrong with the folder now. */
-function opened(open: () => Index): Index {
+/** As `openIndex`, for those who want positions without texts. */
+export function openDiskIndex(directory: string, options: OpenOptions = {}): DiskIndex {
+  const manifest = readManifest(directory);
+  const bm25 = bm25Parameters({ k1: options.k1 ?? manifest.k1, b: options.b ?? manifest.b });
+  const bytes = manifest.segments.flatMap((segment) => segment.bytes).reduce((sum, size) => sum + size, 0);
+  const verify = options.verify ?? bytes <= ALWAYS_VERIFIED;
   try {
-    return open();
+    return new DiskIndex(directory, { manifest, bm25, verify });
   } catch (error) {
+    // what would fail a query later is wrong with the folder now
     if (error instanceof SearchError) throw new DataError(error.message, { hint: error.hint, cause: error });
     throw error;
   }
@@ -56,14 +57,27 @@ interface OpenSegment {
   readonly base: number;
 }
 
-class Index {
+interface FoundTerm {
+  readonly entry: TermEntry;
+  readonly idf: number;
+}
+
+/** One query at a time. */
+export class DiskIndex {
+  readonly info: SearcherInfo;
   readonly #segments: OpenSegment[] = [];
   readonly #passages: number;
   readonly #norms: Norms;
   readonly #analyzer: Analyzer;
+  /** Absent while a query is at work, and after one that threw in the middle. */
+  #memory: RetrievalMemory | undefined;
 
   constructor(directory: string, parts: { manifest: Manifest; bm25: Bm25; verify: boolean }) {
     const { manifest, bm25, verify } = parts;
+    this.info = bm25Info(
+      { ...bm25, analyzer: manifest.analyzer },
+      { passages: manifest.passages, hash: manifest.corpus },
+    );
     this.#passages = manifest.passages;
     this.#analyzer = analyzerOf(manifest.analyzer)!; // the manifest was refused otherwise
     const cache = new PageCache(CACHE_BYTES);
@@ -85,10 +99,34 @@ class Index {
     this.#norms = new Norms(bm25, { longest, average });
   }
 
-  rank(query: string, k: number): Hit[] {
+  /** The k best passages, best first. @throws SearchError where what it reads is damaged */
+  candidates(query: string, k: number): Candidate[] {
     checkK(k);
     const best = new TopK(k);
-    const found = this.#segments.map((): { entry: TermEntry; idf: number }[] => []);
+    const memory = this.#memory ?? new RetrievalMemory();
+    this.#memory = undefined;
+    const found = this.#find(query);
+    this.#segments.forEach((segment, i) => {
+      const cursors = found[i]!.map((term, order) => this.#cursor(memory.cursor(order), segment.reader, term));
+      const retrieval = { cursors, passages: segment.reader.lengths.length, base: segment.base };
+      if (cursors.length > 0) retrieve(retrieval, memory, best);
+    });
+    this.#memory = memory;
+    return best.sorted();
+  }
+
+  hit({ at, score }: Candidate, rank: number): Hit {
+    const { reader, base } = this.#segments.findLast((segment) => segment.base <= at)!;
+    return { ...reader.passage(at - base), score, rank };
+  }
+
+  close(): void {
+    for (const { reader } of this.#segments) reader.close();
+  }
+
+  /** By segment, those of the query's terms that it holds, in the order in which scores are summed. */
+  #find(query: string): FoundTerm[][] {
+    const found = this.#segments.map((): FoundTerm[] => []);
     for (const term of queryTerms(query, this.#analyzer)) {
       const entries = this.#segments.map(({ reader }) => reader.find(term));
       const holders = entries.reduce((sum, entry) => sum + (entry?.holders ?? 0), 0);
@@ -97,29 +135,11 @@ class Index {
         if (entry !== undefined) found[i]!.push({ entry, idf });
       });
     }
-    this.#segments.forEach(({ reader, base }, i) => {
-      const cursors = found[i]!.map(({ entry, idf }) => this.#cursor(reader, entry, idf));
-      if (cursors.length > 0) retrieve({ cursors, passages: reader.lengths.length, base }, best);
-    });
-    return best.sorted().map((candidate, i) => this.#hit(candidate, i + 1));
+    return found;
   }
 
-  close(): void {
-    for (const { reader } of this.#segments) reader.close();
-  }
-
-  #cursor(reader: SegmentReader, entry: TermEntry, idf: number): PostingCursor {
-    return new PostingCursor({
-      file: reader.files.postings,
-      entry,
-      idf,
-      norms: this.#norms,
-      lengths: reader.lengths,
-    });
-  }
-
-  #hit({ at, score }: Candidate, rank: number): Hit {
-    const { reader, base } = this.#segments.findLast((segment) => segment.base <= at)!;
-    return { ...reader.passage(at - base), score, rank };
+  #cursor(cursor: PostingCursor, { files, lengths }: SegmentReader, { entry, idf }: FoundTerm): PostingCursor {
+    cursor.start({ file: files.postings, entry, idf, norms: this.#norms, lengths });
+    return cursor;
   }
 }

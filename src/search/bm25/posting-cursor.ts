@@ -1,12 +1,16 @@
 import { type CheckedFile, damaged } from "./checked-file.ts";
 import type { TermEntry } from "./dictionary.ts";
-import { BLOCK, CAP } from "./format.ts";
+import { BLOCK, CAP, PAGE } from "./format.ts";
 import { DIRECTORY_ENTRY, hasDirectory, PostingBlock } from "./postings.ts";
 import { type Norms, termScore } from "./score.ts";
+import type { ScoreWindow, TermParts } from "./score-window.ts";
 import type { Lengths } from "./segment-reader.ts";
 import { VarintReader } from "./varint.ts";
 
-export const END = Number.POSITIVE_INFINITY;
+/** Beyond every passage, and still a small integer to the compiler. */
+export const END = 0x7fffffff;
+/** Of a term whose blocks lie closer, the bounds of all blocks together tell little more than its greatest possible score. */
+const MOST_BOUNDS = 16;
 
 export interface PostingSource {
   readonly file: CheckedFile;
@@ -17,39 +21,46 @@ export interface PostingSource {
   readonly lengths: Lengths;
 }
 
-/** Walks one term's postings in a segment in passage order; reads a block only when it must. */
+const nothing = new Uint8Array();
+
+/** Walks one term's postings in a segment in passage order; reads a block only when it must. Made once, used for many terms. */
 export class PostingCursor {
   /** No passage scores more for this term than this. */
-  readonly bound: number;
+  bound = 0;
   /** Where it stands; END after the last. */
   passage = -1;
 
-  readonly #source: PostingSource;
-  readonly #lengths: Lengths;
-  /** By block: its last passage, where it ends in the file, and a bound of the term's scores in it. */
-  readonly #lastPassages: Uint32Array;
-  readonly #ends: Float64Array;
-  readonly #bounds: Float64Array;
+  #source!: PostingSource;
+  #idf = 0;
+  /** A copy of the directory; no more than `#blocks` entries of it count, and none of a term that has no directory. */
+  #directory = new DataView(new ArrayBuffer(1 << 10));
+  #hasDirectory = false;
+  #blocks = 0;
   /** Where the blocks begin. */
-  readonly #from: number;
+  #from = 0;
   /** The first block that ends at or after the latest target: at or after the decoded one. */
   #shallow = 0;
   #decoded = -1;
+  /** The last passage of the decoded block. */
   #decodedLast = -1;
   readonly #block = new PostingBlock();
+  readonly #reader = new VarintReader(nothing);
   #index = 0;
 
-  constructor(source: PostingSource) {
-    const { entry, lengths } = source;
+  /** Stands before the first passage then. @throws SearchError where the term's list is damaged */
+  start(source: PostingSource): void {
+    const { entry, lengths, idf } = source;
     this.#source = source;
-    this.#lengths = lengths;
+    this.#idf = idf;
+    this.passage = -1;
+    this.#shallow = 0;
+    this.#decoded = -1;
+    this.#decodedLast = -1;
     if (entry.holders > lengths.length || entry.holders === 0) this.#damaged();
-    const blocks = Math.ceil(entry.holders / BLOCK);
-    this.#lastPassages = new Uint32Array(blocks);
-    this.#ends = new Float64Array(blocks);
-    this.#bounds = new Float64Array(blocks);
-    this.#from = entry.from + (hasDirectory(entry.holders) ? blocks * DIRECTORY_ENTRY : 0);
-    this.bound = hasDirectory(entry.holders) ? this.#readDirectory() : this.#readOnlyBlock();
+    this.#blocks = Math.ceil(entry.holders / BLOCK);
+    this.#hasDirectory = hasDirectory(entry.holders);
+    this.#from = entry.from + (this.#hasDirectory ? this.#blocks * DIRECTORY_ENTRY : 0);
+    this.bound = this.#hasDirectory ? this.#readDirectory() : this.#readOnlyBlock();
   }
 
   /** Moves to the first passage ≥ target. Targets never fall. */
@@ -57,91 +68,141 @@ export class PostingCursor {
     if (this.passage >= target) return;
     if (target > this.#decodedLast) {
       const block = this.#blockOf(target);
-      if (block === this.#lastPassages.length) {
+      if (block === this.#blocks) {
         this.passage = END;
         return;
       }
       if (block !== this.#decoded) this.#decode(block);
     }
-    const { passages } = this.#block;
+    const { passages, count } = this.#block;
     let index = this.#index;
+    while (index + 8 < count && passages[index + 8]! < target) index += 8;
     while (passages[index]! < target) index++;
     this.#index = index;
     this.passage = passages[index]!;
   }
 
-  next(): void {
-    this.seek(this.passage + 1);
-  }
-
   /** The term's part of the score of the passage it stands on. */
   score(): number {
-    const { idf, norms } = this.#source;
-    return termScore(idf, this.#block.frequencies[this.#index]!, norms.of(this.#lengths[this.passage]!));
+    const { norms, lengths } = this.#source;
+    return termScore(this.#idf, this.#block.frequencies[this.#index]!, norms.of(lengths[this.passage]!));
   }
 
-  /** Bounds the term's part of any score from target to `blockEnd(target)`, without reading a block. */
-  blockBound(target: number): number {
-    const block = this.#blockOf(target);
-    return block === this.#bounds.length ? 0 : this.#bounds[block]!;
-  }
-
-  blockEnd(target: number): number {
-    const block = this.#blockOf(target);
-    return block === this.#lastPassages.length ? END : this.#lastPassages[block]!;
-  }
-
-  #blockOf(target: number): number {
-    const last = this.#lastPassages;
-    let block = this.#shallow;
-    while (block < last.length && last[block]! < target) block++;
-    this.#shallow = block;
-    return block;
-  }
-
-  /** @returns the greatest of the blocks' bounds */
-  #readDirectory(): number {
-    const { file, entry, idf, norms, lengths } = this.#source;
-    const bytes = file.read(entry.from, this.#from);
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    let bound = 0;
-    for (let block = 0, at = 0; block < this.#bounds.length; block++, at += DIRECTORY_ENTRY) {
-      this.#lastPassages[block] = view.getUint32(at, true);
-      this.#ends[block] = this.#from + view.getUint32(at + 4, true);
-      const greatest = view.getUint16(at + 8, true);
-      const norm = norms.of(view.getUint16(at + 10, true));
-      this.#bounds[block] = greatest === CAP ? idf : termScore(idf, greatest, norm);
-      if (this.#bounds[block]! > bound) bound = this.#bounds[block]!;
+  /** Takes the term's parts of the scores of all passages from where it stands up to the window's end, and moves there. */
+  drain(window: ScoreWindow, taken: TermParts): void {
+    const { passages, frequencies } = this.#block;
+    const { places, parts } = taken;
+    const { norms, lengths } = this.#source;
+    const { from, end } = window;
+    const idf = this.#idf;
+    let count = 0;
+    while (this.passage < end) {
+      const inBlock = this.#block.count;
+      let index = this.#index;
+      for (; index < inBlock; index++) {
+        const passage = passages[index]!;
+        if (passage >= end) break;
+        places[count] = passage - from;
+        parts[count++] = termScore(idf, frequencies[index]!, norms.of(lengths[passage]!));
+      }
+      this.#index = index;
+      if (index < inBlock) this.passage = passages[index]!;
+      else this.#nextBlock();
     }
-    if (this.#ends.at(-1) !== entry.to || this.#lastPassages.at(-1)! >= lengths.length) this.#damaged();
+    taken.count = count;
+  }
+
+  /** Bounds the term's part of the score of any passage of from … to, without reading a block. `from` never falls. */
+  boundIn(from: number, to: number): number {
+    const first = this.#blockOf(from);
+    if (first === this.#blocks) return 0;
+    if (!this.#hasDirectory) return this.bound;
+    let bound = 0;
+    for (let block = first; block < this.#blocks; block++) {
+      if (block === first + MOST_BOUNDS) return this.bound;
+      const greatest = this.#directory.getUint16(block * DIRECTORY_ENTRY + 8, true);
+      const norm = this.#source.norms.of(this.#directory.getUint16(block * DIRECTORY_ENTRY + 10, true));
+      const ofBlock = greatest === CAP ? this.#idf : termScore(this.#idf, greatest, norm);
+      if (ofBlock > bound) bound = ofBlock;
+      if (this.#lastOf(block) >= to) break;
+    }
     return bound;
+  }
+
+  #nextBlock(): void {
+    if (this.#decoded + 1 === this.#blocks) {
+      this.passage = END;
+      return;
+    }
+    this.#decode(this.#decoded + 1);
+    this.passage = this.#block.passages[0]!;
+  }
+
+  #lastOf(block: number): number {
+    return this.#hasDirectory ? this.#directory.getInt32(block * DIRECTORY_ENTRY, true) : this.#decodedLast;
+  }
+
+  #endOf(block: number): number {
+    if (!this.#hasDirectory) return this.#source.entry.to;
+    return this.#from + this.#directory.getUint32(block * DIRECTORY_ENTRY + 4, true);
+  }
+
+  /** Steps that double, then halves: targets are near and far. */
+  #blockOf(target: number): number {
+    let low = this.#shallow;
+    if (low === this.#blocks || this.#lastOf(low) >= target) return low;
+    let step = 1;
+    for (; low + step < this.#blocks && this.#lastOf(low + step) < target; step *= 2) low += step;
+    let high = Math.min(low + step, this.#blocks);
+    low++;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#lastOf(middle) < target) low = middle + 1;
+      else high = middle;
+    }
+    this.#shallow = low;
+    return low;
+  }
+
+  /** @returns a bound of the term's scores */
+  #readDirectory(): number {
+    const { file, entry, lengths } = this.#source;
+    const size = this.#from - entry.from;
+    if (size > this.#directory.byteLength) this.#directory = new DataView(new ArrayBuffer(size * 2));
+    file.copy(entry.from, this.#from, new Uint8Array(this.#directory.buffer));
+    const last = this.#blocks - 1;
+    if (this.#endOf(last) !== entry.to || this.#lastOf(last) >= lengths.length) this.#damaged();
+    return this.#idf;
   }
 
   /** Of a term without a directory. @returns its greatest score */
   #readOnlyBlock(): number {
-    this.#ends[0] = this.#source.entry.to;
     this.#decode(0);
     const { passages, frequencies, count } = this.#block;
-    const { idf, norms, lengths } = this.#source;
-    this.#lastPassages[0] = passages[count - 1]!;
-    if (this.#lastPassages[0]! >= lengths.length) this.#damaged();
+    const { norms, lengths } = this.#source;
+    let bound = 0;
     for (let i = 0; i < count; i++) {
-      const score = termScore(idf, frequencies[i]!, norms.of(lengths[passages[i]!]!));
-      if (score > this.#bounds[0]!) this.#bounds[0] = score;
+      const score = termScore(this.#idf, frequencies[i]!, norms.of(lengths[passages[i]!]!));
+      if (score > bound) bound = score;
     }
-    return this.#bounds[0]!;
+    return bound;
   }
 
   #decode(block: number): void {
-    const { file, entry } = this.#source;
-    const from = block === 0 ? this.#from : this.#ends[block - 1]!;
-    const reader = new VarintReader(file.read(from, this.#ends[block]!));
-    const isLast = block === this.#ends.length - 1;
-    const before = block === 0 ? -1 : this.#lastPassages[block - 1]!;
+    const { file, entry, lengths } = this.#source;
+    const from = block === 0 ? this.#from : this.#endOf(block - 1);
+    const to = this.#endOf(block);
+    const reader = this.#reader;
+    const page = file.pageWith(from, to);
+    reader.bytes = page ?? file.read(from, to);
+    reader.position = page === undefined ? 0 : from % PAGE;
+    reader.end = reader.position + to - from;
+    const isLast = block === this.#blocks - 1;
+    const before = block === 0 ? -1 : this.#lastOf(block - 1);
     this.#block.read(reader, isLast ? entry.holders - block * BLOCK : BLOCK, before);
     const last = this.#block.passages[this.#block.count - 1]!;
-    const isWhole = reader.position === reader.bytes.length;
-    if (!isWhole || (last !== this.#lastPassages[block] && hasDirectory(entry.holders))) this.#damaged();
+    if (reader.position !== reader.end || last >= lengths.length) this.#damaged();
+    if (this.#hasDirectory && last !== this.#lastOf(block)) this.#damaged();
     this.#decoded = block;
     this.#decodedLast = last;
     this.#index = 0;

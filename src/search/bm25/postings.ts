@@ -66,8 +66,8 @@ export class PostingsWriter {
 
 /** Room for one block, decoded. */
 export class PostingBlock {
-  readonly passages = new Uint32Array(BLOCK);
-  readonly frequencies = new Uint32Array(BLOCK);
+  readonly passages = new Int32Array(BLOCK);
+  readonly frequencies = new Int32Array(BLOCK);
   count = 0;
 
   /**
@@ -76,13 +76,32 @@ export class PostingBlock {
    */
   read(reader: VarintReader, count: number, before: number): void {
     const { passages, frequencies } = this;
+    const { bytes } = reader;
     let passage = before;
+    let at = reader.position;
     for (let i = 0; i < count; i++) {
-      const gap = reader.next();
+      let gap = bytes[at++]!;
+      if (gap >= 128) {
+        const second = bytes[at++]!;
+        if (second < 128) {
+          gap += (second << 7) - 128; // two bytes are what most gaps take: no call for them
+        } else {
+          reader.position = at - 2;
+          gap = reader.next();
+          at = reader.position;
+        }
+      }
       passage += (gap >>> 1) + 1;
       passages[i] = passage;
-      frequencies[i] = (gap & 1) === 0 ? 1 : reader.next() + 2;
+      let frequency = 1;
+      if ((gap & 1) !== 0) {
+        reader.position = at;
+        frequency = reader.next() + 2;
+        at = reader.position;
+      }
+      frequencies[i] = frequency;
     }
+    reader.position = at;
     this.count = count;
   }
 }
@@ -105,5 +124,5 @@ export function forEachPosting(
     for (let i = 0; i < block.count; i++) take(block.passages[i]!, block.frequencies[i]!);
     before = block.passages[block.count - 1]!;
   }
-  if (reader.position !== reader.bytes.length) throw damaged(`${path} is damaged: a list of postings does not add up`);
+  if (reader.position !== reader.end) throw damaged(`${path} is damaged: a list of postings does not add up`);
 }

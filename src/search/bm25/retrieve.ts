@@ -1,5 +1,6 @@
 /** @file Top k over one segment's postings, in two ways that give the same bits. */
-import { END, type PostingCursor } from "./posting-cursor.ts";
+import { END, PostingCursor } from "./posting-cursor.ts";
+import { ScoreWindow, TermParts, WINDOW } from "./score-window.ts";
 import type { TopK } from "./top-k.ts";
 
 /** Sums of bounds and sums of scores round differently; bounds get this much more. */
@@ -9,7 +10,7 @@ const MAX_PRUNED_TERMS = 48;
 
 /** The postings of a query in one segment. */
 export interface Retrieval {
-  /** In the order in which scores are summed. */
+  /** In the order in which scores are summed; none has moved. */
   readonly cursors: readonly PostingCursor[];
   /** Passages in the segment. */
   readonly passages: number;
@@ -17,75 +18,97 @@ export interface Retrieval {
   readonly base: number;
 }
 
-export function retrieve(retrieval: Retrieval, best: TopK): void {
-  if (retrieval.cursors.length > MAX_PRUNED_TERMS) retrieveAll(retrieval, best);
-  else new PrunedRetrieval(retrieval, best).run();
+/** What retrieving works in, kept from query to query. What threw has left it as it was: make another. */
+export class RetrievalMemory {
+  readonly window = new ScoreWindow();
+  readonly #cursors: PostingCursor[] = [];
+  readonly #parts: TermParts[] = [];
+
+  cursor(i: number): PostingCursor {
+    this.#cursors[i] ??= new PostingCursor();
+    return this.#cursors[i]!;
+  }
+
+  parts(i: number): TermParts {
+    this.#parts[i] ??= new TermParts();
+    return this.#parts[i]!;
+  }
 }
 
-/** Term at a time, every posting. */
-function retrieveAll({ cursors, passages, base }: Retrieval, best: TopK): void {
-  const scores = new Float64Array(passages);
-  for (const cursor of cursors) {
-    for (cursor.next(); cursor.passage !== END; cursor.next()) scores[cursor.passage]! += cursor.score();
+export function retrieve(retrieval: Retrieval, memory: RetrievalMemory, best: TopK): void {
+  if (retrieval.cursors.length > MAX_PRUNED_TERMS) retrieveAll(retrieval, memory, best);
+  else new PrunedRetrieval(retrieval, memory, best).run();
+}
+
+/** Every posting. */
+function retrieveAll({ cursors, passages, base }: Retrieval, memory: RetrievalMemory, best: TopK): void {
+  const { window } = memory;
+  for (let from = 0; from < passages; from += WINDOW) {
+    window.move(from);
+    for (const cursor of cursors) {
+      cursor.seek(from);
+      cursor.drain(window, memory.parts(0));
+      window.add(memory.parts(0));
+    }
+    window.forEach((place, score) => best.offer(score, base + from + place));
   }
-  for (let passage = 0; passage < passages; passage++) {
-    if (scores[passage]! > 0) best.offer(scores[passage]!, base + passage);
-  }
+}
+
+/** One term of a query. */
+interface Term {
+  readonly cursor: PostingCursor;
+  /** In the order of summing. */
+  readonly order: number;
+  readonly parts: TermParts;
 }
 
 /**
- * Passage at a time with MaxScore and block bounds: terms that cannot lift a passage into the top k by themselves are
- * only looked up, and runs of passages whose blocks promise too little are passed over unread.
+ * A window of passages at a time, with MaxScore and block bounds: terms that cannot lift a passage of the window into the
+ * top k, not even together, are only looked up for the passages of the others.
  */
 class PrunedRetrieval {
   readonly #retrieval: Retrieval;
+  readonly #window: ScoreWindow;
   readonly #best: TopK;
-  /** Weakest bound first. Candidates are drawn from `#essential` on. */
-  readonly #weakestFirst: readonly { readonly cursor: PostingCursor; readonly place: number }[];
+  /** Weakest bound first. */
+  readonly #terms: readonly Term[];
+  /** Candidates are drawn from the terms from here on. */
   #essential = 0;
-  /** [i]: the bounds of the i weakest terms together. */
+  /** [i]: the bounds of the i weakest terms together, in this window. */
   readonly #boundSums: Float64Array;
-  /** Of the current candidate, by place in the order of summing. */
-  readonly #scores: Float64Array;
+  /** Of the current candidate, in the order of summing. */
+  readonly #parts: Float64Array;
 
-  constructor(retrieval: Retrieval, best: TopK) {
+  constructor(retrieval: Retrieval, memory: RetrievalMemory, best: TopK) {
     this.#retrieval = retrieval;
+    this.#window = memory.window;
     this.#best = best;
     const { cursors } = retrieval;
-    this.#weakestFirst = cursors
-      .map((cursor, place) => ({ cursor, place }))
-      .sort((a, b) => a.cursor.bound - b.cursor.bound || a.place - b.place);
+    this.#terms = cursors
+      .map((cursor, order) => ({ cursor, order, parts: memory.parts(order) }))
+      .sort((a, b) => a.cursor.bound - b.cursor.bound || a.order - b.order);
     this.#boundSums = new Float64Array(cursors.length + 1);
-    this.#weakestFirst.forEach(({ cursor }, i) => {
-      this.#boundSums[i + 1] = this.#boundSums[i]! + cursor.bound;
-    });
-    this.#scores = new Float64Array(cursors.length);
+    this.#parts = new Float64Array(cursors.length);
   }
 
   run(): void {
-    const terms = this.#weakestFirst;
-    let target = 0;
-    let windowEnd = -1;
-    let threshold = Number.NaN; // that the essential terms were chosen by
-    for (;;) {
-      const before = this.#essential;
-      if (threshold !== this.#best.threshold) {
-        threshold = this.#best.threshold;
-        while (this.#essential < terms.length && this.#tooLittle(this.#boundSums[this.#essential + 1]!))
-          this.#essential++;
-        if (this.#essential === terms.length) return;
-      }
-      if (target > windowEnd || this.#essential !== before) {
-        target = this.#skipBlocks(target);
-        if (target === END) return;
-        windowEnd = this.#windowEnd(target);
-      }
-      const candidate = this.#draw(target);
-      if (candidate === END) return;
-      target = candidate;
-      if (candidate > windowEnd) continue; // its blocks have not been judged yet
-      this.#scoreCandidate(candidate);
-      target = candidate + 1;
+    const { passages } = this.#retrieval;
+    for (let from = 0; from < passages; ) {
+      const end = from + WINDOW;
+      this.#bound(from, end);
+      const first = this.#firstFrom(from);
+      if (first < end) this.#score(from);
+      from = first < end || this.#essential === this.#terms.length ? end : first;
+    }
+  }
+
+  /** Finds the bounds in a window, and how many of the weakest terms cannot make a candidate. */
+  #bound(from: number, end: number): void {
+    const sums = this.#boundSums;
+    this.#essential = 0;
+    for (let i = 0; i < this.#terms.length; i++) {
+      sums[i + 1] = sums[i]! + this.#terms[i]!.cursor.boundIn(from, end - 1);
+      if (this.#tooLittle(sums[i + 1]!)) this.#essential = i + 1;
     }
   }
 
@@ -93,54 +116,49 @@ class PrunedRetrieval {
     return bound * SLACK < this.#best.threshold;
   }
 
-  /** @returns the first passage ≥ target that the block bounds do not rule out, or END */
-  #skipBlocks(target: number): number {
-    let from = target;
-    while (from !== END) {
-      let bound = this.#boundSums[this.#essential]!;
-      for (let i = this.#essential; i < this.#weakestFirst.length; i++)
-        bound += this.#weakestFirst[i]!.cursor.blockBound(from);
-      if (!this.#tooLittle(bound)) return from;
-      from = this.#windowEnd(from) + 1;
-    }
-    return END;
-  }
-
-  #windowEnd(target: number): number {
-    let end = END;
-    for (let i = this.#essential; i < this.#weakestFirst.length; i++) {
-      end = Math.min(end, this.#weakestFirst[i]!.cursor.blockEnd(target));
-    }
-    return end;
-  }
-
-  /** Moves the essential cursors to target. @returns the first passage that one of them stands on */
-  #draw(target: number): number {
+  /** @returns the first passage ≥ from of an essential term, or END */
+  #firstFrom(from: number): number {
     let first = END;
-    for (let i = this.#essential; i < this.#weakestFirst.length; i++) {
-      const { cursor } = this.#weakestFirst[i]!;
-      cursor.seek(target);
+    for (let i = this.#essential; i < this.#terms.length; i++) {
+      const { cursor } = this.#terms[i]!;
+      cursor.seek(from);
       if (cursor.passage < first) first = cursor.passage;
     }
     return first;
   }
 
-  #scoreCandidate(candidate: number): void {
-    const scores = this.#scores;
-    let partial = 0;
-    for (let i = this.#weakestFirst.length - 1; i >= 0; i--) {
-      const { cursor, place } = this.#weakestFirst[i]!;
-      if (i < this.#essential) {
-        if (this.#tooLittle(partial + this.#boundSums[i + 1]!)) return;
-        if (this.#tooLittle(partial + this.#boundSums[i]! + cursor.blockBound(candidate))) return;
-        cursor.seek(candidate);
-      }
-      const score = cursor.passage === candidate ? cursor.score() : 0;
-      scores[place] = score;
-      partial += score;
+  #score(from: number): void {
+    const window = this.#window;
+    window.move(from);
+    for (let i = this.#essential; i < this.#terms.length; i++) {
+      const { cursor, parts } = this.#terms[i]!;
+      cursor.drain(window, parts);
+      if (this.#essential < this.#terms.length - 1) window.add(parts);
+    }
+    if (this.#essential < this.#terms.length - 1) window.forEach((place, sum) => this.#judge(place, sum));
+    else this.#terms.at(-1)!.parts.forEach((place, part) => this.#judge(place, part));
+  }
+
+  /** @param sumOfEssential what the essential terms give, summed in any order */
+  #judge(place: number, sumOfEssential: number): void {
+    let sum = sumOfEssential;
+    if (this.#tooLittle(sum + this.#boundSums[this.#essential]!)) return;
+    const passage = this.#window.from + place;
+    const parts = this.#parts;
+    for (let i = this.#essential - 1; i >= 0; i--) {
+      const { cursor, order } = this.#terms[i]!;
+      cursor.seek(passage);
+      const part = cursor.passage === passage ? cursor.score() : 0;
+      parts[order] = part;
+      sum += part;
+      if (this.#tooLittle(sum + this.#boundSums[i]!)) return;
+    }
+    for (let i = this.#essential; i < this.#terms.length; i++) {
+      const term = this.#terms[i]!;
+      parts[term.order] = term.parts.at(place);
     }
     let score = 0; // in the fixed order, as the exhaustive way sums
-    for (let place = 0; place < scores.length; place++) score += scores[place]!;
-    this.#best.offer(score, this.#retrieval.base + candidate);
+    for (let order = 0; order < parts.length; order++) score += parts[order]!;
+    this.#best.offer(score, this.#retrieval.base + passage);
   }
 }

@@ -58,13 +58,16 @@ export class VarintWriter {
   }
 }
 
-/** Reads what the writer wrote. Past the end it gives zeros and `position` runs beyond `bytes.length`: check it. */
+/** Reads what the writer wrote. Past the bytes it gives zeros, and `position` runs beyond `end`: check it. */
 export class VarintReader {
-  position = 0;
-  readonly bytes: Uint8Array;
+  bytes: Uint8Array;
+  position: number;
+  end: number;
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes;
+    this.position = 0;
+    this.end = bytes.length;
   }
 
   next(): number {
