@@ -2,28 +2,17 @@
  * @file Whatever is wrong with what the command line is given, it says so in one line that names the file, the key or
  * the value and in one that says what to do, ends with a code that is not 0, and leaves every folder as it found it.
  */
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import pLimit from "p-limit";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startCli } from "./acceptance/cli-process.ts";
+import { expectRefusal, fewAtOnce, type Refusal } from "./acceptance/refusal.ts";
 import { writeTinyPolicy } from "./acceptance/tiny-policy.ts";
 
 const root = mkdtempSync(join(tmpdir(), "bad-input-"));
 const model = join(root, "model");
 const finished = join(root, "finished");
-const limit = pLimit(2);
 const short = ["--steps", "1", "--set", "eval.full.questions=2", "--set", "eval.curve.questions=2"];
 const trains = (out: string, ...more: string[]) => [
   "train",
@@ -42,17 +31,6 @@ beforeAll(async () => {
   expect([code, stderr]).toEqual([0, ""]);
 });
 afterAll(() => rmSync(root, { recursive: true, force: true }));
-
-interface Case {
-  /** Puts what is wrong into the folder of the case. */
-  readonly given?: (folder: string) => void;
-  readonly args: (folder: string) => readonly string[];
-  /** 2: asked for wrongly · 1: what was given is bad. */
-  readonly code: 1 | 2;
-  readonly says: readonly (string | RegExp)[];
-  /** Said on the way; nothing where not given. */
-  readonly warns?: RegExp;
-}
 
 const write = (name: string, text: string) => (folder: string) => writeFileSync(join(folder, name), text);
 const all =
@@ -88,7 +66,7 @@ const evals = (folder: string, benchmark: string, index: string, ...more: string
   ...["eval", model, "--benchmark", join(folder, benchmark), "--index", join(folder, index), ...more],
 ];
 
-const recipes: Record<string, Case> = {
+const recipes: Record<string, Refusal> = {
   "an unknown recipe": {
     args: () => ["train", "nanno"],
     code: 2,
@@ -112,7 +90,7 @@ const recipes: Record<string, Case> = {
   },
 };
 
-const policies: Record<string, Case> = {
+const policies: Record<string, Refusal> = {
   "no policy there": {
     args: (folder) => withPolicy(folder),
     code: 2,
@@ -148,7 +126,7 @@ const policies: Record<string, Case> = {
   },
 };
 
-const texts: Record<string, Case> = {
+const texts: Record<string, Refusal> = {
   "a corpus with a bad row": {
     given: write("corpus.jsonl", `${passage}{"id":"b","title":"Bob"}\n`),
     args: (folder) => ["index", "build", `${folder}/corpus.jsonl`, "--out", `${folder}/index`],
@@ -199,7 +177,7 @@ const texts: Record<string, Case> = {
   },
 };
 
-const places: Record<string, Case> = {
+const places: Record<string, Refusal> = {
   "a run below a file": {
     given: write("file", ""),
     args: (folder) => trains(`${folder}/file/run`),
@@ -248,35 +226,15 @@ const places: Record<string, Case> = {
   },
 };
 
-/** Every file with its bytes, every folder with none. */
-function contentOf(folder: string): Record<string, string> {
-  const entries = readdirSync(folder, { recursive: true, encoding: "utf8" }).sort();
-  return Object.fromEntries(
-    entries.map((path) => {
-      const full = join(folder, path);
-      return [path, statSync(full).isDirectory() ? "folder" : readFileSync(full, "latin1")];
-    }),
-  );
-}
-
 const cases = { ...recipes, ...policies, ...texts, ...places };
 
-test.concurrent.each(Object.entries(cases))("%s", async (name, { given, args, code, says, warns = /^$/ }) => {
-  const folder = join(root, name.replaceAll(" ", "-"));
-  mkdirSync(folder);
-  given?.(folder);
-  const before = contentOf(folder);
-  const end = await limit(() => startCli(args(folder)).ended);
-  expect(end.stderr).toMatch(/^error: .+\nhint: .+\n$/); // two lines, no stack trace
-  for (const text of says) expect(end.stderr).toMatch(text);
-  expect(end.stdout).toMatch(warns);
-  expect(end.code).toBe(code);
-  expect(contentOf(folder)).toEqual(before);
-});
+test.concurrent.each(Object.entries(cases))("%s", (name, refused) =>
+  expectRefusal(join(root, name.replaceAll(" ", "-")), refused),
+);
 
 // a recursive mkdir never returns there, and permissions do not bind an administrator
 test.concurrent("a run below /proc", async ({ skip }) => {
   skip(!existsSync("/proc/self"), "this system has no /proc");
-  const { code, stderr } = await limit(() => startCli(trains("/proc/run")).ended);
+  const { code, stderr } = await fewAtOnce(() => startCli(trains("/proc/run")).ended);
   expect([code, stderr]).toEqual([2, expect.stringMatching(/^error: \/proc\/run cannot be written.*\nhint: .+\n$/)]);
 });

@@ -17,5 +17,15 @@ export interface Tokenizer {
   /** The text of `ids`, special tokens spelled out; incomplete UTF-8 becomes U+FFFD. */
   decode(ids: ArrayLike<number>): string;
   /** Renders chat messages with the model's own template, ready for a reply; undefined where the model has none. */
-  readonly chatTemplate: ((messages: readonly { role: string; content: string }[]) => string) | undefined;
+  readonly chatTemplate: ChatTemplate | undefined;
 }
+
+export interface ChatMessage {
+  readonly role: string;
+  readonly content: string;
+  /** What templates with tools read: tool_calls, name, tool_call_id. */
+  readonly [key: string]: unknown;
+}
+
+/** @param variables what a template reads besides the messages: tools, add_generation_prompt, enable_thinking … */
+export type ChatTemplate = (messages: readonly ChatMessage[], variables?: Readonly<Record<string, unknown>>) => string;

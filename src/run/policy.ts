@@ -1,10 +1,13 @@
 /** @file A policy is a Hugging Face folder; here one becomes an engine, and an engine's weights become a folder again. */
 import { copyFileSync, existsSync } from "node:fs";
 import { join } from "node:path";
+import { writeDurably } from "../base/files.ts";
+import { toJson } from "../base/jsonl.ts";
 import type { Tokenizer } from "../base/tokenizer.ts";
 import { type ModelConfig, readModelConfig, writeModelConfig } from "../engine/huggingface/model-config.ts";
-import { openWeights, writeSafetensors } from "../engine/huggingface/safetensors.ts";
+import { demandFiniteWeights, openWeights } from "../engine/huggingface/safetensors.ts";
 import { checkTokenizer, loadTokenizer } from "../engine/huggingface/tokenizer.ts";
+import { writeWeights } from "../engine/huggingface/weights-writer.ts";
 import { OnnxEngine } from "../engine/onnx/engine.ts";
 import { type PolicySettings, writePolicySettings } from "./policy-settings.ts";
 
@@ -28,12 +31,14 @@ export interface Policy {
   readonly directory: string;
 }
 
+const GENERATION = "generation_config.json";
+
 /** Files that say how a policy reads and writes text; they travel with its weights unchanged. */
 const textFiles = [
   "tokenizer.json",
   "tokenizer_config.json",
   "special_tokens_map.json",
-  "generation_config.json",
+  GENERATION,
   "chat_template.jinja",
 ];
 
@@ -44,8 +49,19 @@ export async function openPolicy(directory: string, options: PolicyOptions): Pro
   checkTokenizer(tokenizer, config, directory);
   await (await openWeights(directory, config)).close(); // a fault is found before any memory is asked for
   const engine = createEngine({ directory, config, tokenizer }, options);
-  await engine.loadPolicy(directory);
+  await loadOrClose(engine, directory, config);
   return { engine, tokenizer, config, directory };
+}
+
+/** @throws EngineError naming the tensor where numbers are damaged */
+export async function loadOrClose(engine: OnnxEngine, directory: string, config: ModelConfig): Promise<void> {
+  try {
+    await engine.loadPolicy(directory);
+  } catch (cause) {
+    await engine.close();
+    await demandFiniteWeights(directory, config); // the engine knows that there is one, not which
+    throw cause;
+  }
 }
 
 /** An engine without weights yet; `directory` is where its text files come from when it is saved. */
@@ -61,13 +77,25 @@ export function createEngine(
     ...options,
     config,
     tokenizer,
-    writePolicy: (target, tensors) => {
+    writePolicy: async (target, tensors) => {
       writeModelConfig(target, config);
       writePolicySettings(target, options.settings);
-      for (const name of textFiles) {
-        if (existsSync(join(directory, name))) copyFileSync(join(directory, name), join(target, name));
-      }
-      writeSafetensors(join(target, "model.safetensors"), tensors, { format: "pt" });
+      copyTextFiles(directory, target, config);
+      const sources = tensors.map(({ name, shape, data }) => ({
+        ...{ name, shape },
+        read: (into: Float32Array) => into.set(data),
+      }));
+      await writeWeights(target, sources);
     },
   });
+}
+
+/** Whatever says how a policy reads and writes; where it says nothing of how a reply ends, config.json's word is kept. */
+export function copyTextFiles(directory: string, target: string, { bosId, eosIds, padId }: ModelConfig): void {
+  for (const name of textFiles) {
+    if (existsSync(join(directory, name))) copyFileSync(join(directory, name), join(target, name));
+  }
+  if (existsSync(join(target, GENERATION)) || eosIds.length === 0) return;
+  const ids = { bos_token_id: bosId, eos_token_id: eosIds.length === 1 ? eosIds[0] : eosIds, pad_token_id: padId };
+  writeDurably(join(target, GENERATION), `${toJson(ids, 2)}\n`);
 }

@@ -4,7 +4,7 @@ import { readModelConfig } from "../engine/huggingface/model-config.ts";
 import { openWeights } from "../engine/huggingface/safetensors.ts";
 import { byteTokenizer } from "../protocol/byte-tokenizer.ts";
 import { policyFolder } from "./assemble.ts";
-import { createEngine } from "./policy.ts";
+import { createEngine, loadOrClose } from "./policy.ts";
 import { PolicySettings } from "./policy-settings.ts";
 
 /**
@@ -32,8 +32,8 @@ export async function modelLogprobs(
       settings: PolicySettings.parse({}),
     },
   );
+  await loadOrClose(engine, directory, config);
   try {
-    await engine.loadPolicy(directory);
     const [logprobs] = await engine.logprobs([Int32Array.from(ids)]);
     return Array.from(logprobs!);
   } finally {

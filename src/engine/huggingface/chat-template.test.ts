@@ -54,3 +54,24 @@ test("a template that cannot be parsed, or refuses the messages, is named with i
   const strict = readChatTemplate(directory, { chat_template: "{{ raise_exception('no system role') }}" })!;
   failing(() => strict(messages), /no system role/);
 });
+
+test("letters to strip are heard, whatever calls it", () => {
+  const source =
+    "{{ messages[0].content.lstrip('\\n') }}|{{ ('x' ~ messages[0].content).rstrip('\\n \\t').strip('x') }}|{{ messages[0].content.strip() }}|{% macro m(t) %}{{ t.split('a')[-1].strip('\\n') }}{% endmacro %}{{ m(messages[0].content) }}";
+  const render = readChatTemplate(folder(), { chat_template: source })!;
+  expect(render([{ role: "user", content: "\n \tab \n" }])).toBe(" \tab \n|\n \tab|ab|b ");
+});
+
+test("tools and calls reach the template", () => {
+  const source =
+    "{% for tool in tools %}{{ tool | tojson }}{% endfor %}{% for m in messages %}{% for call in m.tool_calls or [] %}{{ call.function.name }}({{ call.function.arguments | tojson }}){% endfor %}{{ m.content }}{% endfor %}{{ add_generation_prompt }}";
+  const render = readChatTemplate(folder(), { chat_template: source })!;
+  const call = { function: { name: "search", arguments: { query: "naïve" } } };
+  const asked = [
+    { role: "assistant", content: "", tool_calls: [call] },
+    { role: "tool", content: "found" },
+  ];
+  expect(render(asked, { tools: [{ name: "search" }], add_generation_prompt: false })).toBe(
+    '{"name": "search"}search({"query": "naïve"})foundfalse',
+  );
+});

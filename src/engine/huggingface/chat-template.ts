@@ -1,9 +1,9 @@
 /** @file A model's own chat template, ready to render. */
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { Template } from "@huggingface/jinja";
 import { EngineError, messageOf } from "../../base/errors.ts";
 import type { Tokenizer } from "../../base/tokenizer.ts";
+import { parseTemplate } from "./jinja.ts";
 import { isObject, type JsonObject, show } from "./json-file.ts";
 
 const MAX_TEMPLATE_BYTES = 2 ** 20;
@@ -15,27 +15,31 @@ const MAX_TEMPLATE_BYTES = 2 ** 20;
  * @throws EngineError where the template cannot be parsed; the returned function where it refuses the messages
  */
 export function readChatTemplate(directory: string, settings: JsonObject): Tokenizer["chatTemplate"] {
-  const found = sourceOf(directory, settings);
+  const found = chatTemplateSource(directory, settings);
   if (!found) return undefined;
   const { file, source } = found;
   const saying = <T>(work: () => T): T => {
     try {
       return work();
     } catch (cause) {
-      throw new EngineError(`${file}: its chat template fails: ${messageOf(cause)}`, { cause });
+      throw new EngineError(`${file}: its chat template fails: ${messageOf(cause)}`, {
+        hint: "mend the template, or ask with a prompt that needs none, such as base",
+        cause,
+      });
     }
   };
-  const template = saying(() => new Template(source));
+  const render = saying(() => parseTemplate(source));
   const specials = ["bos_token", "eos_token", "pad_token", "unk_token"].map((key) => [
     key,
     specialToken(settings[key]) ?? "",
   ]);
-  return (messages) =>
+  return (messages, variables = {}) =>
     saying(() =>
-      template.render({
+      render({
         ...Object.fromEntries(specials),
-        messages: messages.map(({ role, content }) => ({ role, content: content ?? "" })), // null would throw
         add_generation_prompt: true,
+        ...variables,
+        messages: messages.map((message) => ({ ...message, content: message.content ?? "" })), // null would throw
       }),
     );
 }
@@ -46,7 +50,11 @@ export function specialToken(value: unknown): string | undefined {
   return isObject(value) && typeof value["content"] === "string" ? value["content"] : undefined;
 }
 
-function sourceOf(directory: string, settings: JsonObject): { file: string; source: string } | undefined {
+/** The template as it is written, and the file that has it. */
+export function chatTemplateSource(
+  directory: string,
+  settings: JsonObject,
+): { file: string; source: string } | undefined {
   const own = join(directory, "chat_template.jinja");
   if (existsSync(own)) {
     if (statSync(own).size > MAX_TEMPLATE_BYTES)

@@ -9,6 +9,7 @@ import { llama } from "./families/llama.ts";
 import { qwen2 } from "./families/qwen2.ts";
 import { qwen3 } from "./families/qwen3.ts";
 import { isObject, readJsonObject } from "./json-file.ts";
+import { type NumberFormat, torchNames } from "./number-format.ts";
 import { type Rope, ropeOf } from "./rope.ts";
 
 const families: readonly Family[] = [llama, qwen2, qwen3];
@@ -152,11 +153,12 @@ function refuseUnsupported(raw: JsonObject, { architecture }: Family, fail: Fail
     );
 }
 
-/** Weights are written as f32 whatever they were read as, and a loader that trusts config.json must not round them. */
-export function writeModelConfig(directory: string, { raw }: ModelConfig): void {
+/** Weights may be written otherwise than they were read, and a loader that trusts config.json must not round them. */
+export function writeModelConfig(directory: string, { raw }: ModelConfig, format: NumberFormat = "f32"): void {
   const key = "dtype" in raw ? "dtype" : "torch_dtype"; // transformers 5 : 4
-  const both = "torch_dtype" in raw ? { torch_dtype: "float32" } : {};
-  writeDurably(join(directory, "config.json"), `${toJson({ ...raw, ...both, [key]: "float32" }, 2)}\n`);
+  const dtype = torchNames[format];
+  const both = "torch_dtype" in raw ? { torch_dtype: dtype } : {};
+  writeDurably(join(directory, "config.json"), `${toJson({ ...raw, ...both, [key]: dtype }, 2)}\n`);
 }
 
 /** In the order of the file's layers; every tensor of the model is in exactly one pack. */

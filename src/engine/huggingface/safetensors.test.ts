@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -6,9 +6,12 @@ import { expect, test } from "vitest";
 import { EngineError } from "../../base/errors.ts";
 import { bfloat16ToFloat32, float16ToFloat32 } from "./half.ts";
 import { parameterSpecs, parseModelConfig } from "./model-config.ts";
-import { type NamedTensor, openWeights, writeSafetensors, writeWeights } from "./safetensors.ts";
+import { type NamedTensor, openWeights, writeSafetensors } from "./safetensors.ts";
+import { type TensorSource, writeWeights } from "./weights-writer.ts";
 
 const folder = () => mkdtempSync(join(tmpdir(), "r1-safetensors-"));
+const sourcesOf = (tensors: readonly NamedTensor[]): TensorSource[] =>
+  tensors.map(({ name, shape, data }) => ({ name, shape, read: (into) => into.set(data) }));
 const sizeOf = (shape: readonly number[]) => shape.reduce((product, n) => product * n, 1);
 
 const config = parseModelConfig(
@@ -177,9 +180,9 @@ test.each<[string, () => string, RegExp]>([
 });
 
 test("tensors other than those of the model are refused with file, name and shapes", async () => {
-  const attempt = (tensors: NamedTensor[]) => {
+  const attempt = async (tensors: NamedTensor[]) => {
     const directory = folder();
-    writeWeights(directory, tensors);
+    await writeWeights(directory, sourcesOf(tensors));
     return openWeights(directory, config).then((file) => file.close());
   };
   await attempt(model);
@@ -194,12 +197,36 @@ test("tensors other than those of the model are refused with file, name and shap
 
 test("shards hold what one file holds", async () => {
   const directory = folder();
-  const names = writeWeights(directory, model, { maxShardBytes: 150 });
+  const names = await writeWeights(directory, sourcesOf(model), { maxShardBytes: 150 });
   expect(names.length).toBeGreaterThan(3);
   expect(readdirSync(directory).sort()).toEqual([...names].sort());
   expect(names[0]).toBe(`model-00001-of-0000${names.length - 1}.safetensors`);
   expect(await readAll(directory, config)).toEqual(model);
-  expect(() => writeWeights(directory, model)).toThrow(/beside other weights/);
+  await expect(writeWeights(directory, sourcesOf(model))).rejects.toThrow(/beside other weights/);
+});
+
+test.each(["f16", "bf16"] as const)("weights written as %s are read as what that format can hold", async (format) => {
+  const directory = folder();
+  const data = Float32Array.of(0, -0, 1, -1.5, 0.1, 1e-7, 60_000, 1 / 3);
+  await writeWeights(directory, sourcesOf([{ name: "a", shape: [8], data }]), { format });
+  const file = await openWeights(directory);
+  const read = new Float32Array(8);
+  await file.read("a", read);
+  await file.close();
+  for (const [i, x] of data.entries())
+    expect(Math.abs(read[i]! - x)).toBeLessThanOrEqual(
+      Math.max(Math.abs(x) * 2 ** (format === "f16" ? -11 : -8), 2 ** -25),
+    );
+  expect(statSync(join(directory, "model.safetensors")).size % 8).toBe(0);
+});
+
+test("numbers that are not finite, or that the format cannot hold, are refused by the name of their tensor", async () => {
+  const writing = (x: number, format: "f32" | "f16") =>
+    writeWeights(folder(), sourcesOf([{ name: "a", shape: [2], data: Float32Array.of(0, x) }]), { format });
+  await expect(writing(Number.NaN, "f32")).rejects.toThrow(/^a holds NaN at 1: these weights are damaged/);
+  await expect(writing(Number.POSITIVE_INFINITY, "f32")).rejects.toThrow(/^a holds Infinity/);
+  await expect(writing(70_000, "f16")).rejects.toThrow(/^a holds 70000, which f16 cannot/);
+  await writing(70_000, "f32");
 });
 
 test.each<[string, (map: Record<string, unknown>) => unknown, RegExp]>([
@@ -216,7 +243,7 @@ test.each<[string, (map: Record<string, unknown>) => unknown, RegExp]>([
   ["a tensor left out", ({ "model.norm.weight": _, ...map }) => map, /holds model\.norm\.weight, which/],
 ])("an index with %s is refused by name", async (_, change, message) => {
   const directory = folder();
-  writeWeights(directory, model, { maxShardBytes: 150 });
+  await writeWeights(directory, sourcesOf(model), { maxShardBytes: 150 });
   const index = join(directory, "model.safetensors.index.json");
   const { weight_map: map } = JSON.parse(readFileSync(index, "utf8"));
   writeFileSync(index, JSON.stringify({ weight_map: change(map) }));
@@ -232,18 +259,18 @@ test("pickled weights are refused, with the reason", async () => {
   expect((error as EngineError).hint).toMatch(/can hold programs/);
 });
 
-test("tensors that would make an unsound file are not written", () => {
+test("tensors that would make an unsound file are not written", async () => {
   const file = join(folder(), "x.safetensors");
   const a = { name: "a", shape: [2], data: new Float32Array(2) };
   expect(() => writeSafetensors(file, [a, a])).toThrow(/a twice/);
   expect(() => writeSafetensors(file, [{ ...a, shape: [3] }])).toThrow(/a \[3\] cannot hold 2 numbers/);
-  expect(() => writeWeights(folder(), [a, a], { maxShardBytes: 8 })).toThrow(/a twice/);
+  await expect(writeWeights(folder(), sourcesOf([a, a]), { maxShardBytes: 8 })).rejects.toThrow(/a twice/);
 });
 
 test("reading into memory of another size is refused, and a file that shrank meanwhile is noticed", async () => {
   const directory = folder();
   mkdirSync(join(directory, "m"));
-  writeWeights(join(directory, "m"), model);
+  await writeWeights(join(directory, "m"), sourcesOf(model));
   const file = await openWeights(join(directory, "m"));
   await expect(file.read("model.norm.weight", new Float32Array(3))).rejects.toThrow(/holds 4 numbers, 3 were expected/);
   await expect(file.read("none", new Float32Array(3))).rejects.toThrow(/no tensor none/);

@@ -2,9 +2,7 @@
  * @file Safetensors files and sharded folders: checked before anything is allocated, read tensor by tensor into
  * memory that the caller owns. No package on npm does this.
  */
-import { existsSync } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
-import { join } from "node:path";
 import { EngineError, messageOf } from "../../base/errors.ts";
 import { writeDurably } from "../../base/files.ts";
 import { bfloat16ToFloat32, float16ToFloat32 } from "./half.ts";
@@ -17,7 +15,7 @@ import {
   type SafetensorsHeader,
   type TensorEntry,
 } from "./safetensors-header.ts";
-import { checkShard, INDEX, type ShardPlan, SINGLE, shardName, shardsOf, writeShardIndex } from "./shard-index.ts";
+import { checkShard, type ShardPlan, shardsOf } from "./shard-index.ts";
 
 export interface WeightsFile {
   readonly names: readonly string[];
@@ -89,15 +87,13 @@ function checkTensors(path: string, file: WeightsFile, config: ModelConfig): voi
   const specs = parameterSpecs(config);
   const wanted = new Set(specs.map(({ name }) => name));
   const present = new Set(file.names);
+  const hint = "is config.json of the same model?";
   for (const { name, shape } of specs) {
-    if (!present.has(name))
-      throw new EngineError(`${path} lacks ${name} [${shape.join(", ")}]`, {
-        hint: "is config.json of the same model?",
-      });
+    if (!present.has(name)) throw new EngineError(`${path} lacks ${name} [${shape.join(", ")}]`, { hint });
     const found = file.shape(name);
-    if (found.join() !== shape.join()) {
-      throw new EngineError(`${path}: ${name} is [${found.join(", ")}]; config.json asks for [${shape.join(", ")}]`);
-    }
+    if (found.join() === shape.join()) continue;
+    const asked = `config.json asks for [${shape.join(", ")}]`;
+    throw new EngineError(`${path}: ${name} is [${found.join(", ")}]; ${asked}`, { hint });
   }
   // a tied head is often stored a second time, and old checkpoints carry rotary tables
   const ignorable = (name: string) =>
@@ -106,7 +102,26 @@ function checkTensors(path: string, file: WeightsFile, config: ModelConfig): voi
   if (extra !== undefined)
     throw new EngineError(
       `${path} holds ${extra} [${file.shape(extra).join(", ")}], which a ${config.family} model of this config does not have`,
+      { hint },
     );
+}
+
+/** @throws EngineError naming file and tensor where a weight is not a finite number */
+export async function demandFiniteWeights(path: string, config: ModelConfig): Promise<void> {
+  const file = await openWeights(path, config);
+  try {
+    for (const { name, shape } of parameterSpecs(config)) {
+      const numbers = new Float32Array(shape.reduce((product, n) => product * n, 1));
+      await file.read(name, numbers);
+      const at = numbers.findIndex((x) => !Number.isFinite(x));
+      if (at >= 0)
+        throw new EngineError(`${path}: ${name} holds ${numbers[at]} at number ${at}`, {
+          hint: "these weights are damaged, or training went wrong before they were saved; take an earlier copy",
+        });
+    }
+  } finally {
+    await file.close();
+  }
 }
 
 async function openFile(file: string): Promise<WeightsFile> {
@@ -201,78 +216,41 @@ export function writeSafetensors(
   tensors: readonly NamedTensor[],
   metadata: Readonly<Record<string, string>> = {},
 ): void {
+  for (const { name, shape, data } of tensors) {
+    if (shape.reduce((product, n) => product * n, 1) !== data.length)
+      throw new EngineError(`${file}: ${name} [${shape.join(", ")}] cannot hold ${data.length} numbers`);
+  }
+  const header = safetensorsHeader(
+    file,
+    tensors.map(({ name, shape, data }) => ({ name, shape, dtype: "F32", byteLength: data.byteLength })),
+    metadata,
+  );
+  const views = tensors.map(({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  writeDurably(file, header, ...views);
+}
+
+/** The bytes before the tensors, which follow in order. @throws EngineError where two share a name */
+export function safetensorsHeader(
+  file: string,
+  tensors: readonly {
+    readonly name: string;
+    readonly shape: readonly number[];
+    readonly dtype: TensorEntry["dtype"];
+    readonly byteLength: number;
+  }[],
+  metadata: Readonly<Record<string, string>>,
+): Uint8Array {
   const header: Record<string, unknown> = Object.create(null); // a tensor may be called __proto__
   header[METADATA] = metadata;
   let at = 0;
-  for (const { name, shape, data } of tensors) {
+  for (const { name, shape, dtype, byteLength } of tensors) {
     if (Object.hasOwn(header, name)) throw new EngineError(`${file} cannot hold ${name} twice`);
-    if (shape.reduce((product, n) => product * n, 1) !== data.length)
-      throw new EngineError(`${file}: ${name} [${shape.join(", ")}] cannot hold ${data.length} numbers`);
-    header[name] = { dtype: "F32", shape, data_offsets: [at, at + data.byteLength] };
-    at += data.byteLength;
+    header[name] = { dtype, shape, data_offsets: [at, at + byteLength] };
+    at += byteLength;
   }
   let text = JSON.stringify(header);
   text += " ".repeat((8 - (Buffer.byteLength(text) % 8)) % 8); // tensors begin on an 8-byte boundary
   const prefix = Buffer.alloc(8);
   prefix.writeBigUInt64LE(BigInt(Buffer.byteLength(text)));
-  const views = tensors.map(({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-  writeDurably(file, prefix, text, ...views);
-}
-
-/**
- * Writes the weights of a Hugging Face folder: one file, or shards and their index where one would be too large. The
- * index is written last, so that a folder without it is known to be unfinished.
- * @param options.maxShardBytes a tensor larger than this gets a shard of its own
- * @returns the names of the files
- */
-export function writeWeights(
-  directory: string,
-  tensors: readonly NamedTensor[],
-  { maxShardBytes = 5e9, metadata = { format: "pt" } }: WriteOptions = {},
-): readonly string[] {
-  const shards = splitIntoShards(tensors, maxShardBytes);
-  const stale = shards.length > 1 ? SINGLE : INDEX;
-  if (existsSync(join(directory, stale)))
-    throw new EngineError(`${join(directory, stale)} would stand beside other weights`, {
-      hint: "write to a new folder",
-    });
-  if (shards.length === 1) {
-    writeSafetensors(join(directory, SINGLE), tensors, metadata);
-    return [SINGLE];
-  }
-  const home = new Map<string, string>();
-  const names = shards.map((shard, i) => {
-    const name = shardName(i + 1, shards.length);
-    writeSafetensors(join(directory, name), shard, metadata);
-    for (const tensor of shard) {
-      if (home.has(tensor.name)) throw new EngineError(`${directory} cannot hold ${tensor.name} twice`);
-      home.set(tensor.name, name);
-    }
-    return name;
-  });
-  writeShardIndex(
-    directory,
-    home,
-    tensors.reduce((sum, { data }) => sum + data.byteLength, 0),
-  );
-  return [...names, INDEX];
-}
-
-export interface WriteOptions {
-  readonly maxShardBytes?: number;
-  readonly metadata?: Readonly<Record<string, string>>;
-}
-
-function splitIntoShards(tensors: readonly NamedTensor[], maxBytes: number): NamedTensor[][] {
-  const shards: NamedTensor[][] = [[]];
-  let bytes = 0;
-  for (const tensor of tensors) {
-    if (bytes > 0 && bytes + tensor.data.byteLength > maxBytes) {
-      shards.push([]);
-      bytes = 0;
-    }
-    shards.at(-1)!.push(tensor);
-    bytes += tensor.data.byteLength;
-  }
-  return shards;
+  return Buffer.concat([prefix, Buffer.from(text)]);
 }

@@ -34,13 +34,21 @@ export async function loadTokenizer(directory: string): Promise<Tokenizer> {
   };
 }
 
-/** @throws EngineError where the tokenizer has ids that the model has no row for */
+/** @throws EngineError where the tokenizer has ids that the model has no row for, or takes what ends a reply for a word */
 export function checkTokenizer(tokenizer: Tokenizer, config: ModelConfig, directory: string): void {
-  if (tokenizer.vocabSize <= config.vocabSize) return;
-  throw new EngineError(
-    `${join(directory, "tokenizer.json")} has ids up to ${tokenizer.vocabSize - 1}, beyond the model's vocabulary of ${config.vocabSize}`,
-    { hint: "the tokenizer belongs to another model" },
-  );
+  const hint = "the tokenizer belongs to another model";
+  const file = join(directory, "tokenizer.json");
+  if (tokenizer.vocabSize > config.vocabSize)
+    throw new EngineError(
+      `${file} has ids up to ${tokenizer.vocabSize - 1}, beyond the model's vocabulary of ${config.vocabSize}`,
+      { hint },
+    );
+  const word = config.eosIds.find((id) => !tokenizer.specialIds.has(id));
+  if (word === undefined) return;
+  const what = word < tokenizer.vocabSize ? `the piece ${show(tokenizer.decode([word]))}` : "no token at all";
+  throw new EngineError(`${join(directory, "config.json")} ends a reply with ${word}, which in ${file} is ${what}`, {
+    hint,
+  });
 }
 
 type Encode = (text: string) => number[];
@@ -101,7 +109,7 @@ function cutSpellings(text: string, added: readonly AddedToken[]): string[] {
 }
 
 /** A file that a folder may lack. */
-function settingsOf(directory: string, name: string): JsonObject {
+export function settingsOf(directory: string, name: string): JsonObject {
   const file = join(directory, name);
   return existsSync(file) ? readJsonObject(file, { maxBytes: MAX_SETTINGS_BYTES }) : {};
 }

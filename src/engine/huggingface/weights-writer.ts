@@ -1,0 +1,120 @@
+/** @file Writes the weights of a Hugging Face folder, tensor by tensor: one file, or shards and their index where one would be too large. */
+import { existsSync } from "node:fs";
+import { type FileHandle, open, rename } from "node:fs/promises";
+import { join } from "node:path";
+import { EngineError } from "../../base/errors.ts";
+import { fsyncDirectory } from "../../base/files.ts";
+import { bytesPer, encodeNumbers, type NumberFormat } from "./number-format.ts";
+import { safetensorsHeader } from "./safetensors.ts";
+import { INDEX, SINGLE, shardName, writeShardIndex } from "./shard-index.ts";
+
+/** A tensor that is read when its turn comes, so that no model needs to be in memory whole. */
+export interface TensorSource {
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** Fills `into`, which has the product of `shape` as its length. */
+  readonly read: (into: Float32Array) => Promise<void> | void;
+}
+
+export interface WriteOptions {
+  readonly format?: NumberFormat;
+  /** A tensor larger than this gets a shard of its own. */
+  readonly maxShardBytes?: number;
+  readonly metadata?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal | undefined;
+  /** Bytes written so far. */
+  readonly onBytes?: (bytes: number) => void;
+}
+
+export const sizeOf = ({ shape }: Pick<TensorSource, "shape">) => shape.reduce((product, n) => product * n, 1);
+
+/**
+ * The index is written last, so that a folder without it is known to be unfinished.
+ * @returns the names of the files
+ * @throws EngineError where two tensors share a name, other weights lie there, or a number does not fit the format
+ */
+export async function writeWeights(
+  directory: string,
+  tensors: readonly TensorSource[],
+  options: WriteOptions = {},
+): Promise<readonly string[]> {
+  const { format = "f32", maxShardBytes = 5e9 } = options;
+  const shards = splitIntoShards(tensors, maxShardBytes, bytesPer[format]);
+  const stale = shards.length > 1 ? SINGLE : INDEX;
+  if (existsSync(join(directory, stale)))
+    throw new EngineError(`${join(directory, stale)} would stand beside other weights`, {
+      hint: "write to a new folder",
+    });
+  const home = new Map<string, string>();
+  let written = 0;
+  for (const [i, shard] of shards.entries()) {
+    const name = shards.length === 1 ? SINGLE : shardName(i + 1, shards.length);
+    for (const tensor of shard) {
+      if (home.has(tensor.name)) throw new EngineError(`${directory} cannot hold ${tensor.name} twice`);
+      home.set(tensor.name, name);
+    }
+    await writeShard(join(directory, name), shard, {
+      ...options,
+      onBytes: (bytes) => options.onBytes?.(written + bytes),
+    });
+    written += shard.reduce((sum, tensor) => sum + sizeOf(tensor) * bytesPer[format], 0);
+  }
+  if (shards.length > 1) writeShardIndex(directory, home, written);
+  return [...new Set(home.values()), ...(shards.length > 1 ? [INDEX] : [])];
+}
+
+function splitIntoShards(tensors: readonly TensorSource[], maxBytes: number, width: number): TensorSource[][] {
+  const shards: TensorSource[][] = [[]];
+  let bytes = 0;
+  for (const tensor of tensors) {
+    const size = sizeOf(tensor) * width;
+    if (bytes > 0 && bytes + size > maxBytes) {
+      shards.push([]);
+      bytes = 0;
+    }
+    shards.at(-1)!.push(tensor);
+    bytes += size;
+  }
+  return shards;
+}
+
+async function writeShard(file: string, tensors: readonly TensorSource[], options: WriteOptions): Promise<void> {
+  const { format = "f32", metadata = { format: "pt" }, signal, onBytes } = options;
+  const dtype = ({ f32: "F32", f16: "F16", bf16: "BF16" } as const)[format];
+  const header = safetensorsHeader(
+    file,
+    tensors.map((tensor) => ({ ...tensor, dtype, byteLength: sizeOf(tensor) * bytesPer[format] })),
+    metadata,
+  );
+  await writeWhole(file, async (handle) => {
+    await writeAll(handle, header);
+    let done = 0;
+    for (const tensor of tensors) {
+      signal?.throwIfAborted();
+      const numbers = new Float32Array(sizeOf(tensor));
+      await tensor.read(numbers);
+      const bytes = encodeNumbers(tensor.name, numbers, format);
+      await writeAll(handle, bytes);
+      onBytes?.((done += bytes.length));
+    }
+  });
+}
+
+/** A file that is there under its name only once it is whole and on disk. */
+export async function writeWhole(file: string, work: (handle: FileHandle) => Promise<void>): Promise<void> {
+  const partial = `${file}.tmp-${process.pid}`;
+  const handle = await open(partial, "w");
+  try {
+    await work(handle);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  await rename(partial, file);
+  fsyncDirectory(join(file, ".."));
+}
+
+export async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length; )
+    at += (await handle.write(bytes, at, Math.min(bytes.length - at, 1 << 30))).bytesWritten;
+}

@@ -1,0 +1,162 @@
+/** @file Whatever is wrong with a model folder, every command that opens it says so in one line, before it computes. */
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { readModelConfig } from "../src/engine/huggingface/model-config.ts";
+import { type NamedTensor, writeSafetensors } from "../src/engine/huggingface/safetensors.ts";
+import { initialWeights } from "../src/run/initial-weights.ts";
+import { startCli } from "./acceptance/cli-process.ts";
+import { expectRefusal, type Refusal } from "./acceptance/refusal.ts";
+import { writeTinyPolicy } from "./acceptance/tiny-policy.ts";
+
+const root = mkdtempSync(join(tmpdir(), "bad-model-"));
+const model = join(root, "model");
+beforeAll(() => void writeTinyPolicy(model));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+type Json = Record<string, unknown>;
+const copied = (folder: string) => {
+  const policy = join(folder, "policy");
+  cpSync(model, policy, { recursive: true });
+  return policy;
+};
+const jsonWith = (name: string, change: (json: Json) => Json) => (folder: string) => {
+  const path = join(copied(folder), name);
+  writeFileSync(path, JSON.stringify(change(JSON.parse(readFileSync(path, "utf8")) as Json)));
+};
+const weightsWith = (change: (tensors: NamedTensor[]) => NamedTensor[]) => (folder: string) => {
+  const policy = copied(folder);
+  writeSafetensors(join(policy, "model.safetensors"), change(initialWeights(readModelConfig(policy), 1)));
+};
+const damaged = (value: number) =>
+  weightsWith((tensors) => {
+    tensors.find(({ name }) => name === "model.layers.0.mlp.up_proj.weight")!.data[7] = value;
+    return tensors;
+  });
+
+const trains = (folder: string, ...more: string[]) => [
+  ...["train", "nano-short", "--set", `model=${folder}/policy`, "--out", `${folder}/run`, "--steps", "1", ...more],
+];
+const scores = (folder: string) => ["model", "logprobs", `${folder}/policy`, "--ids", "1,2,3"];
+const describes = (folder: string) => ["model", "info", `${folder}/policy`];
+const asks = (folder: string) => ["ask", "--example", "--model", `${folder}/policy`];
+const exports = (folder: string) => ["model", "export", `${folder}/policy`, `${folder}/new/out`];
+
+const unknown: Refusal = {
+  given: jsonWith("config.json", (json) => ({ ...json, model_type: "mamba", architectures: ["MambaForCausalLM"] })),
+  args: trains,
+  code: 1,
+  says: ['policy/config.json: model_type "mamba" is not supported', /hint: supported: llama .* qwen2 .* qwen3 /],
+};
+const missing: Refusal = {
+  given: weightsWith((tensors) => tensors.filter(({ name }) => name !== "model.norm.weight")),
+  args: trains,
+  code: 1,
+  says: ["/policy lacks model.norm.weight [32]", "is config.json of the same model?"],
+};
+const notANumber: Refusal = {
+  given: damaged(Number.NaN),
+  args: trains,
+  code: 1,
+  says: ["/policy: model.layers.0.mlp.up_proj.weight holds NaN at number 7", "take an earlier copy"],
+};
+
+const cases: Readonly<Record<string, Refusal>> = {
+  "an unknown architecture to train": unknown,
+  "an unknown architecture to describe": { ...unknown, args: describes },
+  "an unknown architecture to score with": { ...unknown, args: scores },
+  "an unknown architecture to export": { ...unknown, args: exports },
+  "a missing tensor to train": missing,
+  "a missing tensor to describe": { ...missing, args: describes },
+  "a missing tensor to score with": { ...missing, args: scores },
+  "an extra tensor": {
+    given: weightsWith((tensors) => [
+      ...tensors,
+      { name: "model.layers.1.extra.weight", shape: [2], data: new Float32Array(2) },
+    ]),
+    args: trains,
+    code: 1,
+    says: [
+      "/policy holds model.layers.1.extra.weight [2], which a llama model of this config does not have",
+      /hint: ./,
+    ],
+  },
+  "a tensor of another shape": {
+    given: weightsWith((tensors) =>
+      tensors.map((one) => (one.name === "model.norm.weight" ? { ...one, shape: [4, 8] } : one)),
+    ),
+    args: trains,
+    code: 1,
+    says: ["/policy: model.norm.weight is [4, 8]; config.json asks for [32]", /hint: ./],
+  },
+  "weights that are no numbers, to train": notANumber,
+  "weights that are no numbers, to score with": { ...notANumber, args: scores },
+  "weights that are no numbers, to export": {
+    ...notANumber,
+    args: exports,
+    says: ["model.layers.0.mlp.up_proj.weight holds NaN at 7", "from a copy"],
+    warns: /^(\d+\/100 % .*\n)+$/,
+  },
+  "infinite weights": {
+    given: damaged(Number.NEGATIVE_INFINITY),
+    args: trains,
+    code: 1,
+    says: ["up_proj.weight holds -Infinity at number 7"],
+  },
+  "a tokenizer that takes the end of a reply for a word": {
+    given: jsonWith("config.json", (json) => ({ ...json, eos_token_id: 70 })),
+    args: trains,
+    code: 1,
+    says: [
+      /policy\/config\.json ends a reply with 70, which in .*policy\/tokenizer\.json is the piece "."/,
+      "belongs to another model",
+    ],
+  },
+  "a template that throws": {
+    given: jsonWith("tokenizer_config.json", (json) => ({
+      ...json,
+      chat_template: "{{ raise_exception('no system role here') }}",
+    })),
+    args: (folder) => trains(folder, "--set", "prompt=chat"),
+    code: 1,
+    says: ["policy/tokenizer_config.json: its chat template fails: no system role here", /hint: ./],
+  },
+  "a template that throws, to ask with": {
+    given: jsonWith("tokenizer_config.json", (json) => ({
+      ...json,
+      chat_template: "{{ messages[7].content }}{{ 1 + }}",
+    })),
+    args: (folder) => [...asks(folder), "--prompt", "chat"],
+    code: 1,
+    says: ["policy/tokenizer_config.json: its chat template fails", /hint: ./],
+  },
+};
+
+test.concurrent.each(Object.entries(cases))("%s", (name, refused) =>
+  expectRefusal(join(root, name.replaceAll(" ", "-")), refused),
+);
+
+test("a tape that is full ends its attempt with a stop of its own, and the run goes on", async () => {
+  const folder = mkdtempSync(join(root, "full-"));
+  copied(folder);
+  const more = ["rollout.contextLength=190", "eval.full.questions=2", "eval.curve.questions=2"].flatMap((set) => [
+    "--set",
+    set,
+  ]);
+  const end = await startCli(trains(folder, ...more)).ended;
+  expect([end.code, end.stderr]).toEqual([0, ""]);
+  const trajectories = join(folder, "run", "trajectories");
+  const attempts = readdirSync(trajectories)
+    .flatMap((name) =>
+      gunzipSync(readFileSync(join(trajectories, name)))
+        .toString()
+        .trim()
+        .split("\n"),
+    )
+    .map((line) => JSON.parse(line) as { stop: string; tokens: number[] });
+  const full = attempts.filter(({ stop }) => stop === "context-full");
+  expect(full.length).toBeGreaterThan(0);
+  for (const { tokens } of full) expect(tokens.length).toBeLessThanOrEqual(190);
+});
