@@ -102,20 +102,28 @@ export function jsonClient(options: JsonClientOptions = {}): JsonClient {
 const transientStatuses = [408, 425, 429, 500, 502, 503, 504];
 
 function read(url: string, status: number, retryAfter: string | string[] | undefined, text: string): unknown {
-  if (status < 200 || status >= 300) {
-    const said = text.replace(/\s+/g, " ").trim().slice(0, 200);
-    throw new HttpError(`${url}: status ${status}${said === "" ? "" : `: ${said}`}`, {
-      status,
-      retryable: transientStatuses.includes(status),
-      retryAfterMs: retryAfterMs(String(retryAfter ?? "")),
-    });
-  }
+  if (status < 200 || status >= 300) throw refusal({ url, status, retryAfter, text });
   try {
     return JSON.parse(text);
   } catch (cause) {
     // a reply that was cut off, or a proxy's page
     throw new HttpError(`${url}: the reply is not JSON: ${messageOf(cause)}`, { status, retryable: true, cause });
   }
+}
+
+/** What a status that is no success means. @param reply.url as shown, without secrets */
+export function refusal(reply: {
+  readonly url: string;
+  readonly status: number;
+  readonly retryAfter: string | string[] | undefined;
+  readonly text: string;
+}): HttpError {
+  const said = reply.text.replace(/\s+/g, " ").trim().slice(0, 200);
+  return new HttpError(`${reply.url}: status ${reply.status}${said === "" ? "" : `: ${said}`}`, {
+    status: reply.status,
+    retryable: transientStatuses.includes(reply.status),
+    retryAfterMs: retryAfterMs(String(reply.retryAfter ?? "")),
+  });
 }
 
 /** Seconds or a date; undefined for anything else. */
@@ -130,7 +138,7 @@ function isTooLarge(cause: unknown): boolean {
 }
 
 /** Node names several addresses that all refused only in `errors`. */
-function reasonOf(cause: unknown): string {
+export function reasonOf(cause: unknown): string {
   const { code, errors } = cause as { code?: unknown; errors?: readonly unknown[] };
   return messageOf(cause) || (errors?.length ? messageOf(errors[0]) : "") || String(code ?? "connection failed");
 }

@@ -1,0 +1,33 @@
+/** @file Which hub is asked, as whom, and where its files are kept: from the variables that Hugging Face's own tools read. */
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { ConfigError } from "../../../base/errors.ts";
+
+export interface HubSettings {
+  /** Without a slash at its end. */
+  readonly endpoint: string;
+  readonly token: string | undefined;
+  /** Nothing is asked of the network. */
+  readonly offline: boolean;
+  /** The cache that transformers and others share. */
+  readonly cache: string;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** @throws ConfigError where HF_ENDPOINT is no address */
+export function hubSettings(env: Environment): HubSettings {
+  const endpoint = (env["HF_ENDPOINT"] || "https://huggingface.co").replace(/\/+$/, "");
+  if (!/^https?:\/\//.test(endpoint) || !URL.canParse(endpoint) || new URL(endpoint).username !== "")
+    throw new ConfigError("HF_ENDPOINT is not the address of a hub", {
+      hint: "give one that begins with https://, without user and password; HF_TOKEN is for the token",
+    });
+  return {
+    endpoint,
+    token: env["HF_TOKEN"]?.trim() || undefined,
+    offline: /^(1|on|yes|true)$/i.test(env["HF_HUB_OFFLINE"] ?? ""),
+    cache:
+      env["HF_HUB_CACHE"] ||
+      join(env["HF_HOME"] || join(env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "huggingface"), "hub"),
+  };
+}

@@ -1,0 +1,69 @@
+/** @file One file of a model into the cache: gone on with where it was left, tried again, and checked. */
+import { existsSync, rmSync, statSync } from "node:fs";
+import { EngineError } from "../../../base/errors.ts";
+import type { FileClient } from "../../../base/http/file-client.ts";
+import { HttpError } from "../../../base/http/json-client.ts";
+import { explained, type HubFile, type HubModel, patiently } from "./hub-api.ts";
+import { type HubCache, matches } from "./hub-cache.ts";
+import type { HubSettings } from "./hub-settings.ts";
+
+export interface LoadOptions {
+  readonly client: FileClient;
+  readonly cache: HubCache;
+  readonly hub: HubSettings;
+  readonly model: HubModel;
+  readonly signal: AbortSignal;
+  readonly onBytes: (bytes: number) => void;
+}
+
+/** @returns the bytes that came over the network */
+export async function loadFile(file: HubFile, options: LoadOptions): Promise<number> {
+  const { cache, onBytes } = options;
+  const { name, bytes, checksum } = file;
+  const blob = cache.blob(checksum);
+  if (existsSync(blob)) {
+    if (statSync(blob).size === bytes && (await matches(blob, checksum))) {
+      onBytes(bytes);
+      return 0;
+    }
+    rmSync(blob); // the disk or somebody else changed it
+  }
+  const partial = cache.partial(checksum);
+  const had = existsSync(partial) ? statSync(partial).size : 0;
+  await download(file, partial, options);
+  if (!(await matches(partial, checksum))) {
+    rmSync(partial, { force: true });
+    // what was left from before may have been wrong; what came whole from the hub cannot be mended by asking again
+    if (had > 0) await download(file, partial, options);
+    if (had === 0 || !(await matches(partial, checksum))) {
+      rmSync(partial, { force: true });
+      throw new EngineError(
+        `${options.model.repo}: ${name} came with other content than its checksum ${checksum} says`,
+        {
+          hint: "a proxy or mirror may have changed it; try again, or another HF_ENDPOINT",
+        },
+      );
+    }
+  }
+  cache.keep(checksum);
+  return bytes - Math.min(had, bytes);
+}
+
+/** As long as every try brings some bytes, there is another. */
+async function download({ name, bytes }: HubFile, into: string, options: LoadOptions): Promise<void> {
+  const { client, hub, model, signal, onBytes } = options;
+  const url = `${hub.endpoint}/${model.repo}/resolve/${model.commit}/${name}`;
+  const size = () => (existsSync(into) ? statSync(into).size : 0);
+  for (;;) {
+    const before = size();
+    try {
+      await patiently(() => client.download({ url, into, bytes, token: hub.token, signal, onBytes }), signal);
+      return;
+    } catch (cause) {
+      signal.throwIfAborted();
+      const isCut = cause instanceof HttpError && cause.retryable && cause.status === undefined;
+      if (isCut && size() > before) continue;
+      throw explained(cause, { repo: model.repo, revision: model.commit, hasToken: hub.token !== undefined });
+    }
+  }
+}
