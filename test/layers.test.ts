@@ -48,6 +48,7 @@ const ownedPackages: Readonly<Record<string, string>> = {
   "onnx-buf": "runtime",
   "@huggingface/tokenizers": "engine",
   "@huggingface/jinja": "engine",
+  "@huggingface/gguf": "engine",
   "@hono/node-server": "base",
   undici: "base",
   "p-retry": "base",

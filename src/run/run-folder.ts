@@ -3,13 +3,14 @@
  * replaced atomically, and what a crash left behind the newest checkpoint is dropped on resume and made again.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { parse, stringify } from "yaml";
 import { ConfigError, messageOf } from "../base/errors.ts";
 import { fsyncDirectory, writeAtomically } from "../base/files.ts";
 import { toJson } from "../base/jsonl.ts";
 import type { EvaluationRequest, StepRecord } from "../rl/parts.ts";
 import { checkpointName } from "./checkpoint-store.ts";
+import type { Recipe } from "./config.ts";
 import { appendLine, readLines } from "./line-file.ts";
 import { onDisk } from "./on-disk.ts";
 import type { EvalSummary, ShownAttempt } from "./run-eval.ts";
@@ -138,6 +139,33 @@ function flatten(value: unknown, path = "", into = new Map<string, string>()): M
   return into;
 }
 
+/** What the run that a checkpoint belongs to says of it; undefined where the folder is no run's checkpoint. */
+export function readRunFacts(checkpoint: string) {
+  const step = /^step-(\d+)$/.exec(basename(checkpoint))?.[1];
+  const run = join(checkpoint, "..", "..");
+  const file = join(run, "recipe.yaml");
+  if (step === undefined || !existsSync(file)) return undefined;
+  const evals = join(run, "evals");
+  return {
+    recipe: parse(readFileSync(file, "utf8")) as Recipe,
+    step: Number(step),
+    metrics: readLines<StepLine>(join(run, "metrics.jsonl")).map(({ value }) => value),
+    evaluations: (existsSync(evals) ? evaluationFolders(evals) : [])
+      .flatMap(({ saved }) => saved ?? [])
+      .sort((a, b) => a.step - b.step),
+  };
+}
+
+/** One without a summary was cut short. */
+function evaluationFolders(evals: string): { directory: string; saved: SavedEvaluation | undefined }[] {
+  return readdirSync(evals).map((name) => {
+    const directory = join(evals, name);
+    const file = join(directory, "summary.json");
+    const isWhole = existsSync(file);
+    return { directory, saved: isWhole ? (JSON.parse(readFileSync(file, "utf8")) as SavedEvaluation) : undefined };
+  });
+}
+
 class Folder implements RunFolder {
   readonly directory: string;
   readonly resumed: boolean;
@@ -185,7 +213,7 @@ class Folder implements RunFolder {
         if (of === undefined || Number(of) >= step) rmSync(join(this.#trajectories, entry), { recursive: true });
       }
       fsyncDirectory(this.#trajectories);
-      for (const { directory, saved } of this.#evaluationFolders()) {
+      for (const { directory, saved } of evaluationFolders(this.#evals)) {
         if (saved === undefined || saved.step >= step) rmSync(directory, { recursive: true });
       }
     });
@@ -205,21 +233,9 @@ class Folder implements RunFolder {
   }
 
   evaluations(): SavedEvaluation[] {
-    return this.#evaluationFolders()
+    return evaluationFolders(this.#evals)
       .flatMap(({ saved }) => saved ?? [])
       .sort((a, b) => a.step - b.step);
-  }
-
-  /** One without a summary was cut short. */
-  #evaluationFolders(): { directory: string; saved: SavedEvaluation | undefined }[] {
-    return readdirSync(this.#evals).map((name) => {
-      const directory = join(this.#evals, name);
-      const file = join(directory, "summary.json");
-      return {
-        directory,
-        saved: existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as SavedEvaluation) : undefined,
-      };
-    });
   }
 
   close(): void {

@@ -23,6 +23,8 @@ export interface KeeperOptions {
   /** Checkpoints kept besides stage ends and the best. */
   readonly keep: number;
   readonly warn: (message: string) => void;
+  /** Writes the model card of the policy that `step` steps have made. */
+  readonly describe?: (directory: string, step: number) => void;
   readonly files?: typeof checkpointFiles;
 }
 
@@ -35,7 +37,7 @@ export interface RunKeeper extends Keeper {
 }
 
 /** Keeps a run in its folder. */
-export function runKeeper({ folder, learner, keep, warn, files }: KeeperOptions): RunKeeper {
+export function runKeeper({ folder, learner, keep, warn, describe, files }: KeeperOptions): RunKeeper {
   const store = new CheckpointStore({ directory: folder.checkpoints, keep, warn, ...(files ? { files } : {}) });
   const events = openEventLog({
     directory: join(folder.directory, "tensorboard"),
@@ -62,7 +64,13 @@ export function runKeeper({ folder, learner, keep, warn, files }: KeeperOptions)
       );
     },
     save: (cursor, pinned) =>
-      store.save({ step: cursor.step, cursor, pinned, write: (directory) => learner.save(directory) }),
+      store.save({
+        ...{ step: cursor.step, cursor, pinned },
+        write: async (directory) => {
+          await learner.save(directory);
+          describe?.(directory, cursor.step);
+        },
+      }),
     rollBack: async () => {
       const cursor = await restore();
       if (cursor) return cursor;

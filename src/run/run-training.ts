@@ -10,7 +10,9 @@ import { train } from "../rl/trainer.ts";
 import { type AskablePolicy, type OpenOptions, openAskable } from "./assemble.ts";
 import { loadRecipe, type Recipe, trainerConfig } from "./config.ts";
 import { describePlan } from "./memory-plan.ts";
+import { writeModelCard } from "./model-card.ts";
 import { rolloutStep } from "./rollout-step.ts";
+import { runCard } from "./run-card.ts";
 import type { EvalSummary } from "./run-eval.ts";
 import { evaluatePolicy, type ShownAttempt, showAttempt } from "./run-eval.ts";
 import { openRun, type RunFolder } from "./run-folder.ts";
@@ -139,7 +141,11 @@ class TrainingRun {
     });
     const warn = (text: string) => options.onEvent?.({ kind: "message", text });
     this.#waitOut = waitForSearch(data.search, warn);
-    const keeper = runKeeper({ folder, learner: policy.engine, keep: recipe.checkpoint.keep, warn });
+    const describe = (directory: string, step: number) => {
+      const facts = { recipe, evaluations: folder.evaluations(), metrics: folder.metrics(), step, measured: false };
+      writeModelCard(directory, runCard(facts));
+    };
+    const keeper = runKeeper({ folder, learner: policy.engine, keep: recipe.checkpoint.keep, warn, describe });
     const { cursor, saved } = await keeper.resume();
     this.#firstStep = cursor.step;
     const parts: TrainerParts = {
