@@ -222,7 +222,7 @@ const places: Record<string, Refusal> = {
     args: (folder) => trains(`${folder}/run`, "--resume"),
     code: 1,
     says: ["no checkpoint in", "optimizer-0.safetensors", "restore one from a copy"],
-    warns: /^(checkpoint .* is damaged .*; trying the one before it\n)+$/,
+    warns: /^memory: .*\n(checkpoint .* is damaged .*; trying the one before it\n)+$/,
   },
 };
 
