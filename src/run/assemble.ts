@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { ConfigError } from "../base/errors.ts";
+import type { Tokenizer } from "../base/tokenizer.ts";
 import { splitWorlds } from "../data/world/splits.ts";
 import type { World } from "../data/world/world.ts";
 import { readModelConfig } from "../engine/huggingface/model-config.ts";
@@ -85,15 +86,23 @@ export async function openAskable(path: string, options: OpenOptions): Promise<A
     contextLength,
     settings,
   });
+  const { rollout } = settings;
+  try {
+    return { ...policy, protocol, rollout, memory, promptFor: prompterOf(settings, policy.tokenizer) };
+  } catch (cause) {
+    await policy.engine.close();
+    throw cause;
+  }
+}
+
+/** @throws EngineError at once where the model's chat template refuses what every question will give it */
+function prompterOf(settings: PolicySettings, tokenizer: Tokenizer): AskablePolicy["promptFor"] {
+  const protocol = protocols[settings.protocol];
   const read = (file: string): unknown => parse(readFileSync(file, "utf8"));
-  const template = promptOf(settings, { protocol, tokenizer: policy.tokenizer, read });
-  return {
-    ...policy,
-    protocol,
-    rollout: settings.rollout,
-    memory,
-    promptFor: ({ text }) => renderPrompt({ protocol, tokenizer: policy.tokenizer, question: text, template }),
-  };
+  const template = promptOf(settings, { protocol, tokenizer, read });
+  const render = (question: string) => renderPrompt({ protocol, tokenizer, question, template });
+  render("Who?");
+  return ({ text }) => render(text);
 }
 
 /** Workers × threads: one worker per core for a small policy, one worker with a thread per core for a large one. */

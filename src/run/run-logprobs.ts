@@ -2,14 +2,16 @@ import { availableParallelism } from "node:os";
 import { ConfigError } from "../base/errors.ts";
 import { readModelConfig } from "../engine/huggingface/model-config.ts";
 import { openWeights } from "../engine/huggingface/safetensors.ts";
+import { usualMicroBatch } from "../engine/onnx/engine.ts";
 import { byteTokenizer } from "../protocol/byte-tokenizer.ts";
 import { policyFolder } from "./assemble.ts";
+import { machineMemory, planRun } from "./memory-plan.ts";
 import { createEngine, loadOrClose } from "./policy.ts";
 import { PolicySettings } from "./policy-settings.ts";
 
 /**
  * Natural-log probabilities of ids[1:], each given all before it. No tokenizer is needed.
- * @throws ConfigError where the ids cannot be scored by this model
+ * @throws ConfigError where the ids cannot be scored by this model, or it does not fit into memory
  */
 export async function modelLogprobs(
   path: string,
@@ -25,10 +27,20 @@ export async function modelLogprobs(
   if (ids.length < 2 || ids.length > contextLength)
     throw new ConfigError(`--ids holds ${ids.length} tokens; from 2 to ${contextLength} can be scored`);
   await (await openWeights(directory, config)).close(); // a fault is found before any memory is asked for
+  const threads = availableParallelism();
+  const demand = {
+    workers: 1,
+    threads,
+    context: ids.length,
+    microBatchTokens: usualMicroBatch,
+    loraRank: 0,
+    wanted: 1,
+  };
+  planRun(config, { ...demand, learnt: "nothing" }, machineMemory());
   const engine = createEngine(
     { directory, config, tokenizer: byteTokenizer([]) }, // nothing is decoded
     {
-      ...{ workers: 1, threads: availableParallelism(), training: false, maxSequences: 1, contextLength },
+      ...{ workers: 1, threads, training: false, maxSequences: 1, contextLength },
       settings: PolicySettings.parse({}),
     },
   );
