@@ -11,7 +11,7 @@ import type { Reranker } from "../search/rerank/reranker.ts";
 import { openSearch } from "./assemble.ts";
 import { openReranker } from "./open-reranker.ts";
 import { runIndexBuild } from "./run-index-build.ts";
-import { overlapGraph, writeTinyBert } from "./testing/tiny-bert.ts";
+import { embeddingGraph, overlapGraph, writeTinyBert } from "./testing/tiny-bert.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "reranker-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -66,7 +66,9 @@ test("a folder that is no reranker is refused by name", async () => {
     );
   expect(await refused({ "config.json": { model_type: "roberta", hidden_size: 8 } })).toContain('"roberta"');
   expect(await refused({ "config.json": { ...one, id2label: { 0: "a", 1: "b", 2: "c" } } })).toContain("3 classes");
-  expect(await refused({}, [1, 2])).toContain("EngineError"); // the graph has two outputs, its config one
+  expect(await refused({}, [1, 2])).toContain("does not score"); // the graph has two outputs, its config one
+  const encoder = writeTinyBert(join(folder, "encoder"), embeddingGraph(), { "config.json": one });
+  await expect(openReranker(encoder)).rejects.toThrow("does not score");
   const weightless = rerankerFolder();
   rmSync(join(weightless, "onnx"), { recursive: true });
   await expect(openReranker(weightless)).rejects.toMatchObject({

@@ -58,9 +58,13 @@ async function checked(directory: string, reranker: Reranker, tokenize: Tokenize
       });
     await reranker.score("", [""]);
     return reranker;
-  } catch (error) {
+  } catch (cause) {
     await reranker.close();
-    throw error;
+    if (!(cause instanceof EngineError)) throw cause;
+    throw new DataError(`${directory} does not score a query with a passage: ${cause.message}`, {
+      hint: "give a cross-encoder, exported for text-classification; an encoder of single texts is none",
+      cause,
+    });
   }
 }
 
