@@ -4,8 +4,7 @@ import { DataError, messageOf } from "../base/errors.ts";
 import type { Passage } from "../protocol/passage.ts";
 import { folderShape } from "./corpus/folder.ts";
 import { jsonlRows, jsonRows } from "./corpus/json.ts";
-import { parquetRows } from "./corpus/parquet.ts";
-import type { Meter, Shape } from "./corpus/row.ts";
+import type { Meter, Row, Shape } from "./corpus/row.ts";
 import { tsvRows } from "./corpus/tsv.ts";
 import { SeenIds } from "./seen-ids.ts";
 
@@ -86,4 +85,10 @@ function fileShape(file: string, meter: Meter): Shape | undefined {
   if (name.endsWith(".json")) return { where: (item) => `${file}: item ${item}`, rows: jsonRows(file, meter) };
   if (name.endsWith(".parquet")) return { where: (row) => `${file}: row ${row}`, rows: parquetRows(file, meter) };
   return undefined;
+}
+
+/** Most corpora are none, and its reader takes megabytes. */
+async function* parquetRows(file: string, meter: Meter): AsyncGenerator<Row> {
+  const parquet = await import("./corpus/parquet.ts");
+  yield* parquet.parquetRows(file, meter);
 }

@@ -1,30 +1,9 @@
 /** @file JSON over HTTP with every limit set. One exchange is one try: trying again is `base/retry.ts`. */
 import { Agent, request } from "undici";
-import { messageOf, R1SearcherError } from "../errors.ts";
+import { messageOf } from "../errors.ts";
+import { HttpError } from "./http-error.ts";
 
-/** A server could not be asked, or said no. */
-export class HttpError extends R1SearcherError {
-  readonly status: number | undefined;
-  /** Another try may go better. */
-  readonly retryable: boolean;
-  /** What the server asked for. */
-  readonly retryAfterMs: number | undefined;
-
-  constructor(
-    message: string,
-    options: {
-      readonly status?: number;
-      readonly retryable: boolean;
-      readonly retryAfterMs?: number | undefined;
-      readonly cause?: unknown;
-    },
-  ) {
-    super(message, { cause: options.cause });
-    this.status = options.status;
-    this.retryable = options.retryable;
-    this.retryAfterMs = options.retryAfterMs;
-  }
-}
+export { HttpError };
 
 export interface JsonRequest {
   readonly url: string;

@@ -24,7 +24,7 @@
  * The manifest is summed, it sums the sums, and they sum the pages: every byte is checked before it is believed, and
  * none is read that is not needed.
  */
-import { z } from "zod";
+export type { Manifest, SegmentManifest } from "./manifest-schema.ts";
 
 export const FORMAT = "r1-searcher/bm25";
 export const VERSION = 2;
@@ -38,37 +38,3 @@ export const CAP = 0xffff;
 
 export const segmentParts = ["passages.jsonl.gz", "offsets", "lengths", "terms", "postings"] as const;
 export type SegmentPart = (typeof segmentParts)[number];
-
-const count = z.number().int().nonnegative();
-const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
-const corpusHash = z.string().regex(/^[0-9a-f]{32}$/);
-
-const segmentSchema = z.object({
-  name: z.string().regex(/^segment-\d+$/),
-  passages: count.positive(),
-  /** Length in terms, summed over passages. */
-  tokens: count,
-  /** `CorpusHash` of its passages. */
-  corpus: corpusHash,
-  /** Sizes of the parts, in their order. */
-  bytes: z.array(count).length(segmentParts.length),
-  /** SHA-256 of its sums. */
-  sums: sha256,
-});
-
-export const manifestSchema = z.object({
-  format: z.literal(FORMAT),
-  version: z.number(),
-  analyzer: z.string(),
-  k1: z.number(),
-  b: z.number(),
-  passages: count,
-  /** `CorpusHash` of all passages. */
-  corpus: corpusHash,
-  segments: z.array(segmentSchema),
-  /** SHA-256 of this manifest's JSON without this field. */
-  sha256,
-});
-
-export type Manifest = z.infer<typeof manifestSchema>;
-export type SegmentManifest = z.infer<typeof segmentSchema>;

@@ -50,7 +50,7 @@ function retrieveAll({ cursors, passages, base }: Retrieval, memory: RetrievalMe
       cursor.drain(window, memory.parts(0));
       window.add(memory.parts(0));
     }
-    window.forEach((place, score) => best.offer(score, base + from + place));
+    window.drain((place, score) => best.offer(score, base + from + place));
   }
 }
 
@@ -135,8 +135,8 @@ class PrunedRetrieval {
       cursor.drain(window, parts);
       if (this.#essential < this.#terms.length - 1) window.add(parts);
     }
-    if (this.#essential < this.#terms.length - 1) window.forEach((place, sum) => this.#judge(place, sum));
-    else this.#terms.at(-1)!.parts.forEach((place, part) => this.#judge(place, part));
+    if (this.#essential < this.#terms.length - 1) window.drain((place, sum) => this.#judge(place, sum));
+    else this.#terms.at(-1)!.parts.visit((place, part) => this.#judge(place, part));
   }
 
   /** @param sumOfEssential what the essential terms give, summed in any order */

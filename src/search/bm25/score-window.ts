@@ -26,7 +26,7 @@ export class ScoreWindow {
   }
 
   /** In the order of places, those that were added to; all is zero again then. */
-  forEach(take: (place: number, sum: number) => void): void {
+  drain(take: (place: number, sum: number) => void): void {
     const [sums, touched] = [this.#sums, this.#touched];
     for (let word = 0; word < touched.length; word++) {
       for (let bits = touched[word]!; bits !== 0; bits &= bits - 1) {
@@ -46,7 +46,7 @@ export class TermParts {
   readonly parts = new Float64Array(WINDOW);
   count = 0;
 
-  forEach(take: (place: number, part: number) => void): void {
+  visit(take: (place: number, part: number) => void): void {
     for (let i = 0; i < this.count; i++) take(this.places[i]!, this.parts[i]!);
   }
 

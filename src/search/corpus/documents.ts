@@ -2,7 +2,6 @@
 import { readFileSync, statSync } from "node:fs";
 import { basename, extname } from "node:path";
 import { messageOf } from "../../base/errors.ts";
-import { readHtml } from "./html.ts";
 import { inHundredWords } from "./hundred-words.ts";
 import { type Row, rowsAt } from "./row.ts";
 
@@ -11,7 +10,7 @@ interface Document {
   readonly text: string;
 }
 
-const readers: Readonly<Record<string, (content: string) => Document>> = {
+const readers: Readonly<Record<string, (content: string) => Document | Promise<Document>>> = {
   ".txt": (text) => ({ title: "", text }),
   ".md": readMarkdown,
   ".markdown": readMarkdown,
@@ -26,7 +25,7 @@ export const isDocument = (file: string) => extname(file).toLowerCase() in reade
  * @param name the document's path in its folder: its passages are called `<name>#1`, `#2` …
  * @param place what all its passages have
  */
-export function* documentRows(file: string, name: string, place: number): Generator<Row> {
+export async function* documentRows(file: string, name: string, place: number): AsyncGenerator<Row> {
   const hint = "give documents of text in UTF-8";
   const { size } = statSync(file);
   if (size > LARGEST) return yield { place, problem: `${size} bytes are more than a document has`, hint };
@@ -36,7 +35,7 @@ export function* documentRows(file: string, name: string, place: number): Genera
   } catch (cause) {
     return yield { place, problem: `it cannot be read as UTF-8 (${messageOf(cause)})`, hint };
   }
-  const document = readers[extname(file).toLowerCase()]!(content);
+  const document = await readers[extname(file).toLowerCase()]!(content);
   const title = document.title.trim() || basename(file, extname(file));
   const parts = inHundredWords(document.text).map((text, i) => ({ id: `${name}#${i + 1}`, title, text }));
   yield* rowsAt(place, parts, hint);
@@ -46,4 +45,10 @@ export function* documentRows(file: string, name: string, place: number): Genera
 function readMarkdown(content: string): Document {
   const text = content.replace(/^---\r?\n[\s\S]*?\r?\n---\r?\n/, ""); // front matter
   return { title: /^#{1,6}\s+(.+?)\s*#*\s*$/m.exec(text)?.[1] ?? "", text };
+}
+
+/** Most corpora have none, and its parser takes megabytes. */
+async function readHtml(content: string): Promise<Document> {
+  const html = await import("./html.ts");
+  return html.readHtml(content);
 }

@@ -11,7 +11,6 @@ import { searcherWithLife } from "../searcher-life.ts";
 import { openBitScan } from "./bit-scan.ts";
 import type { Encoder } from "./encoder.ts";
 import { type DenseManifest, type DensePart, openDenseParts, readDenseManifest } from "./format.ts";
-import { openInt8Scan } from "./int8-scan.ts";
 import type { Scan, ScanSource } from "./scan.ts";
 
 export interface DenseOpenOptions {
@@ -40,13 +39,19 @@ export async function openDenseIndex(directory: string, options: DenseOpenOption
     const files = openDenseParts(directory, manifest, new PageCache(CACHE_BYTES));
     try {
       const source = sourceOf(manifest, files);
-      const scan = kind === "int8" ? await openInt8Scan(source, threads) : openBitScan(source);
+      const scan = kind === "int8" ? await int8ScanOf(source, threads) : openBitScan(source);
       return searcherOver({ manifest, files, scan, encoder, info: infoOf(manifest, kind) });
     } catch (error) {
       closeAll(files);
       throw error instanceof SearchError ? new DataError(error.message, { hint: error.hint, cause: error }) : error;
     }
   });
+}
+
+/** Its runtime is loaded by those alone who use it. */
+async function int8ScanOf(source: ScanSource, threads: number): Promise<Scan> {
+  const { openInt8Scan } = await import("./int8-scan.ts");
+  return openInt8Scan(source, threads);
 }
 
 function sourceOf({ passages, dimension, metric }: DenseManifest, files: Record<DensePart, CheckedFile>): ScanSource {

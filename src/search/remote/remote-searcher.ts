@@ -1,6 +1,6 @@
 /** @file What every searcher in another process has in common. */
 import { EngineError, SearchError } from "../../base/errors.ts";
-import { HttpError } from "../../base/http/json-client.ts";
+import { HttpError } from "../../base/http/http-error.ts";
 import type { Passage } from "../../protocol/passage.ts";
 import type { Hit, QueryError, QueryResult, Searcher, SearcherInfo } from "../searcher.ts";
 import { searcherWithLife } from "../searcher-life.ts";

@@ -1,0 +1,25 @@
+import { R1SearcherError } from "../errors.ts";
+
+/** A server could not be asked, or said no. */
+export class HttpError extends R1SearcherError {
+  readonly status: number | undefined;
+  /** Another try may go better. */
+  readonly retryable: boolean;
+  /** What the server asked for. */
+  readonly retryAfterMs: number | undefined;
+
+  constructor(
+    message: string,
+    options: {
+      readonly status?: number;
+      readonly retryable: boolean;
+      readonly retryAfterMs?: number | undefined;
+      readonly cause?: unknown;
+    },
+  ) {
+    super(message, { cause: options.cause });
+    this.status = options.status;
+    this.retryable = options.retryable;
+    this.retryAfterMs = options.retryAfterMs;
+  }
+}
