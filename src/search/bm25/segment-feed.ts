@@ -40,18 +40,18 @@ export async function* segmentsOf(
   corpus: AsyncIterable<Passage>,
   options: FeedOptions,
 ): AsyncGenerator<SegmentManifest> {
+  const batches = batchesOf(corpus, options);
   const local = new LocalBuilder(options);
   const workers: WorkerBuilder[] = [];
   const finishing: Promise<SegmentManifest>[] = [];
   let builder: Builder = local;
   let turn = 0;
-  let read = 0;
   try {
-    for await (const { passages, opens, closes } of batchesOf(corpus, options)) {
-      if (opens && options.threads > 1 && read >= LOCAL_PASSAGES)
-        builder = workers[turn++ % options.threads] ??= new WorkerBuilder(options);
+    const { taken, isAll } = await firstBatches(batches, options.threads > 1 ? LOCAL_PASSAGES : 0);
+    const isThreaded = options.threads > 1 && !isAll;
+    for await (const { passages, opens, closes } of joined(taken, batches)) {
+      if (opens && isThreaded) builder = workers[turn++ % options.threads] ??= new WorkerBuilder(options);
       if (opens) builder.open(options.nextName());
-      read += passages.length;
       await builder.add(passages);
       if (!closes) continue;
       const finished = builder.finish();
@@ -71,6 +71,25 @@ interface Batch {
   readonly opens: boolean;
   /** It is its segment's last. */
   readonly closes: boolean;
+}
+
+/** Takes batches until they hold so many passages. Nothing of a large corpus is then built, and left, in this thread. */
+async function firstBatches(
+  batches: AsyncIterator<Batch>,
+  passages: number,
+): Promise<{ readonly taken: readonly Batch[]; readonly isAll: boolean }> {
+  const taken: Batch[] = [];
+  for (let count = 0; count < passages; count += taken.at(-1)!.passages.length) {
+    const { done, value } = await batches.next();
+    if (done) return { taken, isAll: true };
+    taken.push(value);
+  }
+  return { taken, isAll: false };
+}
+
+async function* joined(taken: readonly Batch[], batches: AsyncIterable<Batch>): AsyncGenerator<Batch> {
+  yield* taken;
+  yield* batches;
 }
 
 async function* batchesOf(corpus: AsyncIterable<Passage>, options: FeedOptions): AsyncGenerator<Batch> {
