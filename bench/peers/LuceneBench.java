@@ -24,6 +24,7 @@ import org.apache.lucene.search.ScoreDoc;
 import org.apache.lucene.search.TermQuery;
 import org.apache.lucene.search.similarities.BM25Similarity;
 import org.apache.lucene.store.MMapDirectory;
+import org.apache.lucene.util.Version;
 
 /** Lucene on a corpus of the bench: build from text with passages stored, then queries one at a time with their passages. */
 public class LuceneBench {
@@ -33,6 +34,8 @@ public class LuceneBench {
   private static final CharArraySet STOP =
       new CharArraySet(Arrays.asList(("a an and are as at be but by for if in into is it no not of on or such that the "
           + "their then there these they this to was will with").split(" ")), true);
+
+  private static final int WARM_ROUNDS = 10;
 
   public static void main(String[] args) throws Exception {
     Path folder = Path.of(args[2]);
@@ -64,18 +67,20 @@ public class LuceneBench {
       for (String name : directory.listAll()) bytes += directory.fileLength(name);
       StringBuilder report = new StringBuilder();
       report.append(String.format("{\"passages\":%d,\"buildSeconds\":%.2f,\"buildCpuSeconds\":%.2f,", passages, seconds, cpu));
-      report.append(String.format("\"buildPeakBytes\":%d,\"diskBytes\":%d", peakBytes(), bytes));
+      report.append(String.format("\"buildPeakBytes\":%d,\"diskBytes\":%d,", peakBytes(), bytes));
+      report.append(String.format("\"version\":\"Lucene %s\"", Version.LATEST));
       try (DirectoryReader reader = DirectoryReader.open(directory)) {
         IndexSearcher searcher = new IndexSearcher(reader);
         searcher.setSimilarity(similarity);
-        String json = Files.readString(Path.of(args[1]));
-        int keywordsFrom = json.indexOf("\"keywords\"");
-        List<String> allWords = queries(json.substring(json.indexOf('['), keywordsFrom));
-        List<String> keywords = queries(json.substring(json.indexOf('[', keywordsFrom)));
-        for (int warm = 0; warm < 5; warm++) measure(searcher, keywords); // the compiler of the JVM needs it
-        report.append(",\"keywords\":").append(measure(searcher, keywords));
-        for (int warm = 0; warm < 5; warm++) measure(searcher, allWords);
-        report.append(",\"allWords\":").append(measure(searcher, allWords));
+        // warm, ranked and read of keywords, then of all words
+        String[] lists = Files.readString(Path.of(args[1])).split("\\[");
+        for (int kind = 0; kind < 2; kind++) {
+          List<String> warm = queries(lists[1 + 3 * kind]);
+          for (int round = 0; round < WARM_ROUNDS; round++) measure(searcher, warm, true); // the JVM compiles meanwhile
+          report.append(kind == 0 ? ",\"keywords\":" : ",\"allWords\":");
+          report.append("{\"ranked\":").append(measure(searcher, queries(lists[2 + 3 * kind]), false));
+          report.append(",\"read\":").append(measure(searcher, queries(lists[3 + 3 * kind]), true)).append("}");
+        }
       }
       System.out.println(report.append("}"));
     }
@@ -88,18 +93,22 @@ public class LuceneBench {
     return found;
   }
 
-  private static String measure(IndexSearcher searcher, List<String> queries) throws Exception {
+  private static String measure(IndexSearcher searcher, List<String> queries, boolean reads) throws Exception {
     double[] times = new double[queries.size()];
+    double cpu = cpuSeconds();
     for (int i = 0; i < times.length; i++) {
       long begun = System.nanoTime();
       BooleanQuery.Builder query = new BooleanQuery.Builder();
       for (String word : queries.get(i).split(" "))
         if (!STOP.contains(word)) query.add(new TermQuery(new Term("text", word)), BooleanClause.Occur.SHOULD);
-      for (ScoreDoc hit : searcher.search(query.build(), 10).scoreDocs) searcher.storedFields().document(hit.doc);
+      for (ScoreDoc hit : searcher.search(query.build(), 10).scoreDocs)
+        if (reads) searcher.storedFields().document(hit.doc);
       times[i] = (System.nanoTime() - begun) / 1e6;
     }
+    cpu = (cpuSeconds() - cpu) * 1000 / times.length;
     Arrays.sort(times);
-    return String.format("{\"p50\":%.3f,\"p95\":%.3f}", times[times.length / 2], times[(int) (times.length * 0.95)]);
+    return String.format(
+        "{\"p50\":%.3f,\"p95\":%.3f,\"cpu\":%.3f}", times[times.length / 2], times[(int) (times.length * 0.95)], cpu);
   }
 
   private static double cpuSeconds() {

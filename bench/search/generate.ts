@@ -1,14 +1,20 @@
-/** @file Writes `corpus.jsonl` and `queries.json` of so many synthetic passages into a folder. */
+/** @file Writes `corpus.jsonl` of so many synthetic passages into a folder, unless it is there, and `queries.json`. */
 
 import { once } from "node:events";
 import { createWriteStream, existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { syntheticPassages, syntheticQueries } from "./synthetic.ts";
 
+/** Of each kind, for each use. */
+export const QUERIES = 300;
+
 export async function generate(directory: string, passages: number): Promise<{ corpus: string; queries: string }> {
   mkdirSync(directory, { recursive: true });
   const files = { corpus: join(directory, "corpus.jsonl"), queries: join(directory, "queries.json") };
-  if (existsSync(files.queries)) return files;
+  const [warm, ranked, read] = ["warm", "ranked", "read"].map((use) => syntheticQueries(passages, QUERIES, use));
+  const of = (kind: "keywords" | "allWords") => ({ warm: warm![kind], ranked: ranked![kind], read: read![kind] });
+  writeFileSync(files.queries, JSON.stringify({ keywords: of("keywords"), allWords: of("allWords") }));
+  if (existsSync(files.corpus)) return files;
   const draft = `${files.corpus}.draft`;
   const out = createWriteStream(draft);
   let lines: string[] = [];
@@ -21,6 +27,5 @@ export async function generate(directory: string, passages: number): Promise<{ c
   out.end(lines.join(""));
   await once(out, "finish");
   renameSync(draft, files.corpus);
-  writeFileSync(files.queries, JSON.stringify(syntheticQueries(passages, 300)));
   return files;
 }

@@ -67,8 +67,9 @@ export interface SyntheticQueries {
   readonly keywords: readonly string[];
 }
 
-export function syntheticQueries(passages: number, count: number, seed = 1): SyntheticQueries {
-  const random = randomOf(seed, "queries");
+/** @param use queries of another use are others */
+export function syntheticQueries(passages: number, count: number, use: string, seed = 1): SyntheticQueries {
+  const random = randomOf(seed, "queries", use);
   const allWords: string[] = [];
   const keywords: string[] = [];
   while (keywords.length < count) {
