@@ -5,7 +5,7 @@ import type { Hit, QueryResult, Searcher, SearcherInfo } from "../searcher.ts";
 import { searcherWithLife } from "../searcher-life.ts";
 
 export interface FusionOptions {
-  /** The larger, the less the first ranks stand out. */
+  /** The larger, the less the first ranks stand out. Default 1: docs/decisions/2026-11-26-fusion-of-two.md. */
   readonly constant?: number;
   /** Hits of each searcher that take part, or k if that is more. */
   readonly depth?: number;
@@ -17,7 +17,7 @@ export interface FusionOptions {
  */
 export function fusedSearcher(
   searchers: readonly Searcher[],
-  { constant = 60, depth = 100 }: FusionOptions = {},
+  { constant = 1, depth = 100 }: FusionOptions = {},
 ): Searcher {
   return searcherWithLife({
     info: infoOf(searchers, { constant, depth }),
