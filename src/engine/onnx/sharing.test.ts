@@ -1,58 +1,19 @@
 /** @file What is shared, packed or computed anew changes no loss and no gradient. */
 import { expect, test } from "vitest";
-import { randomOf } from "../../base/random.ts";
-import type { Tensor } from "../../runtime/onnx.ts";
-import type { LossSpec } from "../engine.ts";
-import { packs, parseModelConfig } from "../huggingface/model-config.ts";
-import { randomBatch, SharingCheck, type SharingModel, ways } from "../testing/sharing-checks.ts";
+import { randomBatch, randomModels, SharingCheck, sharingLosses, ways } from "../testing/sharing-checks.ts";
 import { sharePrompts, splitSiblings, usualSharing } from "./shared-prompts.ts";
 
-const families: Record<string, object> = {
-  "Llama, grouped queries, tied": { num_key_value_heads: 2, tie_word_embeddings: true },
-  "Qwen2, biased projections": { model_type: "qwen2", num_key_value_heads: 4 },
-  "Qwen3, normalised heads": { model_type: "qwen3", num_key_value_heads: 1, head_dim: 32 },
-};
-
-function tinyModel(changes: object): SharingModel {
-  const json = {
-    model_type: "llama",
-    vocab_size: 97,
-    hidden_size: 64,
-    intermediate_size: 80,
-    num_hidden_layers: 3,
-    num_attention_heads: 4,
-    max_position_embeddings: 512,
-    rms_norm_eps: 1e-5,
-    ...changes,
-  };
-  const config = parseModelConfig(json, "the test");
-  const random = randomOf("sharing model");
-  const weights = new Map<string, Tensor>();
-  for (const { pack, shape, members } of packs(config)) {
-    const mean = members[0]!.role === "norm" ? 1 : 0;
-    const length = shape.reduce((a, b) => a * b, 1);
-    weights.set(pack, { data: Float32Array.from({ length }, () => mean + 0.15 * random.normal()), shape });
-  }
-  return { config, weights };
-}
-
-const losses: readonly LossSpec[] = [
-  { kind: "ppo", clipLow: 0.2, clipHigh: 0.3 },
-  { kind: "ppo", clipLow: 0.2, clipHigh: 0.2, kl: { kind: "k3", coefficient: 0.05 } },
-  { kind: "cross-entropy" },
-];
 const batches = 12; // npm run parity:sharing has 50
 const bound = 1e-5;
+const models = Object.entries(randomModels());
 
-test.each(Object.entries(families))("%s: every way agrees within 1e-5", { timeout: 120_000 }, async (name, changes) => {
-  const model = tinyModel(changes);
+test.each(models)("%s: every way agrees within 1e-5", { timeout: 120_000 }, async (name, model) => {
   const check = new SharingCheck(model, 1);
-  const share = Object.keys(families).indexOf(name);
   let [compared, shared] = [0, 0];
-  for (let number = share; number < batches; number += Object.keys(families).length) {
+  for (let number = models.findIndex(([one]) => one === name); number < batches; number += models.length) {
     const batch = randomBatch(number, model.config.vocabSize, { questions: 3, siblings: 4, prompt: 40, written: 20 });
     shared += sharePrompts(batch, { minTokens: 4, minShare: 0 }).prompts.length;
-    const found = await check.compare(batch, losses[number % losses.length]!);
+    const found = await check.compare(batch, sharingLosses[number % sharingLosses.length]!);
     for (const [way, { loss, gradient }] of Object.entries(found)) {
       expect(loss, `${way}, batch ${number}`).toBeLessThanOrEqual(bound);
       expect(gradient, `${way}, batch ${number}`).toBeLessThanOrEqual(bound);
@@ -60,7 +21,7 @@ test.each(Object.entries(families))("%s: every way agrees within 1e-5", { timeou
     }
   }
   await check.close();
-  expect(compared).toBe((batches / Object.keys(families).length) * Object.keys(ways).length);
+  expect(compared).toBe((batches / models.length) * Object.keys(ways).length);
   expect(shared).toBeGreaterThan(3);
 });
 

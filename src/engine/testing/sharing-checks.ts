@@ -2,7 +2,7 @@
 import { type Random, randomOf } from "../../base/random.ts";
 import type { Tensor } from "../../runtime/onnx.ts";
 import type { LossSpec, TrainingSequence } from "../engine.ts";
-import type { ModelConfig } from "../huggingface/model-config.ts";
+import { type ModelConfig, packs, parseModelConfig } from "../huggingface/model-config.ts";
 import { sequenceLoss } from "../loss.ts";
 import { LearnerCore, type LearnerCoreOptions } from "../onnx/learner-core.ts";
 
@@ -10,6 +10,46 @@ export interface SharingModel {
   readonly config: ModelConfig;
   readonly weights: ReadonlyMap<string, Tensor>;
 }
+
+const families: Record<string, object> = {
+  "Llama, grouped queries, tied": { num_key_value_heads: 2, tie_word_embeddings: true },
+  "Qwen2, biased projections": { model_type: "qwen2", num_key_value_heads: 4 },
+  "Qwen3, normalised heads": { model_type: "qwen3", num_key_value_heads: 1, head_dim: 32 },
+};
+
+/** A few thousand random numbers each. */
+export function randomModels(): Record<string, SharingModel> {
+  return Object.fromEntries(Object.entries(families).map(([name, changes]) => [name, tinyModel(changes)]));
+}
+
+function tinyModel(changes: object): SharingModel {
+  const json = {
+    model_type: "llama",
+    vocab_size: 97,
+    hidden_size: 64,
+    intermediate_size: 80,
+    num_hidden_layers: 3,
+    num_attention_heads: 4,
+    max_position_embeddings: 512,
+    rms_norm_eps: 1e-5,
+    ...changes,
+  };
+  const config = parseModelConfig(json, "the test");
+  const random = randomOf("sharing model");
+  const weights = new Map<string, Tensor>();
+  for (const { pack, shape, members } of packs(config)) {
+    const mean = members[0]!.role === "norm" ? 1 : 0;
+    const length = shape.reduce((a, b) => a * b, 1);
+    weights.set(pack, { data: Float32Array.from({ length }, () => mean + 0.15 * random.normal()), shape });
+  }
+  return { config, weights };
+}
+
+export const sharingLosses: readonly LossSpec[] = [
+  { kind: "ppo", clipLow: 0.2, clipHigh: 0.3 },
+  { kind: "ppo", clipLow: 0.2, clipHigh: 0.2, kl: { kind: "k3", coefficient: 0.05 } },
+  { kind: "cross-entropy" },
+];
 
 const always = { minTokens: 4, minShare: 0 };
 const together = { tokens: 192, scored: 4096 };
@@ -52,8 +92,9 @@ export class SharingCheck {
   async compare(batch: readonly TrainingSequence[], loss: LossSpec): Promise<Record<string, Disagreement>> {
     let expected: Learnt | undefined;
     const found: Record<string, Disagreement> = {};
+    const sampled = await asSampled(batch, this.#learners.get("apart")!.learner);
     for (const [name, learning] of this.#learners) {
-      const learnt = await learn(learning, batch, loss);
+      const learnt = await learn(learning, sampled, loss);
       if (expected) found[name] = { loss: lossDifference(learnt, expected), gradient: worstTensor(learnt, expected) };
       else expected = learnt;
     }
@@ -63,6 +104,15 @@ export class SharingCheck {
   async close(): Promise<void> {
     for (const { learner } of this.#learners.values()) await learner.close();
   }
+}
+
+/** Old log-probabilities near the model's own, as a sampler's are: far from them, a ratio is all rounding. */
+async function asSampled(batch: readonly TrainingSequence[], learner: LearnerCore): Promise<TrainingSequence[]> {
+  const logprobs = await learner.logprobs(batch.map(({ tokens }) => tokens));
+  return batch.map((sequence, i) => ({
+    ...sequence,
+    oldLogprobs: sequence.oldLogprobs.map((difference, t) => (t === 0 ? 0 : logprobs[i]![t - 1]! + difference)),
+  }));
 }
 
 interface Learning {
@@ -113,7 +163,7 @@ export interface BatchSizes {
   readonly written: number;
 }
 
-/** Questions with siblings that write, get documents and write on, all of random tokens and lengths; two strangers. */
+/** Old log-probabilities are given as differences from the model's. Questions with siblings that write, get documents and write on, all of random tokens and lengths; two strangers. */
 export function randomBatch(number: number, vocabSize: number, sizes: BatchSizes): TrainingSequence[] {
   const random = randomOf("sharing", number);
   const ids = (length: number) => Array.from({ length }, () => random.int(vocabSize));
@@ -139,7 +189,7 @@ function sequence(random: Random, prompt: readonly number[], more: () => number[
     tokens,
     weights: values((t) => (t > 0 && author[t]! % 2 === 1 ? 0.02 + 0.01 * random.next() : 0)),
     advantages: values(() => random.normal()),
-    oldLogprobs: values(() => -4 - random.next()),
+    oldLogprobs: values(() => 0.1 * random.normal()),
     referenceLogprobs: values(() => -4 - random.next()),
   };
 }
