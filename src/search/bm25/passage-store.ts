@@ -1,5 +1,6 @@
 /** @file Passages compressed in small runs, so that any one can be read without the others. */
 import { gunzipSync, gzipSync } from "node:zlib";
+import type { SearchError } from "../../base/errors.ts";
 import type { Passage } from "../../protocol/passage.ts";
 import { type CheckedFile, damaged } from "./checked-file.ts";
 import { CAP } from "./format.ts";
@@ -54,12 +55,14 @@ export function copyPassages(
   }
 }
 
+const NEWLINE = 10;
+
 export class PassageStoreReader {
   readonly #passages: CheckedFile;
   readonly #offsets: CheckedFile;
   readonly #count: number;
   /** The member read last: the hits of a query are often neighbours. */
-  #member = { start: -1, lines: [] as readonly string[] };
+  #member: { readonly start: number; readonly lines: Buffer } = { start: -1, lines: Buffer.alloc(0) };
 
   constructor(files: { readonly passages: CheckedFile; readonly offsets: CheckedFile }) {
     this.#passages = files.passages;
@@ -72,26 +75,44 @@ export class PassageStoreReader {
     const { start, place } = this.#offset(index);
     if (start !== this.#member.start) this.#member = { start, lines: this.#unpack(index, start) };
     try {
-      const { id, title, text } = JSON.parse(this.#member.lines[place]!) as Passage;
+      const { id, title, text } = JSON.parse(lineOf(this.#member.lines, place)) as Passage;
       return { id, title, text };
     } catch (cause) {
-      throw damaged(`${this.#passages.path} is damaged: the record of passage ${index}`, cause);
+      throw this.#damaged(index, cause);
     }
   }
 
   #offset(index: number): { start: number; place: number } {
-    const entry = Buffer.from(this.#offsets.read(index * OFFSET, (index + 1) * OFFSET));
-    return { start: entry.readUIntLE(0, 6), place: entry.readUInt16LE(6) };
+    const entry = this.#offsets.read(index * OFFSET, (index + 1) * OFFSET);
+    const view = new DataView(entry.buffer, entry.byteOffset, OFFSET);
+    return { start: view.getUint32(0, true) + view.getUint16(4, true) * 2 ** 32, place: view.getUint16(6, true) };
   }
 
-  #unpack(index: number, start: number): readonly string[] {
+  #unpack(index: number, start: number): Buffer {
     let next = index + 1;
     while (next < this.#count && this.#offset(next).start === start) next++;
     const end = next < this.#count ? this.#offset(next).start : this.#passages.size;
     try {
-      return gunzipSync(this.#passages.read(start, end)).toString("utf8").split("\n");
+      const packed = this.#passages.read(start, end);
+      return gunzipSync(packed, { chunkSize: roomFor(packed) });
     } catch (cause) {
-      throw damaged(`${this.#passages.path} is damaged: the record of passage ${index}`, cause);
+      throw this.#damaged(index, cause);
     }
   }
+
+  #damaged(index: number, cause: unknown): SearchError {
+    return damaged(`${this.#passages.path} is damaged: the record of passage ${index}`, cause);
+  }
+}
+
+/** A gzip member ends with its unpacked size: a larger room would wait, unused, for the collector. */
+function roomFor(packed: Uint8Array): number {
+  const size = Buffer.from(packed.buffer, packed.byteOffset + packed.length - 4, 4).readUInt32LE();
+  return Math.max(64, Math.min(size + 1, 1 << 16));
+}
+
+function lineOf(lines: Buffer, place: number): string {
+  let from = 0;
+  for (let i = 0; i < place; i++) from = lines.indexOf(NEWLINE, from) + 1;
+  return lines.toString("utf8", from, lines.indexOf(NEWLINE, from));
 }
