@@ -33,7 +33,8 @@ export class PassageStoreWriter {
 
   /** Writes the last member. */
   finish(): void {
-    if (this.#waiting.length > 0) this.#passages.write(gzipSync(Buffer.concat(this.#waiting), { level: LEVEL }));
+    if (this.#waiting.length > 0)
+      this.#passages.write(gzipSync(Buffer.concat(this.#waiting), { level: LEVEL, chunkSize: MEMBER_BYTES }));
     this.#waiting = [];
     this.#bytes = 0;
   }

@@ -8,9 +8,11 @@ import { PassageStoreWriter } from "./passage-store.ts";
 import { PostingsWriter } from "./postings.ts";
 import { searchable } from "./rank.ts";
 import { SegmentFiles } from "./segment-files.ts";
+import { TermTable } from "./term-table.ts";
 
 /** The arrays of a builder. Segments that come one after the other share them: the collector would be slow to free each. */
 export class BuilderMemory {
+  readonly terms = new TermTable();
   /** By term: its latest posting in the log, and how many passages hold it. */
   readonly latest = new GrowingNumbers();
   readonly holders = new GrowingNumbers();
@@ -26,6 +28,7 @@ export class BuilderMemory {
   readonly ends = new GrowingNumbers();
 
   clear(): void {
+    this.terms.clear();
     for (const numbers of [this.latest, this.holders, this.logTerms, this.logFrequencies, this.logEnds, this.lengths])
       numbers.length = 0;
   }
@@ -40,7 +43,6 @@ export class SegmentBuilder {
   readonly #files: SegmentFiles;
   readonly #store: PassageStoreWriter;
   readonly #hash = new CorpusHash();
-  readonly #termIds = new Map<string, number>();
   readonly #memory: BuilderMemory;
   #tokens = 0;
 
@@ -72,10 +74,8 @@ export class SegmentBuilder {
 
   /** @param start where the current passage's postings begin in the log */
   #count(term: string, start: number): void {
-    let id = this.#termIds.get(term);
-    if (id === undefined) {
-      id = this.#termIds.size;
-      this.#termIds.set(alone(term), id);
+    const id = this.#memory.terms.number(term);
+    if (id === this.#memory.holders.length) {
       this.#memory.latest.push(0);
       this.#memory.holders.push(0);
     }
@@ -108,15 +108,14 @@ export class SegmentBuilder {
     const dictionary = new DictionaryWriter(this.#files.parts.terms);
     const writer = new PostingsWriter(this.#files.parts.postings);
     this.#sortByTerm();
-    const { ends, holders, passages, frequencies, lengths } = this.#memory;
-    for (const term of sortByBytes([...this.#termIds.keys()])) {
-      const id = this.#termIds.get(term)!;
+    const { terms, ends, holders, passages, frequencies, lengths } = this.#memory;
+    for (const id of terms.sorted()) {
       const to = ends.values[id]!;
       for (let i = to - holders.values[id]!; i < to; i++) {
         const passage = passages.values[i]!;
         writer.add(passage, frequencies.values[i]!, lengths.values[passage]!);
       }
-      dictionary.add(Buffer.from(term), writer.endTerm());
+      dictionary.add(terms.bytes(id), writer.endTerm());
     }
     dictionary.finish();
   }
@@ -124,9 +123,9 @@ export class SegmentBuilder {
   /** Counting sort of the log, which keeps passage order within a term. */
   #sortByTerm(): void {
     const memory = this.#memory;
-    const ends = memory.ends.sized(this.#termIds.size);
+    const ends = memory.ends.sized(memory.terms.size);
     ends[0] = 0;
-    for (let id = 1; id < this.#termIds.size; id++) ends[id] = ends[id - 1]! + memory.holders.values[id - 1]!;
+    for (let id = 1; id < memory.terms.size; id++) ends[id] = ends[id - 1]! + memory.holders.values[id - 1]!;
     const passages = memory.passages.sized(memory.logTerms.length);
     const frequencies = memory.frequencies.sized(memory.logTerms.length);
     for (let passage = 0, i = 0; passage < memory.lengths.length; passage++) {
@@ -137,17 +136,4 @@ export class SegmentBuilder {
       }
     }
   }
-}
-
-/** A long word cut out of a text keeps the whole text in memory; a copy does not. */
-const alone = (term: string) => (term.length < 13 ? term : Buffer.from(term).toString());
-
-/** UTF-8 byte order, which is code unit order but for code units from the first surrogate on. */
-function sortByBytes(terms: string[]): string[] {
-  const differs = /[\ud800-\uffff]/;
-  if (!terms.some((term) => differs.test(term))) return terms.sort();
-  return terms
-    .map((term) => ({ term, bytes: Buffer.from(term) }))
-    .sort((a, b) => Buffer.compare(a.bytes, b.bytes))
-    .map(({ term }) => term);
 }
