@@ -81,14 +81,21 @@ function bytesPerSequence({ layers, kvHeads, headDim, vocabSize }: ModelConfig, 
 
 /** Floats alive at the end of a forward pass: what the gradient rules read again. */
 function activations(config: ModelConfig, { context, microBatchTokens }: PlanAssumptions, recompute: boolean): number {
-  const { layers, heads, kvHeads, headDim, width, ffnWidth, vocabSize } = config;
+  const { layers, width, vocabSize } = config;
   const tokens = Math.max(context, microBatchTokens);
-  const packed = (heads + 2 * kvHeads) * headDim;
   const causal = 0.625; // of all scores, with four blocks of queries
-  const perLayer = 6 * width + 4 * packed + 2 * heads * headDim + 6 * ffnWidth + 2 * causal * heads * context;
+  const perLayer = activationsPerLayer(config, causal * context);
   const logits = Math.min(tokens * vocabSize, largestLogits);
   const perToken = recompute ? perLayer + (layers + 3) * width : layers * perLayer;
   return tokens * perToken + 4 * logits;
+}
+
+/** Floats of one token in one layer. @param attended tokens that it attends to, the mean over a sequence */
+export function activationsPerLayer(
+  { heads, kvHeads, headDim, width, ffnWidth }: ModelConfig,
+  attended: number,
+): number {
+  return 6 * width + 4 * (heads + 2 * kvHeads) * headDim + 2 * heads * headDim + 6 * ffnWidth + 2 * heads * attended;
 }
 
 /** Adapters of every projection. */

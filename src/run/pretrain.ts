@@ -15,6 +15,7 @@ import type { OnnxEngine } from "../engine/onnx/engine.ts";
 import { protocols, protocolTags } from "../protocol/protocol.ts";
 import { rankPassages } from "../search/bm25/rank.ts";
 import { initialWeights } from "./initial-weights.ts";
+import { type CardFacts, writeModelCard } from "./model-card.ts";
 import { createEngine } from "./policy.ts";
 import { PolicySettings } from "./policy-settings.ts";
 import { encodeDocument, probeSkill, toTrainingBatch, type WeightedTokens } from "./pretrain-batch.ts";
@@ -75,14 +76,36 @@ export async function pretrain(
     { directory: state, config: model, tokenizer },
     { ...config.engine, training: true, maxSequences: 1, contextLength: config.model.contextLength, settings },
   );
+  let last: PretrainProgress | undefined;
+  const onProgress = (progress: PretrainProgress) => {
+    last = progress;
+    options.onProgress?.(progress);
+  };
   try {
     const trainer = new Pretrainer({ config, engine, tokenizer, state });
-    await trainer.run(options);
+    await trainer.run({ ...options, onProgress });
     await engine.savePolicy(directory);
+    writeModelCard(directory, pretrainCard(config, last));
   } finally {
     await engine.close();
   }
   rmSync(state, { recursive: true }); // the policy is whole: nothing is left to continue
+}
+
+function pretrainCard(config: PretrainConfig, last: PretrainProgress | undefined): CardFacts {
+  const done = last
+    ? `: ${last.steps} steps, ${last.tokens} tokens, ${last.loss.toFixed(3)} nats per token at the end`
+    : "";
+  return {
+    name: config.name,
+    about: `A small language model, made from nothing on documents of fictional worlds${done}.`,
+    origin: undefined,
+    command: "npx r1-searcher model pretrain recipe.yaml --out my-model",
+    recipe: config,
+    seed: config.seed,
+    evaluations: [],
+    metrics: [],
+  };
 }
 
 function modelConfig({ model, tokenizer }: PretrainConfig): ModelConfig {

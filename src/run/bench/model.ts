@@ -83,7 +83,8 @@ export function gradientFlops(config: Shape, sequences: readonly { readonly weig
   return flops;
 }
 
-function matrixWeights({ layers, width, heads, kvHeads, headDim, ffnWidth }: Shape): number {
+/** Of all layers; the head is counted where the loss looks. */
+export function matrixWeights({ layers, width, heads, kvHeads, headDim, ffnWidth }: Shape): number {
   return layers * width * ((2 * heads + 2 * kvHeads) * headDim + 3 * ffnWidth);
 }
 

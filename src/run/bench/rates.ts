@@ -56,23 +56,26 @@ export async function measureRates(config: ModelConfig, work: Work, peer: Peer |
   }
 }
 
-/** The highest of several sizes. */
-export async function measureGemm(
-  { workers, threads }: OpenEngine["layout"],
-  sizes: readonly number[] = gemmSizes,
-): Promise<number> {
-  const pool = Array.from({ length: workers }, () => startWorker(new URL("./gemm-worker", import.meta.url), undefined));
+/** The highest of several sizes of square matrices, all workers together. */
+export async function measureGemm(layout: OpenEngine["layout"], sizes: readonly number[] = gemmSizes): Promise<number> {
   let peak = 0;
   for (const size of sizes) {
-    const job: GemmJob = { size, threads, seconds: 0.4 };
-    const rates = await Promise.all(pool.map((worker) => worker.call<number>("multiply", job)));
-    peak = Math.max(
-      peak,
-      rates.reduce((sum, rate) => sum + rate, 0),
-    );
+    const square = { rows: size, inner: size, columns: size, copies: 1 };
+    peak = Math.max(peak, layout.workers * (await measureProduct(layout, square)));
   }
-  await Promise.all(pool.map((worker) => worker.close()));
   return peak;
+}
+
+/** A product of matrices, [rows, inner] × [inner, columns], with `copies` second matrices in turn. */
+export type Product = Omit<GemmJob, "threads" | "seconds">;
+
+/** @returns floating-point operations per second of one worker, the mean while all of them multiply */
+export async function measureProduct({ workers, threads }: OpenEngine["layout"], product: Product): Promise<number> {
+  const pool = Array.from({ length: workers }, () => startWorker(new URL("./gemm-worker", import.meta.url), undefined));
+  const job: GemmJob = { ...product, threads, seconds: 0.4 };
+  const rates = await Promise.all(pool.map((worker) => worker.call<number>("multiply", job)));
+  await Promise.all(pool.map((worker) => worker.close()));
+  return rates.reduce((sum, rate) => sum + rate, 0) / workers;
 }
 
 async function decodeRate(

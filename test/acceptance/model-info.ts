@@ -1,0 +1,143 @@
+/**
+ * @file Is what `model info` predicts of speed what the engine then does?
+ *   npm run model-info -- MODEL_DIR…
+ * Times both in processor time, so that a machine with other work gives the same answer: the products that decide, and
+ * the engine with 16 sequences that write, and at updates of 8 sequences of 256 tokens. Exits 1 beyond 25 %.
+ */
+
+import { randomOf } from "../../src/base/random.ts";
+import { type ModelConfig, readModelConfig } from "../../src/engine/huggingface/model-config.ts";
+import { byteTokenizer } from "../../src/protocol/byte-tokenizer.ts";
+import { layoutFor } from "../../src/run/assemble.ts";
+import { median, type Product } from "../../src/run/bench/rates.ts";
+import { decidingProducts, speedFrom } from "../../src/run/model-plan.ts";
+import { createEngine } from "../../src/run/policy.ts";
+import { PolicySettings } from "../../src/run/policy-settings.ts";
+import { GraphBuilder } from "../../src/runtime/graph-builder.ts";
+import { createSession, type Tensor } from "../../src/runtime/onnx.ts";
+
+const [sequences, rounds, bound] = [16, 3, 0.25];
+
+/** Processor seconds of all threads. */
+async function processorSeconds(work: () => Promise<unknown>): Promise<number> {
+  const before = process.cpuUsage();
+  await work();
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 1e6;
+}
+
+/** Operations per processor second, each product at its quickest. */
+async function productRate({ rows, inner, columns, copies }: Product): Promise<number> {
+  const graph = new GraphBuilder();
+  graph.output(graph.node("MatMul", [graph.input("a", 2), graph.input("b", 2)]), "y", 2);
+  const session = await createSession(graph.bytes(), { threads: 1 });
+  const matrix = (m: number, n: number): Tensor => ({ data: new Float32Array(m * n).fill(0.1), shape: [m, n] });
+  const [a, y] = [matrix(rows, inner), matrix(rows, columns)];
+  const weights = Array.from({ length: copies }, () => matrix(inner, columns));
+  const quickest = weights.map(() => Number.POSITIVE_INFINITY);
+  for (let used = 0; used < 2; ) {
+    for (const [i, b] of weights.entries()) {
+      const seconds = await processorSeconds(() => session.run({ a, b }, { y }));
+      quickest[i] = Math.min(quickest[i]!, seconds);
+      used += seconds;
+    }
+  }
+  await session.release();
+  return (2 * rows * inner * columns * copies) / quickest.reduce((sum, seconds) => sum + seconds, 0);
+}
+
+async function withEngine<T>(
+  directory: string,
+  config: ModelConfig,
+  training: boolean,
+  work: (engine: ReturnType<typeof createEngine>) => Promise<T>,
+): Promise<T> {
+  const layout = layoutFor(directory, undefined);
+  const engine = createEngine(
+    { directory, config, tokenizer: byteTokenizer([]) },
+    {
+      ...{ ...layout, training, maxSequences: Math.ceil(sequences / layout.workers) },
+      ...{ contextLength: Math.min(config.contextLength, 1024), settings: PolicySettings.parse({}) },
+    },
+  );
+  try {
+    await engine.loadPolicy(directory);
+    return await work(engine);
+  } finally {
+    await engine.close();
+  }
+}
+
+/** Tokens per processor second, prompts apart. */
+function measureSampling(directory: string, config: ModelConfig): Promise<number> {
+  const random = randomOf("model-info");
+  let step = 0;
+  return withEngine(directory, config, false, async (engine) => {
+    const write = async (maxTokens: number) => {
+      const sampler = await engine.publish();
+      step++;
+      const limits = { maxTokens, temperature: 1, topP: 1, topK: 0, stop: { tokens: [], text: [] } };
+      const one = (question: number) =>
+        sampler.sample({
+          ...{ ...limits, tokens: Int32Array.from({ length: 32 }, () => random.int(config.vocabSize)) },
+          key: { seed: 1, step, question, sibling: 0, turn: 0 },
+        });
+      return Promise.all(Array.from({ length: sequences }, (_, question) => one(question)));
+    };
+    await write(8);
+    const rates = [];
+    for (let round = 0; round < rounds; round++) {
+      const short = await processorSeconds(() => write(8));
+      rates.push((sequences * 48) / ((await processorSeconds(() => write(56))) - short));
+    }
+    return median(rates);
+  });
+}
+
+function measureLearning(directory: string, config: ModelConfig): Promise<number> {
+  const random = randomOf("model-info", "learning");
+  const [count, length] = [8, 256];
+  const batch = Array.from({ length: count }, () => ({
+    tokens: Int32Array.from({ length }, () => random.int(config.vocabSize)),
+    weights: Float32Array.from({ length }, (_, t) => (t === 0 ? 0 : 1e-3)),
+    advantages: new Float32Array(length).fill(1),
+    oldLogprobs: new Float32Array(length).fill(-Math.log(config.vocabSize)),
+  }));
+  const optimizer = { kind: "adamw", beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1 } as const;
+  return withEngine(directory, config, true, async (engine) => {
+    const update = async () => {
+      await engine.forwardBackward(batch, { kind: "ppo", clipLow: 0.2, clipHigh: 0.2 });
+      await engine.optimStep({ ...optimizer, learningRate: 1e-6 });
+    };
+    await update();
+    const rates = [];
+    for (let round = 0; round < rounds; round++) rates.push((count * length) / (await processorSeconds(update)));
+    return median(rates);
+  });
+}
+
+let isWithin = process.argv.length > 2;
+for (const directory of process.argv.slice(2)) {
+  const config = readModelConfig(directory);
+  const { workers } = layoutFor(directory, undefined);
+  // one processor's worth: a worker with one thread and its share of the sequences
+  const assumed = {
+    ...{ workers: 1, threads: 1, sequences: sequences / workers, context: Math.min(config.contextLength, 256) },
+    ...{ microBatchTokens: 512, loraRank: 16 },
+  };
+  const products = decidingProducts(config, assumed);
+  const rates = { decode: await productRate(products.decode), train: await productRate(products.train) };
+  const predicted = speedFrom(config, assumed, rates);
+  const measured = {
+    sample: await measureSampling(directory, config),
+    train: await measureLearning(directory, config),
+  };
+  for (const kind of ["sample", "train"] as const) {
+    const ratio = predicted[kind] / measured[kind];
+    isWithin &&= Math.abs(ratio - 1) <= bound;
+    process.stdout.write(
+      `${directory} ${kind}: predicted ${predicted[kind].toFixed(0)}, measured ${measured[kind].toFixed(0)} tokens per processor second (${ratio.toFixed(2)})\n`,
+    );
+  }
+}
+process.exitCode = isWithin ? 0 : 1;
