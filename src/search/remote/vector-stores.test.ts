@@ -71,7 +71,20 @@ test("OpenSearch: one _msearch for many queries; one that fails does not fail th
     { asks: "GET /wiki/_settings", gets: { wiki: { settings: { index: { uuid: "u1", number_of_shards: "1" } } } } },
     {
       asks: "POST /wiki/_msearch",
-      sends: [{}, search("bread"), {}, search("bad"), {}, search("busy"), {}, search("zzz"), {}, search("slow"), {}, search("half")],
+      sends: [
+        {},
+        search("bread"),
+        {},
+        search("bad"),
+        {},
+        search("busy"),
+        {},
+        search("zzz"),
+        {},
+        search("slow"),
+        {},
+        search("half"),
+      ],
       gets: {
         took: 3,
         responses: [
