@@ -108,7 +108,7 @@ export class DiskIndex {
     const found = this.#find(query);
     this.#segments.forEach((segment, i) => {
       const cursors = found[i]!.map((term, order) => this.#cursor(memory.cursor(order), segment.reader, term));
-      const retrieval = { cursors, passages: segment.reader.lengths.length, base: segment.base };
+      const retrieval = { cursors, lengths: segment.reader.lengths, norms: this.#norms, base: segment.base };
       if (cursors.length > 0) retrieve(retrieval, memory, best);
     });
     this.#memory = memory;

@@ -3,7 +3,7 @@ import type { TermEntry } from "./dictionary.ts";
 import { BLOCK, CAP, PAGE } from "./format.ts";
 import { DIRECTORY_ENTRY, hasDirectory, PostingBlock } from "./postings.ts";
 import { type Norms, termScore } from "./score.ts";
-import type { ScoreWindow, TermParts } from "./score-window.ts";
+import type { ScoreWindow, WindowPostings } from "./score-window.ts";
 import type { Lengths } from "./segment-reader.ts";
 import { VarintReader } from "./varint.ts";
 
@@ -43,6 +43,8 @@ export class PostingCursor {
   #decoded = -1;
   /** The last passage of the decoded block. */
   #decodedLast = -1;
+  /** No passage of the decoded block is shorter than one of this norm. */
+  #leastNorm = 0;
   readonly #block = new PostingBlock();
   readonly #reader = new VarintReader(nothing);
   #index = 0;
@@ -82,34 +84,52 @@ export class PostingCursor {
     this.passage = passages[index]!;
   }
 
-  /** The term's part of the score of the passage it stands on. */
-  score(): number {
-    const { norms, lengths } = this.#source;
-    return termScore(this.#idf, this.#block.frequencies[this.#index]!, norms.of(lengths[this.passage]!));
+  /** How often the term is in the passage it stands on. */
+  frequency(): number {
+    return this.#block.frequencies[this.#index]!;
   }
 
-  /** Takes the term's parts of the scores of all passages from where it stands up to the window's end, and moves there. */
-  drain(window: ScoreWindow, taken: TermParts): void {
+  /** Bounds the term's part of the score of the passage it stands on, without a look at the passage's length. */
+  partBound(): number {
+    return termScore(this.#idf, this.#block.frequencies[this.#index]!, this.#leastNorm);
+  }
+
+  /** The term's part of a score. */
+  part(frequency: number, norm: number): number {
+    return termScore(this.#idf, frequency, norm);
+  }
+
+  /**
+   * Takes all postings from where it stands up to the window's end, and moves there. The window gets bounds of the term's
+   * parts: the lengths of that many passages lie all over the memory, and few of the passages come so far.
+   */
+  drain(window: ScoreWindow, taken: WindowPostings): void {
     const { passages, frequencies } = this.#block;
-    const { places, parts } = taken;
-    const { norms, lengths } = this.#source;
     const { from, end } = window;
-    const idf = this.#idf;
     let count = 0;
     while (this.passage < end) {
       const inBlock = this.#block.count;
+      const ofOne = termScore(this.#idf, 1, this.#leastNorm);
       let index = this.#index;
-      for (; index < inBlock; index++) {
-        const passage = passages[index]!;
-        if (passage >= end) break;
-        places[count] = passage - from;
-        parts[count++] = termScore(idf, frequencies[index]!, norms.of(lengths[passage]!));
+      for (; index < inBlock && passages[index]! < end; index++) {
+        const place = passages[index]! - from;
+        const frequency = frequencies[index]!;
+        taken.places[count] = place;
+        taken.frequencies[count++] = frequency;
+        window.add(place, frequency === 1 ? ofOne : termScore(this.#idf, frequency, this.#leastNorm));
       }
       this.#index = index;
       if (index < inBlock) this.passage = passages[index]!;
       else this.#nextBlock();
     }
     taken.count = count;
+  }
+
+  /** Adds the term's part of the scores of all passages up to the window's end, and moves there. */
+  drainExactly(window: ScoreWindow): void {
+    const { norms, lengths } = this.#source;
+    for (; this.passage < window.end; this.seek(this.passage + 1))
+      window.add(this.passage - window.from, this.part(this.frequency(), norms.of(lengths[this.passage]!)));
   }
 
   /** Bounds the term's part of the score of any passage of from … to, without reading a block. `from` never falls. */
@@ -121,8 +141,7 @@ export class PostingCursor {
     for (let block = first; block < this.#blocks; block++) {
       if (block === first + MOST_BOUNDS) return this.bound;
       const greatest = this.#directory.getUint16(block * DIRECTORY_ENTRY + 8, true);
-      const norm = this.#source.norms.of(this.#directory.getUint16(block * DIRECTORY_ENTRY + 10, true));
-      const ofBlock = greatest === CAP ? this.#idf : termScore(this.#idf, greatest, norm);
+      const ofBlock = greatest === CAP ? this.#idf : termScore(this.#idf, greatest, this.#leastNormOf(block));
       if (ofBlock > bound) bound = ofBlock;
       if (this.#lastOf(block) >= to) break;
     }
@@ -140,6 +159,10 @@ export class PostingCursor {
 
   #lastOf(block: number): number {
     return this.#hasDirectory ? this.#directory.getInt32(block * DIRECTORY_ENTRY, true) : this.#decodedLast;
+  }
+
+  #leastNormOf(block: number): number {
+    return this.#source.norms.of(this.#directory.getUint16(block * DIRECTORY_ENTRY + 10, true));
   }
 
   #endOf(block: number): number {
@@ -175,17 +198,19 @@ export class PostingCursor {
     return this.#idf;
   }
 
-  /** Of a term without a directory. @returns its greatest score */
+  /** Of a term without a directory. @returns a bound of the term's scores */
   #readOnlyBlock(): number {
     this.#decode(0);
     const { passages, frequencies, count } = this.#block;
     const { norms, lengths } = this.#source;
-    let bound = 0;
+    let greatest = 0;
+    let least = Number.POSITIVE_INFINITY;
     for (let i = 0; i < count; i++) {
-      const score = termScore(this.#idf, frequencies[i]!, norms.of(lengths[passages[i]!]!));
-      if (score > bound) bound = score;
+      greatest = Math.max(greatest, frequencies[i]!);
+      least = Math.min(least, lengths[passages[i]!]!);
     }
-    return bound;
+    this.#leastNorm = norms.of(least);
+    return termScore(this.#idf, greatest, this.#leastNorm);
   }
 
   #decode(block: number): void {
@@ -205,6 +230,7 @@ export class PostingCursor {
     if (this.#hasDirectory && last !== this.#lastOf(block)) this.#damaged();
     this.#decoded = block;
     this.#decodedLast = last;
+    this.#leastNorm = this.#hasDirectory ? this.#leastNormOf(block) : 0;
     this.#index = 0;
   }
 

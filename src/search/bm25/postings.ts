@@ -80,16 +80,16 @@ export class PostingBlock {
     let passage = before;
     let at = reader.position;
     for (let i = 0; i < count; i++) {
-      let gap = bytes[at++]!;
-      if (gap >= 128) {
-        const second = bytes[at++]!;
-        if (second < 128) {
-          gap += (second << 7) - 128; // two bytes are what most gaps take: no call for them
-        } else {
-          reader.position = at - 2;
-          gap = reader.next();
-          at = reader.position;
-        }
+      // one byte or two, which no branch can foresee, without one; more, rarely
+      const low = bytes[at]!;
+      const high = bytes[at + 1]!;
+      const isTwo = low >> 7;
+      let gap = (low & 127) | ((high << 7) & -isTwo);
+      at += 1 + isTwo;
+      if ((low & high) > 127) {
+        reader.position = at - 2;
+        gap = reader.next();
+        at = reader.position;
       }
       passage += (gap >>> 1) + 1;
       passages[i] = passage;

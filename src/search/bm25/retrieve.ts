@@ -1,6 +1,8 @@
 /** @file Top k over one segment's postings, in two ways that give the same bits. */
 import { END, PostingCursor } from "./posting-cursor.ts";
-import { ScoreWindow, TermParts, WINDOW } from "./score-window.ts";
+import type { Norms } from "./score.ts";
+import { ScoreWindow, WINDOW, WindowPostings } from "./score-window.ts";
+import type { Lengths } from "./segment-reader.ts";
 import type { TopK } from "./top-k.ts";
 
 /** Sums of bounds and sums of scores round differently; bounds get this much more. */
@@ -12,8 +14,9 @@ const MAX_PRUNED_TERMS = 48;
 export interface Retrieval {
   /** In the order in which scores are summed; none has moved. */
   readonly cursors: readonly PostingCursor[];
-  /** Passages in the segment. */
-  readonly passages: number;
+  /** Of the segment's passages. */
+  readonly lengths: Lengths;
+  readonly norms: Norms;
   /** Position in the corpus of the segment's first passage. */
   readonly base: number;
 }
@@ -22,16 +25,16 @@ export interface Retrieval {
 export class RetrievalMemory {
   readonly window = new ScoreWindow();
   readonly #cursors: PostingCursor[] = [];
-  readonly #parts: TermParts[] = [];
+  readonly #postings: WindowPostings[] = [];
 
   cursor(i: number): PostingCursor {
     this.#cursors[i] ??= new PostingCursor();
     return this.#cursors[i]!;
   }
 
-  parts(i: number): TermParts {
-    this.#parts[i] ??= new TermParts();
-    return this.#parts[i]!;
+  postings(i: number): WindowPostings {
+    this.#postings[i] ??= new WindowPostings();
+    return this.#postings[i]!;
   }
 }
 
@@ -41,14 +44,12 @@ export function retrieve(retrieval: Retrieval, memory: RetrievalMemory, best: To
 }
 
 /** Every posting. */
-function retrieveAll({ cursors, passages, base }: Retrieval, memory: RetrievalMemory, best: TopK): void {
-  const { window } = memory;
-  for (let from = 0; from < passages; from += WINDOW) {
+function retrieveAll({ cursors, lengths, base }: Retrieval, { window }: RetrievalMemory, best: TopK): void {
+  for (let from = 0; from < lengths.length; from += WINDOW) {
     window.move(from);
     for (const cursor of cursors) {
       cursor.seek(from);
-      cursor.drain(window, memory.parts(0));
-      window.add(memory.parts(0));
+      cursor.drainExactly(window);
     }
     window.drain((place, score) => best.offer(score, base + from + place));
   }
@@ -59,7 +60,8 @@ interface Term {
   readonly cursor: PostingCursor;
   /** In the order of summing. */
   readonly order: number;
-  readonly parts: TermParts;
+  /** Of an essential term, in this window. */
+  readonly postings: WindowPostings;
 }
 
 /**
@@ -76,8 +78,8 @@ class PrunedRetrieval {
   #essential = 0;
   /** [i]: the bounds of the i weakest terms together, in this window. */
   readonly #boundSums: Float64Array;
-  /** Of the current candidate, in the order of summing. */
-  readonly #parts: Float64Array;
+  /** Of the current candidate, how often it holds each term, in the order of summing. */
+  readonly #frequencies: Int32Array;
 
   constructor(retrieval: Retrieval, memory: RetrievalMemory, best: TopK) {
     this.#retrieval = retrieval;
@@ -85,14 +87,14 @@ class PrunedRetrieval {
     this.#best = best;
     const { cursors } = retrieval;
     this.#terms = cursors
-      .map((cursor, order) => ({ cursor, order, parts: memory.parts(order) }))
+      .map((cursor, order) => ({ cursor, order, postings: memory.postings(order) }))
       .sort((a, b) => a.cursor.bound - b.cursor.bound || a.order - b.order);
     this.#boundSums = new Float64Array(cursors.length + 1);
-    this.#parts = new Float64Array(cursors.length);
+    this.#frequencies = new Int32Array(cursors.length);
   }
 
   run(): void {
-    const { passages } = this.#retrieval;
+    const passages = this.#retrieval.lengths.length;
     for (let from = 0; from < passages; ) {
       const end = from + WINDOW;
       this.#bound(from, end);
@@ -131,34 +133,40 @@ class PrunedRetrieval {
     const window = this.#window;
     window.move(from);
     for (let i = this.#essential; i < this.#terms.length; i++) {
-      const { cursor, parts } = this.#terms[i]!;
-      cursor.drain(window, parts);
-      if (this.#essential < this.#terms.length - 1) window.add(parts);
+      const { cursor, postings } = this.#terms[i]!;
+      cursor.drain(window, postings);
     }
-    if (this.#essential < this.#terms.length - 1) window.drain((place, sum) => this.#judge(place, sum));
-    else this.#terms.at(-1)!.parts.visit((place, part) => this.#judge(place, part));
+    window.drain((place, bound) => this.#judge(place, bound));
   }
 
-  /** @param sumOfEssential what the essential terms give, summed in any order */
-  #judge(place: number, sumOfEssential: number): void {
-    let sum = sumOfEssential;
-    if (this.#tooLittle(sum + this.#boundSums[this.#essential]!)) return;
+  /** @param boundOfEssential of what the essential terms give the passage together */
+  #judge(place: number, boundOfEssential: number): void {
+    let bound = boundOfEssential;
+    if (this.#tooLittle(bound + this.#boundSums[this.#essential]!)) return;
     const passage = this.#window.from + place;
-    const parts = this.#parts;
     for (let i = this.#essential - 1; i >= 0; i--) {
       const { cursor, order } = this.#terms[i]!;
       cursor.seek(passage);
-      const part = cursor.passage === passage ? cursor.score() : 0;
-      parts[order] = part;
-      sum += part;
-      if (this.#tooLittle(sum + this.#boundSums[i]!)) return;
+      const isThere = cursor.passage === passage;
+      this.#frequencies[order] = isThere ? cursor.frequency() : 0;
+      if (isThere) bound += cursor.partBound();
+      if (this.#tooLittle(bound + this.#boundSums[i]!)) return;
     }
     for (let i = this.#essential; i < this.#terms.length; i++) {
-      const term = this.#terms[i]!;
-      parts[term.order] = term.parts.at(place);
+      const { order, postings } = this.#terms[i]!;
+      this.#frequencies[order] = postings.frequencyAt(place);
     }
+    this.#offer(passage);
+  }
+
+  #offer(passage: number): void {
+    const { cursors, lengths, norms, base } = this.#retrieval;
+    const norm = norms.of(lengths[passage]!);
     let score = 0; // in the fixed order, as the exhaustive way sums
-    for (let order = 0; order < parts.length; order++) score += parts[order]!;
-    this.#best.offer(score, this.#retrieval.base + passage);
+    for (let order = 0; order < cursors.length; order++) {
+      const frequency = this.#frequencies[order]!;
+      if (frequency > 0) score += cursors[order]!.part(frequency, norm);
+    }
+    this.#best.offer(score, base + passage);
   }
 }

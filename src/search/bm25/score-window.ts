@@ -8,50 +8,50 @@ export class ScoreWindow {
   end = WINDOW;
   /** By place in the window. */
   readonly #sums = new Float64Array(WINDOW);
-  /** One bit for each place that was added to. */
+  /** One bit for each place that was added to, and one for each word of these bits that is not zero. */
   readonly #touched = new Int32Array(WINDOW >> 5);
+  readonly #words = new Int32Array(WINDOW >> 10);
 
   move(from: number): void {
     this.from = from;
     this.end = from + WINDOW;
   }
 
-  add({ places, parts, count }: TermParts): void {
-    const [sums, touched] = [this.#sums, this.#touched];
-    for (let i = 0; i < count; i++) {
-      const place = places[i]!;
-      sums[place]! += parts[i]!;
-      touched[place >> 5]! |= 1 << (place & 31);
-    }
+  add(place: number, part: number): void {
+    this.#sums[place]! += part;
+    this.#touched[place >> 5]! |= 1 << (place & 31);
+    this.#words[place >> 10]! |= 1 << ((place >> 5) & 31);
   }
 
   /** In the order of places, those that were added to; all is zero again then. */
   drain(take: (place: number, sum: number) => void): void {
-    const [sums, touched] = [this.#sums, this.#touched];
-    for (let word = 0; word < touched.length; word++) {
-      for (let bits = touched[word]!; bits !== 0; bits &= bits - 1) {
-        const place = (word << 5) + 31 - Math.clz32(bits & -bits);
-        const sum = sums[place]!;
-        sums[place] = 0;
-        take(place, sum);
+    const [sums, touched, words] = [this.#sums, this.#touched, this.#words];
+    for (let group = 0; group < words.length; group++) {
+      for (let ofWords = words[group]!; ofWords !== 0; ofWords &= ofWords - 1) {
+        const word = (group << 5) + lowestBit(ofWords);
+        for (let bits = touched[word]!; bits !== 0; bits &= bits - 1) {
+          const place = (word << 5) + lowestBit(bits);
+          const sum = sums[place]!;
+          sums[place] = 0;
+          take(place, sum);
+        }
+        touched[word] = 0;
       }
-      touched[word] = 0;
+      words[group] = 0;
     }
   }
 }
 
-/** What one term gives to the passages of a window, in their order. */
-export class TermParts {
+const lowestBit = (bits: number) => 31 - Math.clz32(bits & -bits);
+
+/** The passages of a window that hold one term, in their order. */
+export class WindowPostings {
   readonly places = new Int32Array(WINDOW);
-  readonly parts = new Float64Array(WINDOW);
+  readonly frequencies = new Int32Array(WINDOW);
   count = 0;
 
-  visit(take: (place: number, part: number) => void): void {
-    for (let i = 0; i < this.count; i++) take(this.places[i]!, this.parts[i]!);
-  }
-
   /** @returns 0 where the term is not in that passage */
-  at(place: number): number {
+  frequencyAt(place: number): number {
     const { places } = this;
     let low = 0;
     let high = this.count;
@@ -60,6 +60,6 @@ export class TermParts {
       if (places[middle]! < place) low = middle + 1;
       else high = middle;
     }
-    return low < this.count && places[low] === place ? this.parts[low]! : 0;
+    return low < this.count && places[low] === place ? this.frequencies[low]! : 0;
   }
 }
