@@ -109,7 +109,7 @@ export async function testSearch(index: string, questions: string | undefined): 
   const name = "search";
   try {
     if (questions === undefined) {
-      const { openSearch } = await import("../run/assemble.ts");
+      const { openSearch } = await import("../run/assemble-search.ts");
       const { searcher } = await openSearch({ source: "index", path: index });
       const { passages } = searcher.info();
       await searcher.close();

@@ -14,17 +14,11 @@ import { renderPrompt } from "../protocol/prompt.ts";
 import { type Protocol, protocols } from "../protocol/protocol.ts";
 import type { Question } from "../protocol/question.ts";
 import type { RolloutConfig } from "../rollout/config.ts";
-import { memorySearcher } from "../search/bm25/searcher.ts";
-import type { Searcher } from "../search/searcher.ts";
 import { newestCheckpoint } from "./checkpoint-store.ts";
 import type { Recipe } from "./config.ts";
 import { machineMemory, planRun, type RunPlan } from "./memory-plan.ts";
-import { openIndexFolder } from "./open-index.ts";
-import { type OpenSearch, openSearchSource } from "./open-search.ts";
 import { openPolicy, type Policy } from "./policy.ts";
 import { type PolicySettings, promptOf, readPolicySettings, withPrompt } from "./policy-settings.ts";
-import { passagesOf } from "./run-index-build.ts";
-import type { SearchConfig } from "./search-settings.ts";
 
 /** Policies below this many parameters gain more from a worker per core than from threads in one. */
 const smallPolicy = 30e6;
@@ -122,25 +116,6 @@ export function layoutFor(directory: string, asked: OpenOptions["engine"]): { wo
 /** The world whose index lies beside the bundled searcher. */
 export function exampleWorld(): World {
   return splitWorlds("iid", 1)[0]!;
-}
-
-export function worldSearcher(world: World): Searcher {
-  return memorySearcher(world.passages);
-}
-
-/** Where to search, from options or a recipe. @throws ConfigError, DataError or SearchError where it cannot be opened */
-export function openSearch(search: Partial<SearchConfig>, worlds: readonly World[] = []): Promise<OpenSearch> {
-  return openSearchSource(search, async ({ source, path, encoder, timeoutMs }) => {
-    if (source === "index") return openIndexFolder(path!, { encoder, timeoutMs });
-    if (source === "corpus") {
-      const passages = [];
-      for await (const passage of passagesOf(path!)) passages.push(passage);
-      return memorySearcher(passages);
-    }
-    // names repeat between worlds, so one index over several would mix their facts
-    if (worlds.length !== 1) throw new ConfigError(`data.worldSeeds names ${worlds.length} worlds; one is supported`);
-    return worldSearcher(worlds[0]!);
-  });
 }
 
 /** A folder under models/ of this package. */

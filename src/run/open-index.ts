@@ -11,7 +11,6 @@ import { DENSE_FORMAT, readDenseManifest } from "../search/dense/format.ts";
 import { openDenseIndex } from "../search/dense/open.ts";
 import { fusedSearcher } from "../search/hybrid/fused.ts";
 import type { Searcher } from "../search/searcher.ts";
-import { openEncoder } from "./open-encoder.ts";
 
 export interface OpenFolderOptions {
   /** Where the encoder of a dense index lies, if elsewhere than when the index was built. */
@@ -42,12 +41,13 @@ export async function openIndexFolder(directory: string, options: OpenFolderOpti
 }
 
 /** The encoder that a dense index was built with, used as it was then. */
-export function openIndexEncoder(
+export async function openIndexEncoder(
   directory: string,
   { encoder: place, timeoutMs }: OpenFolderOptions,
 ): Promise<Encoder> {
   const { source, settings } = readDenseManifest(directory).encoder;
   const { dimension: _, ...overrides } = settings; // whatever the folder says now
+  const { openEncoder } = await import("./open-encoder.ts"); // who searches by words loads none
   return openEncoder(place ?? source, {
     ...(overrides as EncoderOverrides),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),

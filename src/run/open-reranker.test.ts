@@ -8,7 +8,7 @@ import { searcherConformance } from "../search/conformance.ts";
 import { pairOf } from "../search/rerank/onnx-reranker.ts";
 import { rerankedSearcher } from "../search/rerank/reranked.ts";
 import type { Reranker } from "../search/rerank/reranker.ts";
-import { openSearch } from "./assemble.ts";
+import { openSearch } from "./assemble-search.ts";
 import { openReranker } from "./open-reranker.ts";
 import { runIndexBuild } from "./run-index-build.ts";
 import { embeddingGraph, overlapGraph, writeTinyBert } from "./testing/tiny-bert.ts";

@@ -12,7 +12,7 @@ import { evaluate } from "../eval/evaluate.ts";
 import { byteTokenizer } from "../protocol/byte-tokenizer.ts";
 import { protocols } from "../protocol/protocol.ts";
 import { RolloutConfig } from "../rollout/config.ts";
-import { openSearch } from "./assemble.ts";
+import { openSearch } from "./assemble-search.ts";
 import type { OpenSearch } from "./open-search.ts";
 import type { SearchConfig } from "./search-settings.ts";
 

@@ -10,7 +10,6 @@ import { retrying } from "../search/decorators/retrying.ts";
 import { rerankedSearcher } from "../search/rerank/reranked.ts";
 import type { Reranker } from "../search/rerank/reranker.ts";
 import type { QueryResult, Searcher } from "../search/searcher.ts";
-import { openReranker } from "./open-reranker.ts";
 import { SearchConfig, searchComplaint } from "./search-settings.ts";
 
 export interface OpenSearch {
@@ -27,6 +26,12 @@ export interface OpenSearch {
 const retryShare = 0.5;
 const retryReserve = 50;
 
+/** Loaded by those alone who rerank. */
+export async function rerankerAt(directory: string): Promise<Reranker> {
+  const { openReranker } = await import("./open-reranker.ts");
+  return openReranker(directory);
+}
+
 /**
  * @param openLocal opens what the source names where that is no server
  * @throws ConfigError on keys that do not fit, SearchError where a server does not answer
@@ -39,7 +44,7 @@ export async function openSearchSource(
   const complaint = searchComplaint(search);
   if (complaint !== undefined) throw new ConfigError(complaint, { hint: "correct the recipe or the options" });
   if (search.replay !== undefined) return around(replayed(search.replay), { search });
-  const reranker = search.rerank === undefined ? undefined : await openReranker(search.rerank);
+  const reranker = search.rerank === undefined ? undefined : await rerankerAt(search.rerank);
   try {
     return await openSource(search, openLocal, reranker);
   } catch (cause) {

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { worldQuestions } from "../data/world/questions.ts";
-import { bundled, exampleWorld, worldSearcher } from "./assemble.ts";
+import { bundled, exampleWorld } from "./assemble.ts";
+import { worldSearcher } from "./assemble-search.ts";
 import { openAsker } from "./run-ask.ts";
 
 test("questions that come at once are answered in turn, as if each were alone; one that is given up is not asked", async () => {

@@ -11,7 +11,8 @@ import { answerOf } from "../reward/format.ts";
 import { runEpisode } from "../rollout/episode.ts";
 import type { Trajectory } from "../rollout/trajectory.ts";
 import type { Searcher } from "../search/searcher.ts";
-import { bundled, exampleWorld, openAskable, openSearch } from "./assemble.ts";
+import { bundled, exampleWorld, openAskable } from "./assemble.ts";
+import { openSearch } from "./assemble-search.ts";
 import type { SearchConfig } from "./search-settings.ts";
 
 export interface AskOptions {

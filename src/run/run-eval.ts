@@ -11,7 +11,8 @@ import type { Question } from "../protocol/question.ts";
 import type { Author } from "../protocol/tape.ts";
 import type { Trajectory } from "../rollout/trajectory.ts";
 import type { Searcher } from "../search/searcher.ts";
-import { type AskablePolicy, openAskable, openSearch, worldSearcher } from "./assemble.ts";
+import { type AskablePolicy, openAskable } from "./assemble.ts";
+import { openSearch, worldSearcher } from "./assemble-search.ts";
 import type { SearchConfig } from "./search-settings.ts";
 import { makeWritable } from "./writable-folder.ts";
 

@@ -7,7 +7,7 @@ import { type ReadOptions, readCorpus } from "../search/corpus.ts";
 import { appendToDenseIndex } from "../search/dense/append.ts";
 import { buildDenseIndex, type DenseBuildOptions } from "../search/dense/build.ts";
 import { openVectorFile } from "../search/dense/vector-files.ts";
-import { type EncoderOptions, openEncoder } from "./open-encoder.ts";
+import type { EncoderOptions } from "./open-encoder.ts";
 import { isDense, openIndexEncoder } from "./open-index.ts";
 import { lockIndex } from "./run-lock.ts";
 import { makeWritable } from "./writable-folder.ts";
@@ -56,6 +56,7 @@ export async function runDenseBuild(
   directory: string,
   { encoder: place, vectors: file, using, ...options }: DenseOptions & CorpusOptions,
 ): Promise<BuildReport & Read> {
+  const { openEncoder } = await import("./open-encoder.ts"); // who only reads a corpus loads none
   const encoder = await openEncoder(place, using);
   const vectors = file === undefined ? undefined : openVectorFile(file);
   try {

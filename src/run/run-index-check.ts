@@ -1,7 +1,7 @@
 import { DataError, SearchError } from "../base/errors.ts";
 import { readSearchQuestions } from "../data/benchmarks/search-questions.ts";
 import type { Hit, Searcher } from "../search/searcher.ts";
-import { openSearch } from "./assemble.ts";
+import { openSearch } from "./assemble-search.ts";
 import { DEEPEST, isSearchable, type SearchHealth, searchHealth } from "./search-health.ts";
 
 const BATCH = 64;

@@ -3,7 +3,7 @@ import { readQuestions } from "../data/benchmarks/read.ts";
 import { makeWorld, type World } from "../data/world/world.ts";
 import type { Question } from "../protocol/question.ts";
 import { listSource, type QuestionSource, worldSource } from "../rl/curriculum.ts";
-import { openSearch } from "./assemble.ts";
+import { openSearch } from "./assemble-search.ts";
 import type { Recipe } from "./config.ts";
 import type { OpenSearch } from "./open-search.ts";
 import { type Benchmark, worldBenchmark } from "./run-eval.ts";

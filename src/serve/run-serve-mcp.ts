@@ -1,5 +1,6 @@
 import { checkBind, serveHttp } from "../base/http/serve.ts";
-import { openSearch, policyFolder } from "../run/assemble.ts";
+import { policyFolder } from "../run/assemble.ts";
+import { openSearch } from "../run/assemble-search.ts";
 import { type Asker, openAsker } from "../run/run-ask.ts";
 import type { SearchConfig } from "../run/search-settings.ts";
 import { type McpParts, mcpApp, serveMcpStdio } from "./mcp.ts";

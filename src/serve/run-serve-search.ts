@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { checkBind } from "../base/http/serve.ts";
-import { openSearch } from "../run/assemble.ts";
-import { openReranker } from "../run/open-reranker.ts";
+import { openSearch } from "../run/assemble-search.ts";
+import { rerankerAt } from "../run/open-search.ts";
 import type { SearchConfig } from "../run/search-settings.ts";
 import type { SearchTotals } from "./search-app.ts";
 import { type SearchServerOptions, serveSearch } from "./search-server.ts";
@@ -21,7 +21,7 @@ export interface ServeSearchOptions extends Omit<SearchServerOptions, "searcher"
 export async function runServeSearch(options: ServeSearchOptions): Promise<SearchTotals & { readonly url: string }> {
   const { search, rerank, signal, say, host, token } = options;
   checkBind(host, token); // before an index of gigabytes is opened
-  const reranker = rerank === undefined ? undefined : await openReranker(rerank);
+  const reranker = rerank === undefined ? undefined : await rerankerAt(rerank);
   const { searcher } = await openSearch(search);
   try {
     const server = await serveSearch({ ...options, searcher, reranker, version: packageVersion() });

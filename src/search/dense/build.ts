@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { ConfigError, DataError, InterruptedError, SearchError } from "../../base/errors.ts";
 import { writeDurably } from "../../base/files.ts";
-import { HttpError } from "../../base/http/json-client.ts";
+import { HttpError } from "../../base/http/http-error.ts";
 import type { Passage } from "../../protocol/passage.ts";
 import { type BuildProgress, type BuildReport, buildingFolder, checkTarget, moveIntoPlace } from "../bm25/build.ts";
 import { MANIFEST, PROGRESS } from "../bm25/format.ts";
