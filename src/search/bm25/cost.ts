@@ -16,11 +16,15 @@ export function sizeOfLarger(directory: string, ratio: number): number {
   return Math.round(bytes);
 }
 
-const PROGRAM_BYTES = 150e6;
-const THREAD_BYTES = 110e6;
+/** Of one thread that reads, cuts and writes; or of one that only reads, and of each that then cuts and writes. */
+const ALONE_BYTES = 165e6;
+const READER_BYTES = 110e6;
+const WRITER_BYTES = 110e6;
 /** Of the segments that are merged: the length of each, as it is read and as it is kept. */
 const PASSAGE_BYTES = 8;
 
+/** Resident, at the most. Passages of 100 words; longer ones are cut into segments sooner, so they take no more. */
 export function memoryOfBuild({ passages, threads }: { readonly passages: number; readonly threads: number }): number {
-  return PROGRAM_BYTES + threads * THREAD_BYTES + Math.min(passages, SEGMENT_PASSAGES) * PASSAGE_BYTES;
+  const building = threads === 1 ? ALONE_BYTES : READER_BYTES + threads * WRITER_BYTES;
+  return building + Math.min(passages, SEGMENT_PASSAGES) * PASSAGE_BYTES;
 }

@@ -23,7 +23,7 @@ export interface OpenOptions extends Partial<Bm25> {
 
 /** Reading this much takes about 50 ms. */
 const ALWAYS_VERIFIED = 64 << 20;
-const CACHE_BYTES = 24 << 20;
+const CACHE_BYTES = 16 << 20;
 
 /** @throws DataError naming the file where the index is absent, of another version or damaged */
 export async function openIndex(directory: string, options: OpenOptions = {}): Promise<Searcher> {
