@@ -6,7 +6,7 @@
  */
 import { randomOf } from "../base/random.ts";
 import type { ModelConfig } from "../engine/huggingface/model-config.ts";
-import type { NamedTensor } from "../engine/onnx/engine.ts";
+import type { NamedTensor } from "../engine/huggingface/safetensors.ts";
 import { initialDeviation } from "./initial-weights.ts";
 
 /** Of the constant that every embedding carries in its first place, in deviations of its other numbers. */

@@ -1,6 +1,6 @@
 import { randomOf } from "../base/random.ts";
 import { type ModelConfig, packs } from "../engine/huggingface/model-config.ts";
-import type { NamedTensor } from "../engine/onnx/engine.ts";
+import type { NamedTensor } from "../engine/huggingface/safetensors.ts";
 import { startCopying } from "./copying-start.ts";
 
 export const initialDeviation = 0.02;

@@ -1,13 +1,16 @@
 /**
  * @file Do sharing prompts, packing and computing layers anew change what is learnt?
- *   npm run parity:sharing [-- --batches N] [--model DIR] [--threads N]     default: 50 batches, random models of three families
+ *   npm run parity:sharing [-- --batches N] [--model DIR] [--threads N] [--lora]
+ * Default: 50 batches, random models of three families. --lora lets an adapter learn, apart and merged in every way.
  * Every way against every sequence by itself: |Δ loss| over its terms, and max |Δ gradient| / max |gradient| of each
  * tensor, at most 1e-5. Exits 1 beyond it. With a checkpoint the bound may lie below its own rounding: "packed" shares
  * nothing and computes nothing anew, so the others are to be held against it. A large one holds six gradients.
  */
 import { parseArgs } from "node:util";
 import { readModelConfig } from "../../src/engine/huggingface/model-config.ts";
+import { LoraConfig } from "../../src/engine/lora.ts";
 import { Replica } from "../../src/engine/onnx/replica.ts";
+import { adaptModel } from "../../src/engine/testing/adapted-model.ts";
 import {
   type Disagreement,
   randomBatch,
@@ -23,6 +26,7 @@ const { values } = parseArgs({
     model: { type: "string" },
     batches: { type: "string", default: "50" },
     threads: { type: "string", default: "1" },
+    lora: { type: "boolean", default: false },
   },
 });
 
@@ -35,7 +39,9 @@ async function checkpoint(directory: string): Promise<SharingModel> {
 
 const models = values.model === undefined ? Object.values(randomModels()) : [await checkpoint(values.model)];
 const worst = new Map<string, Disagreement>();
-for (const [i, model] of models.entries()) {
+for (const [i, given] of models.entries()) {
+  const lora = LoraConfig.parse({ rank: 4 });
+  const model = values.lora ? { ...given, adapted: await adaptModel(given.config, given.weights, lora) } : given;
   const check = new SharingCheck(model, Number(values.threads));
   for (let number = i; number < Number(values.batches); number += models.length) {
     const batch = randomBatch(number, model.config.vocabSize, { questions: 3, siblings: 4, prompt: 60, written: 25 });

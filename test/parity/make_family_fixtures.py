@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Writes fixtures/<name>.safetensors: gradients and log-probabilities of tiny models of each family in float64.
+"""Writes fixtures/<name>.safetensors: gradients and log-probabilities of tiny models of each family in float64, of all
+weights or, where the name ends in -lora, of a PEFT adapter's.
 
   python make_family_fixtures.py [NAME…]     all, or those named
-Needs: pip install torch transformers safetensors. Run from anywhere; nobody who uses the project needs it.
+Needs: pip install torch transformers safetensors peft. Run from anywhere; nobody who uses the project needs it.
 Weights come from a formula that the TypeScript test repeats, so that only results are stored.
 """
 import json
@@ -11,6 +12,7 @@ import pathlib
 import sys
 
 import torch
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -42,6 +44,12 @@ CONFIGS = {
     "qwen3-gqa-tied": qwen(3, 2, True, head_dim=16),
     "qwen3-mha-untied-llama3-scaling": qwen(3, 4, False, head_dim=8, rope_scaling=LLAMA3),
 }
+LORA = {
+    "llama-gqa-untied-lora": dict(rank=3, alpha=6.0, targets=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj",
+                                                              "up_proj", "down_proj"]),
+    "qwen2-gqa-tied-lora": dict(rank=4, alpha=2.0, targets=["q_proj", "v_proj"]),
+    "qwen3-gqa-tied-lora": dict(rank=2, alpha=16.0, targets=["k_proj", "o_proj", "up_proj"]),
+}
 LENGTHS = [13, 9, 17]
 
 
@@ -55,18 +63,33 @@ def formula(name: str, shape) -> torch.Tensor:
     return (torch.tensor(values, dtype=torch.float64) * scale + shift).float().double().reshape(shape)
 
 
+def fill(parameters):
+    with torch.no_grad():
+        for key, value in parameters.items():
+            value.copy_(formula(key, tuple(value.shape)))
+
+
+def adapted(model, rank: int, alpha: float, targets):
+    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, lora_dropout=0.0, task_type="CAUSAL_LM")
+    return get_peft_model(model, config).double()
+
+
 def main():
     (HERE / "fixtures").mkdir(exist_ok=True)
-    for name in sys.argv[1:] or CONFIGS:
+    for name in sys.argv[1:] or [*CONFIGS, *LORA]:
         raw = dict(vocab_size=61, hidden_size=32, intermediate_size=40, num_hidden_layers=2, rms_norm_eps=1e-5,
                    rope_theta=10000.0, max_position_embeddings=64, hidden_act="silu", bos_token_id=0, eos_token_id=0,
-                   **CONFIGS[name])
+                   **CONFIGS[name.removesuffix("-lora")])
         # copied, because transformers changes what it is given
         model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**json.loads(json.dumps(raw)))).double()
-        parameters = dict(model.named_parameters())
-        with torch.no_grad():
-            for key, value in parameters.items():
-                value.copy_(formula(key, tuple(value.shape)))
+        metadata = {"config": json.dumps(raw)}
+        fill(dict(model.named_parameters()))
+        if name in LORA:
+            metadata["lora"] = json.dumps(LORA[name])
+            model = adapted(model, **LORA[name])
+        parameters = {key.replace(".default", ""): value for key, value in model.named_parameters() if value.requires_grad}
+        if name in LORA:
+            fill(parameters)
         total = torch.zeros((), dtype=torch.float64)
         out = {}
         for s, length in enumerate(LENGTHS):
@@ -79,7 +102,7 @@ def main():
             out[f"gradient.{key}"] = value.grad.float()
         out["loss"] = total.detach().float().reshape(1)
         save_file({k: v.contiguous() for k, v in out.items()}, HERE / f"fixtures/{name}.safetensors",
-                  metadata={"config": json.dumps(raw)})
+                  metadata=metadata)
         print(name, float(total.detach()))
 
 

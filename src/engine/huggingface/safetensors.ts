@@ -6,7 +6,7 @@ import { type FileHandle, open, stat } from "node:fs/promises";
 import { EngineError, messageOf } from "../../base/errors.ts";
 import { writeDurably } from "../../base/files.ts";
 import { bfloat16ToFloat32, float16ToFloat32 } from "./half.ts";
-import { type ModelConfig, parameterSpecs } from "./model-config.ts";
+import { type ModelConfig, type ParameterSpec, parameterSpecs } from "./model-config.ts";
 import {
   bytesPerNumber,
   headerLength,
@@ -84,24 +84,39 @@ function merge(path: string, files: readonly WeightsFile[]): WeightsFile {
 }
 
 function checkTensors(path: string, file: WeightsFile, config: ModelConfig): void {
-  const specs = parameterSpecs(config);
+  demandTensors(path, file, parameterSpecs(config), {
+    // a tied head is often stored a second time, and old checkpoints carry rotary tables
+    ignorable: (name) => (config.tied && name === "lm_head.weight") || name.endsWith("rotary_emb.inv_freq"),
+    owner: `a ${config.family} model of this config`,
+    asks: "config.json",
+  });
+}
+
+/**
+ * Every tensor of `specs` in its shape, and no other.
+ * @param about who has such tensors, and which file says so
+ * @throws EngineError naming path and tensor
+ */
+export function demandTensors(
+  path: string,
+  file: Pick<WeightsFile, "names" | "shape">,
+  specs: readonly Pick<ParameterSpec, "name" | "shape">[],
+  about: { readonly ignorable?: (name: string) => boolean; readonly owner: string; readonly asks: string },
+): void {
   const wanted = new Set(specs.map(({ name }) => name));
   const present = new Set(file.names);
-  const hint = "is config.json of the same model?";
+  const hint = `is ${about.asks} of the same model?`;
   for (const { name, shape } of specs) {
     if (!present.has(name)) throw new EngineError(`${path} lacks ${name} [${shape.join(", ")}]`, { hint });
     const found = file.shape(name);
     if (found.join() === shape.join()) continue;
-    const asked = `config.json asks for [${shape.join(", ")}]`;
+    const asked = `${about.asks} asks for [${shape.join(", ")}]`;
     throw new EngineError(`${path}: ${name} is [${found.join(", ")}]; ${asked}`, { hint });
   }
-  // a tied head is often stored a second time, and old checkpoints carry rotary tables
-  const ignorable = (name: string) =>
-    (config.tied && name === "lm_head.weight") || name.endsWith("rotary_emb.inv_freq");
-  const extra = file.names.find((name) => !wanted.has(name) && !ignorable(name));
+  const extra = file.names.find((name) => !wanted.has(name) && !about.ignorable?.(name));
   if (extra !== undefined)
     throw new EngineError(
-      `${path} holds ${extra} [${file.shape(extra).join(", ")}], which a ${config.family} model of this config does not have`,
+      `${path} holds ${extra} [${file.shape(extra).join(", ")}], which ${about.owner} does not have`,
       { hint },
     );
 }

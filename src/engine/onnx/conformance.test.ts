@@ -10,8 +10,15 @@ import { tinyOnnxEngine } from "../testing/tiny-onnx.ts";
 const folder = mkdtempSync(join(tmpdir(), "onnx-conformance-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const checks = engineConformance("embedded, two workers", () => tinyOnnxEngine(folder, 2));
-for (const { name, run } of checks) test(name, run);
+const adapter = { rank: 4, alpha: 8, targets: ["q_proj", "v_proj", "o_proj", "up_proj"] as const };
+const lora = (merge: boolean) => ({ ...adapter, targets: [...adapter.targets], merge });
+for (const { name, run } of [
+  ...engineConformance("embedded, two workers", () => tinyOnnxEngine(folder, 2)),
+  ...engineConformance("embedded, two workers, merged adapter", () => tinyOnnxEngine(folder, 2, lora(true))),
+  ...engineConformance("embedded, adapter apart", () => tinyOnnxEngine(folder, 1, lora(false))),
+]) {
+  test(name, run);
+}
 
 test("many samples may share one signal without a warning, and none listens on after its end", async () => {
   const warnings: Error[] = [];

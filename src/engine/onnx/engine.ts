@@ -17,11 +17,14 @@ import type {
   TrainingSequence,
 } from "../engine.ts";
 import type { ModelConfig } from "../huggingface/model-config.ts";
+import type { NamedTensor } from "../huggingface/safetensors.ts";
 import { sequenceLoss } from "../loss.ts";
+import type { LoraPlace } from "./adapted-weights.ts";
 import { gather, splitByLoad } from "./micro-batch.ts";
-import { parameterCount } from "./replica.ts";
 import { splitSiblings } from "./shared-prompts.ts";
-import type { SampleJob, WorkerData } from "./worker.ts";
+import { learningCount } from "./slots.ts";
+import type { SampleJob } from "./worker.ts";
+import { workerData } from "./worker-data.ts";
 
 export interface OnnxEngineOptions {
   readonly config: ModelConfig;
@@ -31,6 +34,8 @@ export interface OnnxEngineOptions {
   readonly threads: number;
   /** False saves the memory of gradients and optimiser state. */
   readonly training: boolean;
+  /** An adapter learns, and the weights of the model stay as they are loaded; absent: all weights learn. */
+  readonly lora?: LoraPlace | undefined;
   /** How many tapes may be open at once; more wait. */
   readonly maxSequences: number;
   /** The longest tape, at most what the model allows. */
@@ -39,21 +44,14 @@ export interface OnnxEngineOptions {
   readonly recompute?: boolean;
   /** Tokens of one micro-batch; default 512, which stay in a core's cache. */
   readonly microBatchTokens?: number;
-  /** Writes everything of the policy's folder except the weights, given the tensors to write. */
+  /** Writes the policy's folder, given its tensors. */
   readonly writePolicy: (directory: string, tensors: NamedTensor[]) => Promise<void> | void;
-}
-
-export interface NamedTensor {
-  readonly name: string;
-  readonly shape: readonly number[];
-  readonly data: Float32Array;
+  /** Writes the adapter's folder, given its tensors; there where `lora` is. */
+  readonly writeAdapter?: ((directory: string, tensors: NamedTensor[]) => Promise<void> | void) | undefined;
 }
 
 /** Tokens of one micro-batch of learning. */
 export const usualMicroBatch = 512;
-
-/** Logits of one micro-batch stay below this many floats. */
-const MAX_LOGITS = 16 * 2 ** 20;
 
 export class OnnxEngine implements Learner {
   readonly #options: OnnxEngineOptions;
@@ -71,7 +69,7 @@ export class OnnxEngine implements Learner {
     const { workers } = options;
     const exchange =
       workers > 1 && options.training
-        ? new SharedArrayBuffer((workers + 1) * parameterCount(options.config) * 4)
+        ? new SharedArrayBuffer((workers + 1) * learningCount(options.config, options.lora) * 4)
         : undefined;
     this.#workers = Array.from({ length: workers }, (_, worker) =>
       startWorker(new URL("./worker", import.meta.url), workerData(options, worker, exchange)),
@@ -117,7 +115,16 @@ export class OnnxEngine implements Learner {
     );
   }
 
-  async logprobs(batch: readonly Int32Array[]): Promise<readonly Float32Array[]> {
+  logprobs(batch: readonly Int32Array[]): Promise<readonly Float32Array[]> {
+    return this.#score("logprobs", batch);
+  }
+
+  /** The model without its adapter, frozen by nature: a reference that costs no second copy of its weights. */
+  get base(): Pick<Learner, "logprobs"> {
+    return { logprobs: (batch) => this.#score("baseLogprobs", batch) };
+  }
+
+  async #score(method: "logprobs" | "baseLogprobs", batch: readonly Int32Array[]): Promise<readonly Float32Array[]> {
     const shares = splitByLoad(
       batch.map(({ length }) => length),
       this.#workers.length,
@@ -125,7 +132,7 @@ export class OnnxEngine implements Learner {
     const results = await Promise.all(
       this.#workers.map((worker, i) =>
         worker.call<Float32Array[]>(
-          "logprobs",
+          method,
           shares[i]!.map((index) => batch[index]),
         ),
       ),
@@ -159,24 +166,26 @@ export class OnnxEngine implements Learner {
     };
   }
 
+  /** An adapter is saved without the model below it. */
   async save(directory: string): Promise<void> {
-    if (!this.#options.training) return this.savePolicy(directory);
-    const tensors = await this.#policyTensors();
+    const { lora, training } = this.#options;
+    const write = await (lora ? this.#adapterWriter(directory) : this.#policyWriter(directory));
+    if (!training) return write();
     await this.#demandFinite("stateIsFinite", "the optimiser state is not finite; it is not saved");
     // workers write their state while this thread writes the policy
     const saving = this.#all("saveOptimizer", { directory, step: this.#step });
-    const writing = (async () => this.#options.writePolicy(directory, tensors))();
+    const writing = (async () => write())();
     for (const outcome of await Promise.allSettled([writing, saving]))
       if (outcome.status === "rejected") throw outcome.reason;
   }
 
-  /** Without the optimiser state: a policy to use, not a run to continue. */
+  /** Without the optimiser state: a policy to use, not a run to continue. An adapter is merged into it. */
   async savePolicy(directory: string): Promise<void> {
-    await this.#options.writePolicy(directory, await this.#policyTensors());
+    await (await this.#policyWriter(directory))();
   }
 
   async load(directory: string): Promise<void> {
-    await this.loadPolicy(directory);
+    await (this.#options.lora ? this.loadAdapter(directory) : this.loadPolicy(directory));
     if (!this.#options.training) return;
     const files = readdirSync(directory)
       .filter((name) => /^optimizer-\d+\.safetensors$/.test(name))
@@ -186,9 +195,18 @@ export class OnnxEngine implements Learner {
     await this.#demandFinite("stateIsFinite", `${directory} holds an optimiser state that is not finite`);
   }
 
-  /** The weights alone: what was learnt before starts a run of its own. */
-  async loadPolicy(directory: string): Promise<void> {
-    await this.#all("loadWeights", directory);
+  /** The weights of the model alone: what was learnt before starts a run of its own. */
+  loadPolicy(directory: string): Promise<void> {
+    return this.#adopt("loadWeights", directory);
+  }
+
+  /** Another adapter over the same model. */
+  loadAdapter(directory: string): Promise<void> {
+    return this.#adopt("loadAdapter", directory);
+  }
+
+  async #adopt(method: "loadWeights" | "loadAdapter", directory: string): Promise<void> {
+    await this.#all(method, directory);
     await this.#demandFinite("isFinite", `${directory} holds weights that are not finite`);
     if (this.#options.training) await this.resetOptimizer();
     await this.#clearGradients();
@@ -204,9 +222,18 @@ export class OnnxEngine implements Learner {
     await Promise.all(this.#workers.map((worker) => worker.close()));
   }
 
-  async #policyTensors(): Promise<NamedTensor[]> {
+  async #policyWriter(directory: string): Promise<() => Promise<void> | void> {
     await this.#demandFinite("isFinite", "the policy holds weights that are not finite; it is not saved");
-    return this.#workers[0]!.call<NamedTensor[]>("tensors");
+    const tensors = await this.#workers[0]!.call<NamedTensor[]>("tensors");
+    return () => this.#options.writePolicy(directory, tensors);
+  }
+
+  async #adapterWriter(directory: string): Promise<() => Promise<void> | void> {
+    const { writeAdapter } = this.#options;
+    if (!writeAdapter) throw new Error("an engine with an adapter was made without a way to write it");
+    await this.#demandFinite("isFinite", "the adapter holds numbers that are not finite; it is not saved");
+    const tensors = await this.#workers[0]!.call<NamedTensor[]>("adapterTensors");
+    return () => writeAdapter(directory, tensors);
   }
 
   async #demandFinite(method: "isFinite" | "stateIsFinite", complaint: string): Promise<void> {
@@ -266,31 +293,3 @@ function sampleOn(worker: RemoteWorker, job: SampleJob, signal: AbortSignal | un
 }
 
 const tapeName = ({ seed, step, question, sibling }: SampleKey) => `${seed}/${step}/${question}/${sibling}`;
-
-function workerData(options: OnnxEngineOptions, worker: number, exchange: SharedArrayBuffer | undefined): WorkerData {
-  const { config, workers, threads, training } = options;
-  return {
-    config,
-    place: { worker, workers, threads, training, ...(exchange ? { exchange } : {}) },
-    limits: {
-      tokens: options.microBatchTokens ?? usualMicroBatch,
-      scored: Math.max(1, Math.floor(MAX_LOGITS / config.vocabSize)),
-    },
-    tokenBytes: tokenBytes(options.tokenizer, config.vocabSize),
-    recompute: options.recompute ?? false,
-    maxSequences: options.maxSequences,
-    contextLength: Math.min(options.contextLength, config.contextLength),
-  };
-}
-
-/** A model may have more ids than its tokenizer has tokens; those stand for no bytes. */
-function tokenBytes(tokenizer: Tokenizer, vocabSize: number): WorkerData["tokenBytes"] {
-  const pieces = Array.from({ length: vocabSize }, (_, id) =>
-    id < tokenizer.vocabSize ? tokenizer.bytesOf(id) : new Uint8Array(),
-  );
-  const starts = new Uint32Array(vocabSize + 1);
-  for (const [id, piece] of pieces.entries()) starts[id + 1] = starts[id]! + piece.length;
-  const bytes = new Uint8Array(starts[vocabSize]!);
-  for (const [id, piece] of pieces.entries()) bytes.set(piece, starts[id]!);
-  return { bytes, starts };
-}

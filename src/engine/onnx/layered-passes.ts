@@ -79,9 +79,9 @@ export class LayeredPasses implements Passes {
     role: LayerRole,
     prompt: readonly PromptLayer[],
   ): Promise<void> {
-    const { config } = this.#options;
+    const { config, lora } = this.#options;
     this.#embed(ids, given[0]!);
-    const session = await this.#sessions.get(`layer, ${role}`, () => layerGraph(config, "forward", role));
+    const session = await this.#sessions.get(`layer, ${role}`, () => layerGraph(config, "forward", { role, lora }));
     for (let layer = 0; layer < config.layers; layer++) {
       const outputs: Record<string, Tensor> = { [trainNames.layerOutput]: this.#rows(given[layer + 1]!) };
       const keysValues = role === "whole" ? {} : promptTensors.own(0, prompt[layer]!);
@@ -102,8 +102,10 @@ export class LayeredPasses implements Passes {
     role: LayerRole,
     prompt: readonly PromptLayer[],
   ): Promise<void> {
-    const { config } = this.#options;
-    const session = await this.#sessions.get(`layer, ${role}, back`, () => layerGraph(config, "backward", role));
+    const { config, lora } = this.#options;
+    const session = await this.#sessions.get(`layer, ${role}, back`, () =>
+      layerGraph(config, "backward", { role, lora }),
+    );
     let [dy, dx] = [gradient, this.#buffer(config.layers + 2, { ids })];
     for (let layer = config.layers - 1; layer >= 0; layer--) {
       const weights = this.#weights(session, layer);
@@ -126,7 +128,7 @@ export class LayeredPasses implements Passes {
       );
       [dy, dx] = [dx, dy];
     }
-    scatterEmbedding(ids, dy, this.#options);
+    if (!lora) scatterEmbedding(ids, dy, this.#options);
   }
 
   async #head(
@@ -134,7 +136,8 @@ export class LayeredPasses implements Passes {
     kind: TrainGraphKind,
     { x, logprob, gradient }: { x: Float32Array; logprob: Tensor; gradient?: Float32Array },
   ): Promise<void> {
-    const session = await this.#sessions.get(`head, ${kind}`, () => headGraph(this.#options.config, kind));
+    const { config, lora } = this.#options;
+    const session = await this.#sessions.get(`head, ${kind}`, () => headGraph(config, kind, lora));
     const weights = weightTensors(session, this.#options);
     await session.run(
       { ...weights.inputs, ...inputsOf(session, inputs), [trainNames.layerInput]: this.#rows(x) },

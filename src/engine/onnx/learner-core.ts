@@ -13,6 +13,8 @@ import { type SharingLimits, sharePrompts, usualSharing } from "./shared-prompts
 import { WholePasses } from "./whole-passes.ts";
 
 export interface LearnerCoreOptions extends PassesOptions {
+  /** The weights of the model without its adapter; default `weights`. */
+  readonly base?: ReadonlyMap<string, Tensor>;
   readonly limits: MicroBatchLimits;
   /** True computes every layer anew on the way back: less memory, a third more work. Default false. */
   readonly recompute?: boolean;
@@ -29,11 +31,13 @@ interface Padded extends MicroBatch {
 export class LearnerCore {
   readonly #options: LearnerCoreOptions;
   readonly #passes: Passes;
+  /** By the model without its adapter; made when it is first asked for. */
+  #basePasses: Passes | undefined;
   readonly #positions: Positions;
 
   constructor(options: LearnerCoreOptions) {
     this.#options = options;
-    this.#passes = options.recompute ? new LayeredPasses(options) : new WholePasses(options);
+    this.#passes = passesOf(options);
     this.#positions = new Positions(options.config);
   }
 
@@ -68,8 +72,12 @@ export class LearnerCore {
     return results;
   }
 
-  /** Log-probability of each next token, [T − 1] each. */
-  async logprobs(batch: readonly Int32Array[]): Promise<Float32Array[]> {
+  /**
+   * Log-probability of each next token, [T − 1] each.
+   * @param options.base by the model without its adapter
+   */
+  async logprobs(batch: readonly Int32Array[], { base = false } = {}): Promise<Float32Array[]> {
+    const passes = base ? this.#theBasePasses() : this.#passes;
     const results = batch.map((tokens) => new Float32Array(Math.max(0, tokens.length - 1)));
     const planned = batch.map(
       (tokens, index): Planned => ({ index, length: tokens.length - 1, scored: tokens.length - 1 }),
@@ -78,15 +86,22 @@ export class LearnerCore {
     for (const group of planMicroBatches(planned, this.#options.limits)) {
       const padded = this.#pad(group, sequences, () => true, 0);
       const logprob = column(padded.scored.length);
-      await this.#passes.logprobs(padded, logprob);
+      await passes.logprobs(padded, logprob);
       for (const [row, { sequence, position }] of padded.scored.entries())
         results[sequence]![position - 1] = logprob.data[row]!;
     }
     return results;
   }
 
-  close(): Promise<void> {
-    return this.#passes.close();
+  async close(): Promise<void> {
+    await this.#basePasses?.close();
+    await this.#passes.close();
+  }
+
+  #theBasePasses(): Passes {
+    const { base, weights, ...options } = this.#options;
+    this.#basePasses ??= passesOf({ ...options, weights: base ?? weights, lora: undefined });
+    return this.#basePasses;
   }
 
   #promptOf(tokens: Int32Array): MicroBatch {
@@ -125,6 +140,10 @@ export class LearnerCore {
     };
     return { inputs, ids, scored };
   }
+}
+
+function passesOf(options: PassesOptions & Pick<LearnerCoreOptions, "recompute">): Passes {
+  return options.recompute ? new LayeredPasses(options) : new WholePasses(options);
 }
 
 function column(rows: number): Tensor & { readonly data: Float32Array } {

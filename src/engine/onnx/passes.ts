@@ -1,14 +1,17 @@
 /** @file What a learner asks of the training graphs: ways forward and back over micro-batches and prompts. */
 import type { Session, Tensor } from "../../runtime/onnx.ts";
 import type { ModelConfig } from "../huggingface/model-config.ts";
+import type { LoraConfig } from "../lora.ts";
 import type { LossForm } from "./graph/losses.ts";
 import { trainNames } from "./models/train-names.ts";
 
 export interface PassesOptions {
   readonly config: ModelConfig;
   readonly weights: ReadonlyMap<string, Tensor>;
-  /** By pack; accumulated in place. */
+  /** By pack, of what learns; accumulated in place. */
   readonly gradients: ReadonlyMap<string, Tensor>;
+  /** Of the adapter that learns; absent where all weights do. */
+  readonly lora?: LoraConfig | undefined;
   readonly threads: number;
 }
 

@@ -1,17 +1,19 @@
 /**
- * @file One worker's copy of the policy: weights and gradients by pack, optimiser state for the packs it owns.
+ * @file One worker's copy of the policy: weights and gradients by pack, optimiser state for the packs it owns. With an
+ * adapter the weights of the model stay as they were read, and packs of the adapter learn in their place.
  * Workers meet once per optimiser step, through one shared buffer: every worker writes its gradients, each owner sums
  * its packs in worker order, updates them and writes the new weights, and all adopt them.
  */
 import { join } from "node:path";
 import { EngineError } from "../../base/errors.ts";
-import { Arenas } from "../../runtime/arena.ts";
 import type { Tensor } from "../../runtime/onnx.ts";
 import type { OptimSpec } from "../engine.ts";
-import { type ModelConfig, type Pack, packs } from "../huggingface/model-config.ts";
-import { openWeights, writeSafetensors } from "../huggingface/safetensors.ts";
-import { splitByLoad } from "./micro-batch.ts";
-import { createOptimizer, type Optimizer, type OwnedParameter } from "./optimizer/optimizer.ts";
+import type { ModelConfig } from "../huggingface/model-config.ts";
+import { openAdapterWeights } from "../huggingface/peft.ts";
+import { openWeights, type WeightsFile, writeSafetensors } from "../huggingface/safetensors.ts";
+import { AdaptedWeights, type LoraPlace } from "./adapted-weights.ts";
+import { createOptimizer, type Optimizer } from "./optimizer/optimizer.ts";
+import { allocateSlots, learningCount, membersOf, memberViews, type Slot, type Slots } from "./slots.ts";
 
 export interface ReplicaPlace {
   readonly worker: number;
@@ -19,66 +21,82 @@ export interface ReplicaPlace {
   readonly threads: number;
   /** False leaves out gradients and optimiser state: sampling and scoring only. */
   readonly training: boolean;
-  /** (workers + 1) × parameters floats; absent with one worker. */
+  /** (workers + 1) × floats that learn; absent with one worker. */
   readonly exchange?: SharedArrayBuffer;
-}
-
-interface Slot {
-  readonly pack: Pack;
-  readonly weights: Float32Array;
-  readonly gradient: Float32Array;
-  readonly first: Float32Array;
-  readonly second: Float32Array;
-  readonly owned: boolean;
-  /** Where the pack begins in the exchange, in floats. */
-  readonly offset: number;
-}
-
-const sizeOf = (shape: readonly number[]) => shape.reduce((product, n) => product * n, 1);
-
-export function parameterCount(config: ModelConfig): number {
-  return packs(config).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+  /** Absent where all weights learn. */
+  readonly lora?: LoraPlace | undefined;
 }
 
 export class Replica {
   readonly config: ModelConfig;
+  /** What the graphs compute with. */
   readonly weights: ReadonlyMap<string, Tensor>;
+  /** Those of the model without its adapter. */
+  readonly base: ReadonlyMap<string, Tensor>;
+  /** Of what learns. */
   readonly gradients: ReadonlyMap<string, Tensor>;
   readonly #place: ReplicaPlace;
-  readonly #slots: readonly Slot[];
+  readonly #slots: Slots;
+  readonly #adapted: AdaptedWeights | undefined;
   readonly #optimizer: Optimizer;
-  readonly #parameters: number;
+  readonly #learning: number;
+  #directory = "";
+  /** False while B is 0, so that there is nothing to merge. */
+  #hasAdapter = false;
 
   constructor(config: ModelConfig, place: ReplicaPlace) {
     this.config = config;
     this.#place = place;
-    this.#slots = allocate(config, place);
-    this.#parameters = parameterCount(config);
-    const tensors = (of: (slot: Slot) => Float32Array) =>
-      new Map(
-        this.#slots.map((slot): [string, Tensor] => [slot.pack.pack, { data: of(slot), shape: slot.pack.shape }]),
-      );
-    this.weights = tensors(({ weights }) => weights);
-    this.gradients = tensors(({ gradient }) => gradient);
-    this.#optimizer = createOptimizer(this.#slots.filter(({ owned }) => owned && place.training).flatMap(membersOf), {
+    this.#slots = allocateSlots(config, place);
+    this.#learning = learningCount(config, place.lora);
+    const { model, adapter, learning } = this.#slots;
+    this.base = tensorsOf(model, ({ weights }) => weights);
+    this.#adapted = place.lora && new AdaptedWeights(config, this.#slots, { ...place, lora: place.lora });
+    this.weights = new Map([
+      ...this.base,
+      ...(this.#adapted?.merged ?? []),
+      ...tensorsOf(adapter, ({ weights }) => weights),
+    ]);
+    this.gradients = tensorsOf(learning, ({ gradient }) => gradient);
+    this.#optimizer = createOptimizer(learning.filter(({ owned }) => owned && place.training).flatMap(membersOf), {
       threads: place.threads,
     });
   }
 
   /** Reads a Hugging Face folder into the weights. */
   async loadWeights(directory: string): Promise<void> {
-    const file = await openWeights(directory, this.config);
-    try {
-      for (const slot of this.#slots) {
-        for (const { name, view } of memberViews(slot.pack, slot.weights)) await file.read(name, view);
-      }
-    } finally {
-      await file.close();
-    }
+    this.#directory = directory;
+    await readInto(this.#slots.model, await openWeights(directory, this.config));
+    if (this.#hasAdapter || !this.#adapted?.overwrites) await this.#adapted?.merge();
   }
 
-  tensors(): { name: string; shape: readonly number[]; data: Float32Array }[] {
-    return this.#slots.flatMap(({ pack, weights }) =>
+  /** Reads the adapter of a PEFT folder over what is loaded. */
+  async loadAdapter(directory: string): Promise<void> {
+    const { lora } = this.#place;
+    if (!lora) throw new Error("an adapter was given to an engine without one");
+    const file = await openAdapterWeights(directory, this.config, lora);
+    await readInto(this.#slots.adapter, file);
+    if (this.#hasAdapter && this.#adapted?.overwrites)
+      await readInto(this.#slots.model, await openWeights(this.#directory, this.config));
+    this.#hasAdapter = true;
+    await this.#adapted?.merge();
+  }
+
+  /** Of the whole policy, its adapter merged; live views where nothing had to be computed. */
+  async tensors(): Promise<{ name: string; shape: readonly number[]; data: Float32Array }[]> {
+    const merged = await this.#adapted?.mergedTensors();
+    return this.#slots.model.flatMap(({ pack, weights }) =>
+      memberViews(pack, merged?.get(pack.pack) ?? weights).map(({ name, shape, view }) => ({
+        name,
+        shape,
+        data: view,
+      })),
+    );
+  }
+
+  /** Live views, named as PEFT names them. */
+  adapterTensors(): { name: string; shape: readonly number[]; data: Float32Array }[] {
+    return this.#slots.adapter.flatMap(({ pack, weights }) =>
       memberViews(pack, weights).map(({ name, shape, view }) => ({ name, shape, data: view })),
     );
   }
@@ -87,15 +105,15 @@ export class Replica {
   showGradients(): void {
     const { exchange, worker } = this.#place;
     if (!exchange) return;
-    const mine = new Float32Array(exchange, worker * this.#parameters * 4, this.#parameters);
-    for (const { gradient, offset } of this.#slots) mine.set(gradient, offset);
+    const mine = new Float32Array(exchange, worker * this.#learning * 4, this.#learning);
+    for (const { gradient, offset } of this.#slots.learning) mine.set(gradient, offset);
   }
 
   /** Step 2: sums owned gradients over workers, in worker order. @returns the sum of squares of the owned part */
   reduceGradients(): number {
     const { exchange, workers } = this.#place;
     if (exchange) {
-      for (const { gradient, offset, owned } of this.#slots) {
+      for (const { gradient, offset, owned } of this.#slots.learning) {
         if (!owned) continue;
         gradient.set(this.#shared(exchange, 0).subarray(offset, offset + gradient.length));
         for (let worker = 1; worker < workers; worker++) {
@@ -113,7 +131,7 @@ export class Replica {
     const { exchange, workers } = this.#place;
     if (exchange) {
       const shared = this.#shared(exchange, workers);
-      for (const { weights, offset, owned } of this.#slots) if (owned) shared.set(weights, offset);
+      for (const { weights, offset, owned } of this.#slots.learning) if (owned) shared.set(weights, offset);
     }
     return this.#optimizer.isFinite();
   }
@@ -123,23 +141,25 @@ export class Replica {
     return this.#optimizer.isFinite();
   }
 
-  /** Step 4: takes over what other workers updated. */
-  adoptWeights(): void {
+  /** Step 4: takes over what other workers updated, and merges what all did. */
+  async adoptWeights(): Promise<void> {
     const { exchange, workers } = this.#place;
-    if (!exchange) return;
-    const shared = this.#shared(exchange, workers);
-    for (const { weights, offset, owned } of this.#slots) {
-      if (!owned) weights.set(shared.subarray(offset, offset + weights.length));
+    if (exchange) {
+      const shared = this.#shared(exchange, workers);
+      for (const { weights, offset, owned } of this.#slots.learning) {
+        if (!owned) weights.set(shared.subarray(offset, offset + weights.length));
+      }
     }
+    await this.#adapted?.merge();
   }
 
   clearGradients(): void {
-    for (const { gradient } of this.#slots) gradient.fill(0);
+    for (const { gradient } of this.#slots.learning) gradient.fill(0);
   }
 
   /** True where every weight is finite. */
   isFinite(): boolean {
-    return this.#slots.every(({ weights }) => {
+    return [...this.#slots.model, ...this.#slots.adapter].every(({ weights }) => {
       let sum = 0;
       for (let i = 0; i < weights.length; i++) sum += weights[i]! * 0; // NaN or Infinity times 0 is NaN
       return sum === 0;
@@ -193,57 +213,20 @@ export class Replica {
   }
 
   #shared(exchange: SharedArrayBuffer, region: number): Float32Array {
-    return new Float32Array(exchange, region * this.#parameters * 4, this.#parameters);
+    return new Float32Array(exchange, region * this.#learning * 4, this.#learning);
   }
 }
 
-function allocate(config: ModelConfig, { worker, workers, training }: ReplicaPlace): Slot[] {
-  const all = packs(config);
-  const sizes = all.map(({ shape }) => sizeOf(shape));
-  const mine = new Set(splitByLoad(sizes, workers)[worker]);
-  const groups = sizes.map((size, i) =>
-    training ? [size, size, ...(mine.has(i) ? [size, size] : [0, 0])] : [size, 0, 0, 0],
-  );
-  const arenas = Arenas.create(groups);
-  let offset = 0;
-  return all.map((pack, i) => {
-    const [weights, gradient, first, second] = arenas.views[i] as readonly [
-      Float32Array,
-      Float32Array,
-      Float32Array,
-      Float32Array,
-    ];
-    const slot = { pack, weights, gradient, first, second, owned: mine.has(i), offset };
-    offset += sizes[i]!;
-    return slot;
-  });
+function tensorsOf(slots: readonly Slot[], of: (slot: Slot) => Float32Array): Map<string, Tensor> {
+  return new Map(slots.map((slot) => [slot.pack.pack, { data: of(slot), shape: slot.pack.shape }]));
 }
 
-function memberViews(pack: Pack, data: Float32Array) {
-  let at = 0;
-  return pack.members.map(({ name, shape }) => {
-    const view = data.subarray(at, at + sizeOf(shape));
-    at += view.length;
-    return { name, shape, view };
-  });
-}
-
-function membersOf(slot: Slot): OwnedParameter[] {
-  const [weights, gradient, first, second] = [slot.weights, slot.gradient, slot.first, slot.second].map((data) =>
-    memberViews(slot.pack, data),
-  ) as [
-    ReturnType<typeof memberViews>,
-    ReturnType<typeof memberViews>,
-    ReturnType<typeof memberViews>,
-    ReturnType<typeof memberViews>,
-  ];
-  return slot.pack.members.map(({ name, shape, role }, i) => ({
-    name,
-    shape,
-    role,
-    weights: weights[i]!.view,
-    gradient: gradient[i]!.view,
-    first: first[i]!.view,
-    second: second[i]!.view,
-  }));
+async function readInto(slots: readonly Slot[], file: WeightsFile): Promise<void> {
+  try {
+    for (const slot of slots) {
+      for (const { name, view } of memberViews(slot.pack, slot.weights)) await file.read(name, view);
+    }
+  } finally {
+    await file.close();
+  }
 }

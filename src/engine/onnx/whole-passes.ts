@@ -25,16 +25,18 @@ export class WholePasses implements Passes {
   }
 
   async logprobs({ ids, inputs }: MicroBatch, logprob: Tensor): Promise<void> {
-    const { config } = this.#options;
-    const session = await this.#sessions.get("logprobs", () => trainGraph(config, "logprobs"));
+    const { config, lora } = this.#options;
+    const session = await this.#sessions.get("logprobs", () => trainGraph(config, "logprobs", { lora }));
     const { inputs: weights } = weightTensors(session, this.#options);
     await session.run({ ...weights, ...inputs, ...idsInput(ids) }, { [trainNames.logprob]: logprob });
   }
 
   async learn(micro: MicroBatch, { form, logprob }: { form: LossForm; logprob: Tensor }, prompt?: Prompt) {
-    const { config } = this.#options;
+    const { config, lora } = this.#options;
     const name = prompt ? `${form}, follows` : form;
-    const session = await this.#sessions.get(name, () => trainGraph(config, form, prompt !== undefined));
+    const session = await this.#sessions.get(name, () =>
+      trainGraph(config, form, { lora, follows: prompt !== undefined }),
+    );
     const inputs: Record<string, Tensor> = {};
     const outputs: Record<string, Tensor> = { [trainNames.logprob]: logprob };
     for (const [i, layer] of (prompt?.layers ?? []).entries()) {
@@ -45,8 +47,8 @@ export class WholePasses implements Passes {
   }
 
   async openPrompt(micro: MicroBatch): Promise<Prompt> {
-    const { config } = this.#options;
-    const session = await this.#sessions.get("prompt", () => promptGraph(config, "forward"));
+    const { config, lora } = this.#options;
+    const session = await this.#sessions.get("prompt", () => promptGraph(config, "forward", lora));
     const layers = promptLayers(config, micro.ids.length);
     const outputs: Record<string, Tensor> = {};
     for (const [i, layer] of layers.entries()) Object.assign(outputs, promptTensors.own(i, layer));
@@ -56,8 +58,8 @@ export class WholePasses implements Passes {
   }
 
   async returnPrompt({ micro, layers }: Prompt): Promise<void> {
-    const { config } = this.#options;
-    const session = await this.#sessions.get("prompt, back", () => promptGraph(config, "backward"));
+    const { config, lora } = this.#options;
+    const session = await this.#sessions.get("prompt, back", () => promptGraph(config, "backward", lora));
     const inputs: Record<string, Tensor> = {};
     for (const [i, layer] of layers.entries()) Object.assign(inputs, promptTensors.gradient(i, layer));
     await this.#runBack(session, micro, { inputs, outputs: {} });
@@ -67,24 +69,21 @@ export class WholePasses implements Passes {
     return this.#sessions.close();
   }
 
-  /** A graph that goes back to the embedded tokens. */
+  /** A graph that goes back to the embedded tokens, unless they are frozen. */
   async #runBack(
     session: Session,
     { ids, inputs }: MicroBatch,
     more: { readonly inputs: Record<string, Tensor>; readonly outputs: Record<string, Tensor> },
   ): Promise<void> {
-    const { width } = this.#options.config;
+    const { config, lora } = this.#options;
     const weights = weightTensors(session, this.#options);
-    const embedded = new Float32Array(ids.length * width);
+    const shape = [ids.length, config.width];
+    const embedded = lora ? undefined : new Float32Array(ids.length * config.width);
     await session.run(
       { ...weights.inputs, ...inputs, ...idsInput(ids), ...more.inputs },
-      {
-        ...weights.outputs,
-        ...more.outputs,
-        [trainNames.embedded]: { data: embedded, shape: [ids.length, width] },
-      },
+      { ...weights.outputs, ...more.outputs, ...(embedded && { [trainNames.embedded]: { data: embedded, shape } }) },
     );
-    scatterEmbedding(ids, embedded, this.#options);
+    if (embedded) scatterEmbedding(ids, embedded, this.#options);
   }
 }
 

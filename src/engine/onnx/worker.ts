@@ -5,6 +5,7 @@ import { probeOutputs } from "../../runtime/onnx.ts";
 import type { Call } from "../../runtime/worker-pool.ts";
 import type { LossSpec, OptimSpec, Sample, SampleKey, SampleRequest, TrainingSequence } from "../engine.ts";
 import type { ModelConfig } from "../huggingface/model-config.ts";
+import type { NamedTensor } from "../huggingface/safetensors.ts";
 import { LearnerCore } from "./learner-core.ts";
 import type { MicroBatchLimits } from "./micro-batch.ts";
 import { probeExpected, runProbe } from "./probe.ts";
@@ -35,7 +36,9 @@ const replica = new Replica(data.config, data.place);
 const learner = new LearnerCore({
   config: data.config,
   weights: replica.weights,
+  base: replica.base,
   gradients: replica.gradients,
+  lora: data.place.lora,
   threads: data.place.threads,
   limits: data.limits,
   recompute: data.recompute,
@@ -50,6 +53,7 @@ function theDecoder(): Promise<Decoder> {
   decoder ??= Decoder.create({
     config: data.config,
     weights: replica.weights,
+    lora: data.place.lora,
     bytesOf: (id) => bytes.subarray(starts[id]!, starts[id + 1]!),
     threads: data.place.threads,
     maxSequences: data.maxSequences,
@@ -88,6 +92,10 @@ async function cancel(ticket: number): Promise<void> {
   if (request) (await decoder)?.cancel(request);
 }
 
+function copies(tensors: readonly NamedTensor[]): NamedTensor[] {
+  return tensors.map(({ name, shape, data: view }) => ({ name, shape, data: view.slice() }));
+}
+
 const methods: Record<string, (argument: never) => unknown> = {
   sample,
   cancel,
@@ -96,19 +104,22 @@ const methods: Record<string, (argument: never) => unknown> = {
   forwardBackward: ({ batch, loss }: { batch: TrainingSequence[]; loss: LossSpec }) =>
     learner.forwardBackward(batch, loss),
   logprobs: (batch: Int32Array[]) => learner.logprobs(batch),
+  baseLogprobs: (batch: Int32Array[]) => learner.logprobs(batch, { base: true }),
   showGradients: () => replica.showGradients(),
   reduceGradients: () => replica.reduceGradients(),
   applyUpdate: ({ spec, step, gradScale }: { spec: OptimSpec; step: number; gradScale: number }) =>
     replica.applyUpdate(spec, step, gradScale),
-  adoptWeights: () => {
-    replica.adoptWeights();
+  adoptWeights: async () => {
+    await replica.adoptWeights();
     replica.clearGradients();
   },
   clearGradients: () => replica.clearGradients(),
   isFinite: () => replica.isFinite(),
   stateIsFinite: () => replica.stateIsFinite(),
-  tensors: () => replica.tensors().map(({ name, shape, data: view }) => ({ name, shape, data: view.slice() })),
+  tensors: async () => copies(await replica.tensors()),
+  adapterTensors: () => copies(replica.adapterTensors()),
   loadWeights: (directory: string) => replica.loadWeights(directory),
+  loadAdapter: (directory: string) => replica.loadAdapter(directory),
   saveOptimizer: ({ directory, step }: { directory: string; step: number }) => replica.saveOptimizer(directory, step),
   loadOptimizer: (files: string[]) => replica.loadOptimizer(files),
   resetOptimizer: () => replica.resetOptimizer(),

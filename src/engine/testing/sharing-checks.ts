@@ -1,14 +1,17 @@
-/** @file One batch learnt from in several ways that must agree: sequences apart, packed, siblings' prompt shared, layers computed anew. */
+/** @file One batch learnt from in several ways that must agree: sequences apart, packed, siblings' prompt shared, layers computed anew; an adapter apart or merged. */
 import { type Random, randomOf } from "../../base/random.ts";
 import type { Tensor } from "../../runtime/onnx.ts";
 import type { LossSpec, TrainingSequence } from "../engine.ts";
 import { type ModelConfig, packs, parseModelConfig } from "../huggingface/model-config.ts";
 import { sequenceLoss } from "../loss.ts";
 import { LearnerCore, type LearnerCoreOptions } from "../onnx/learner-core.ts";
+import type { AdaptedModel } from "./adapted-model.ts";
 
 export interface SharingModel {
   readonly config: ModelConfig;
   readonly weights: ReadonlyMap<string, Tensor>;
+  /** Learns in their place. */
+  readonly adapted?: AdaptedModel;
 }
 
 const families: Record<string, object> = {
@@ -54,18 +57,28 @@ export const sharingLosses: readonly LossSpec[] = [
 const always = { minTokens: 4, minShare: 0 };
 const together = { tokens: 192, scored: 4096 };
 
-type Way = Pick<LearnerCoreOptions, "limits" | "sharing" | "recompute">;
+interface Way extends Pick<LearnerCoreOptions, "limits" | "sharing" | "recompute"> {
+  /** Of an adapter, where one learns. */
+  readonly merge?: boolean;
+}
 
 /** What all others are held against: every sequence by itself, all layers in one graph. */
 const apart: Way = { limits: { tokens: 1, scored: 1 }, sharing: false };
 
-export const ways: Readonly<Record<string, Way>> = {
+const ways: Readonly<Record<string, Way>> = {
   packed: { limits: together, sharing: false },
   "prompts shared": { limits: together, sharing: always },
   "prompts shared, siblings apart": { limits: apart.limits, sharing: always },
   "layers computed anew": { limits: together, sharing: false, recompute: true },
   "prompts shared, layers computed anew": { limits: together, sharing: always, recompute: true },
 };
+
+/** An adapter learns in each of them apart and merged. */
+function waysOf({ adapted }: SharingModel): Readonly<Record<string, Way>> {
+  if (!adapted) return ways;
+  const merged = Object.entries({ apart, ...ways }).map(([name, way]) => [`${name}, merged`, { ...way, merge: true }]);
+  return { ...ways, ...Object.fromEntries(merged) };
+}
 
 export interface Disagreement {
   /** |Δ loss| / Σ |terms of the loss|. */
@@ -79,13 +92,8 @@ export class SharingCheck {
   readonly #learners: ReadonlyMap<string, Learning>;
 
   constructor(model: SharingModel, threads: number) {
-    const learning = (way: Way): Learning => {
-      const gradients = new Map(
-        [...model.weights].map(([pack, { data, shape }]) => [pack, { data: new Float32Array(data.length), shape }]),
-      );
-      return { gradients, learner: new LearnerCore({ ...model, ...way, gradients, threads }) };
-    };
-    this.#learners = new Map(Object.entries({ apart, ...ways }).map(([name, way]) => [name, learning(way)]));
+    const all = { apart, ...waysOf(model) };
+    this.#learners = new Map(Object.entries(all).map(([name, way]) => [name, learning(model, way, threads)]));
   }
 
   /** How far each way is from computing every sequence by itself. */
@@ -113,6 +121,17 @@ async function asSampled(batch: readonly TrainingSequence[], learner: LearnerCor
     ...sequence,
     oldLogprobs: sequence.oldLogprobs.map((difference, t) => (t === 0 ? 0 : logprobs[i]![t - 1]! + difference)),
   }));
+}
+
+function learning({ config, weights, adapted }: SharingModel, way: Way, threads: number): Learning {
+  const learnt = adapted?.adapter ?? weights;
+  const gradients = new Map(
+    [...learnt].map(([pack, { data, shape }]) => [pack, { data: new Float32Array(data.length), shape }]),
+  );
+  const { merge = false, ...limits } = way;
+  const used = new Map([...weights, ...(merge && adapted ? adapted.merged : []), ...learnt]);
+  const lora = adapted && { ...adapted.lora, targets: [...adapted.lora.targets], merge };
+  return { gradients, learner: new LearnerCore({ config, weights: used, gradients, lora, threads, ...limits }) };
 }
 
 interface Learning {

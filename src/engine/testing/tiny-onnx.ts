@@ -3,7 +3,9 @@ import { join } from "node:path";
 import { randomOf } from "../../base/random.ts";
 import type { Tokenizer } from "../../base/tokenizer.ts";
 import { parameterSpecs, parseModelConfig } from "../huggingface/model-config.ts";
+import { writeAdapter } from "../huggingface/peft.ts";
 import { writeSafetensors } from "../huggingface/safetensors.ts";
+import type { LoraConfig } from "../lora.ts";
 import { OnnxEngine } from "../onnx/engine.ts";
 import type { EngineUnderTest } from "./subject.ts";
 
@@ -34,10 +36,14 @@ const weights = parameterSpecs(config).map(({ name, shape, role }) => {
 
 const bytesOf = (id: number) => Uint8Array.of(id);
 
-/** @param folder where the weights are written first, to be loaded from */
+/**
+ * @param folder where the weights are written first, to be loaded from
+ * @param lora of an adapter to be trained in their place
+ */
 export async function tinyOnnxEngine(
   folder: string,
   workers: number,
+  lora?: LoraConfig,
 ): Promise<EngineUnderTest & { readonly learner: OnnxEngine }> {
   writeSafetensors(join(folder, "model.safetensors"), weights);
   const engine = new OnnxEngine({
@@ -46,9 +52,11 @@ export async function tinyOnnxEngine(
     workers,
     threads: 1,
     training: true,
+    lora: lora && { ...lora, seed: 3 },
     maxSequences: 3,
     contextLength: 256,
     writePolicy: (directory, tensors) => writeSafetensors(join(directory, "model.safetensors"), tensors),
+    writeAdapter: lora && ((directory, tensors) => writeAdapter(directory, tensors, { lora, baseModel: folder })),
   });
   await engine.loadPolicy(folder);
   return {

@@ -6,6 +6,7 @@ import { blockEdges } from "../positions.ts";
 import { attend, QUERY_BLOCKS, shareAttention, splitHeads } from "./attention.ts";
 import { biasedLinear, linear, rmsNorm, swiglu, takeRows, targetLogprobs } from "./composites.ts";
 import { normaliseHeads } from "./head-norms.ts";
+import type { Adapter } from "./low-rank.ts";
 import { GradientTape } from "./tape.ts";
 
 interface Case {
@@ -48,7 +49,57 @@ function attentionCase(heads: number, kvHeads: number): Case {
   };
 }
 
+/** A weight of 4 + 3 + 2 rows, of which the first and the last four and two are adapted; frozen, as it is in use. */
+function adaptedCase(isMerged: boolean): Case {
+  const [rank, scale] = [2, 1.5];
+  const blocks = [
+    { columns: 4, isAdapted: true },
+    { columns: 3, isAdapted: false },
+    { columns: 2, isAdapted: true },
+  ];
+  const w = { data: Float32Array.from({ length: 9 * 5 }, (_, i) => Math.sin(i)), shape: [9, 5] };
+  return {
+    variables: { x: [6, 5], a: [2 * rank, 5], b: [4 + 2, rank], r: [6, 9] },
+    fixed: { w },
+    outputShape: [6, 9],
+    build: (tape, { x, a, b, r, w }) => {
+      const weight = isMerged ? mergedInGraph(tape, [w!, a!, b!], { scale }) : w!;
+      tape.freeze(weight);
+      const adapter: Adapter = { a: a!, b: b!, rank, scale, blocks, isMerged };
+      return linear(tape, x!, { ...weight, adapter }, r!);
+    },
+  };
+}
+
+/** What the host does between updates: w + scale · B · A, block by block. */
+function mergedInGraph({ graph }: GradientTape, [w, a, b]: [Value, Value, Value], { scale }: { scale: number }): Value {
+  const rows = (x: Value, from: number, to: number) =>
+    graph.node("Slice", [x, graph.constant([from], [1], "int64"), graph.constant([to], [1], "int64")]);
+  const plus = (block: Value, low: Value, high: Value) =>
+    graph.node("Gemm", [high, low, block], { alpha: { float: scale } });
+  const first = plus(rows(w, 0, 4), rows(a, 0, 2), rows(b, 0, 4));
+  const last = plus(rows(w, 7, 9), rows(a, 2, 4), rows(b, 4, 6));
+  return graph.node("Concat", [first, rows(w, 4, 7), last], { axis: 0 });
+}
+
 const cases: Record<string, Case> = {
+  "linear with an adapter of two of its three blocks": adaptedCase(false),
+  "linear with that adapter merged": adaptedCase(true),
+  "linear with a bias and an adapter of all of it": {
+    variables: { x: [6, 5], a: [3, 5], b: [7, 3] },
+    fixed: {
+      w: { data: Float32Array.from({ length: 35 }, (_, i) => Math.cos(i)), shape: [7, 5] },
+      bias: { data: Float32Array.from({ length: 7 }, (_, i) => Math.sin(i)), shape: [7] },
+    },
+    outputShape: [6, 7],
+    build: (tape, { x, a, b, w, bias }) => {
+      tape.freeze(w!);
+      tape.freeze(bias!);
+      const blocks = [{ columns: 7, isAdapted: true }];
+      const adapter: Adapter = { a: a!, b: b!, rank: 3, scale: 0.5, blocks, isMerged: false };
+      return biasedLinear(tape, x!, { ...w!, adapter }, bias!);
+    },
+  },
   linear: {
     variables: { x: [6, 5], w: [7, 5], r: [6, 7] },
     outputShape: [6, 7],

@@ -4,6 +4,7 @@
  * SimplifiedLayerNormalization, no LogSoftmax, int32 indices). Activations are [N, width], N = B·T rows.
  */
 import type { GraphBuilder, Value } from "../../../runtime/graph-builder.ts";
+import { addLowRank, returnLowRank, type Weight } from "./low-rank.ts";
 import type { GradientTape } from "./tape.ts";
 
 /** Adds `value` to what is there. */
@@ -11,10 +12,11 @@ export function plus(graph: GraphBuilder, soFar: Value | undefined, value: Value
   return soFar ? graph.node("Add", [soFar, value]) : value;
 }
 
-/** x[N, in] · Wᵀ + residual, W[out, in] as Hugging Face stores it. */
-export function linear(tape: GradientTape, x: Value, weight: Value, residual: Value | null = null): Value {
+/** x[N, in] · Wᵀ + residual, W[out, in] as Hugging Face stores it, with its adapter if it has one. */
+export function linear(tape: GradientTape, x: Value, weight: Weight, residual: Value | null = null): Value {
   const { graph } = tape;
-  const y = graph.node("Gemm", [x, weight, ...(residual ? [residual] : [])], { transB: 1 });
+  const plain = graph.node("Gemm", [x, weight, ...(residual ? [residual] : [])], { transB: 1 });
+  const y = addLowRank(graph, x, plain, weight.adapter);
   tape.record(y, (dy) => {
     if (residual) tape.add(residual, (soFar) => plus(graph, soFar, dy));
     returnLinear(tape, { x, weight }, dy);
@@ -23,9 +25,9 @@ export function linear(tape: GradientTape, x: Value, weight: Value, residual: Va
 }
 
 /** x[N, in] · Wᵀ + bias[out], which Gemm adds to every row. */
-export function biasedLinear(tape: GradientTape, x: Value, weight: Value, bias: Value): Value {
+export function biasedLinear(tape: GradientTape, x: Value, weight: Weight, bias: Value): Value {
   const { graph } = tape;
-  const y = graph.node("Gemm", [x, weight, bias], { transB: 1 });
+  const y = addLowRank(graph, x, graph.node("Gemm", [x, weight, bias], { transB: 1 }), weight.adapter);
   tape.record(y, (dy) => {
     tape.add(bias, (soFar) => plus(graph, soFar, sumOverRows(graph, dy)));
     returnLinear(tape, { x, weight }, dy);
@@ -33,10 +35,11 @@ export function biasedLinear(tape: GradientTape, x: Value, weight: Value, bias: 
   return y;
 }
 
-function returnLinear(tape: GradientTape, { x, weight }: { readonly x: Value; readonly weight: Value }, dy: Value) {
+function returnLinear(tape: GradientTape, { x, weight }: { readonly x: Value; readonly weight: Weight }, dy: Value) {
   const { graph } = tape;
   tape.add(x, (soFar) => graph.node("Gemm", [dy, weight, ...(soFar ? [soFar] : [])]));
   tape.add(weight, (soFar) => graph.node("Gemm", [dy, x, ...(soFar ? [soFar] : [])], { transA: 1 }));
+  returnLowRank(tape, x, dy, weight.adapter);
 }
 
 /** [N, n] → [n]. */

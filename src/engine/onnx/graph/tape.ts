@@ -9,6 +9,7 @@ export class GradientTape {
   readonly graph: GraphBuilder;
   readonly #rules: (() => void)[] = [];
   readonly #gradients = new Map<string, Value>();
+  readonly #frozen = new Set<string>();
 
   constructor(graph: GraphBuilder) {
     this.graph = graph;
@@ -22,8 +23,14 @@ export class GradientTape {
     });
   }
 
+  /** Nobody wants the gradient of `value`: what would be added to it is never computed. */
+  freeze(value: Value): void {
+    this.#frozen.add(value.name);
+  }
+
   /** Adds to the gradient of `value`: `contribute` gets what is there and returns the new sum. */
   add(value: Value, contribute: (soFar: Value | undefined) => Value): void {
+    if (this.#frozen.has(value.name)) return;
     this.#gradients.set(value.name, contribute(this.#gradients.get(value.name)));
   }
 

@@ -1,7 +1,10 @@
 /** @file The sampling graphs of every family: keys and values live in caches that the graph reads and writes in place. */
 
 import { GraphBuilder, type Value } from "../../../runtime/graph-builder.ts";
+import { adaptedPacks } from "../../huggingface/adapter-packs.ts";
 import type { ModelConfig } from "../../huggingface/model-config.ts";
+import { type LoraConfig, loraScale } from "../../lora.ts";
+import { type Adapter, addLowRank } from "../graph/low-rank.ts";
 
 /** The names of the graphs' inputs and outputs besides the weights. */
 export const decodeNames = {
@@ -22,14 +25,21 @@ export const decodeNames = {
 /**
  * "decode" feeds one token to each of B ≥ 2 sequences and gives the distribution of the next. "append" puts S ≥ 2
  * tokens of one sequence into its cache and gives nothing else: GroupQueryAttention takes no batches here.
+ * @param lora where it is given and not merged, an adapter is computed beside the weights
  */
-export function decodeGraph(config: ModelConfig, kind: "decode" | "append"): Uint8Array {
+export function decodeGraph(config: ModelConfig, kind: "decode" | "append", lora?: LoraConfig): Uint8Array {
   const graph = new GraphBuilder();
   const { width } = config;
   const reshape = (x: Value, dims: number[]) =>
     graph.node("Reshape", [x, graph.constant(dims, [dims.length], "int64")]);
+  const low = lora && !lora.merge ? lowRankInputs(graph, config, lora) : () => undefined;
   const matrix = (x: Value, pack: string, added?: Value) =>
-    graph.node("Gemm", [x, graph.input(pack, 2), ...(added ? [added] : [])], { transB: 1 });
+    addLowRank(
+      graph,
+      x,
+      graph.node("Gemm", [x, graph.input(pack, 2), ...(added ? [added] : [])], { transB: 1 }),
+      low(pack),
+    );
   const norm = (x: Value, pack: string) =>
     graph.node("SimplifiedLayerNormalization", [x, graph.input(pack, 1)], {
       axis: -1,
@@ -69,6 +79,16 @@ export function decodeGraph(config: ModelConfig, kind: "decode" | "append"): Uin
     graph.output(graph.node("Softmax", [tempered], { axis: -1 }), decodeNames.probabilities, 2);
   }
   return graph.bytes();
+}
+
+function lowRankInputs(graph: GraphBuilder, config: ModelConfig, lora: LoraConfig) {
+  const adapted = new Map(adaptedPacks(config, lora).map((one) => [one.pack, one]));
+  return (pack: string): Adapter | undefined => {
+    const one = adapted.get(pack);
+    if (!one) return undefined;
+    const [a, b] = [graph.input(one.a.pack, 2), graph.input(one.b.pack, 2)];
+    return { a, b, blocks: one.blocks, rank: lora.rank, scale: loraScale(lora), isMerged: false };
+  };
 }
 
 interface SharedInputs {

@@ -1,6 +1,8 @@
 /** @file One layer of a decoder and the loss behind the last, as the training graphs of every family put them together. */
 import type { GraphBuilder, Value } from "../../../runtime/graph-builder.ts";
+import { type AdaptedPack, adaptedPacks } from "../../huggingface/adapter-packs.ts";
 import type { ModelConfig } from "../../huggingface/model-config.ts";
+import { type LoraConfig, loraScale } from "../../lora.ts";
 import {
   attend,
   type Heads,
@@ -11,34 +13,72 @@ import {
 } from "../graph/attention.ts";
 import { biasedLinear, linear, rmsNorm, swiglu, takeRows, targetLogprobs } from "../graph/composites.ts";
 import { normaliseHeads } from "../graph/head-norms.ts";
+import type { Weight } from "../graph/low-rank.ts";
 import type { GradientTape } from "../graph/tape.ts";
 import { trainNames } from "./train-names.ts";
 
-/** The weights of a graph as inputs; where they are learnt, their gradients so far as inputs and with this run's as outputs. */
+export interface ParametersOptions {
+  readonly config: ModelConfig;
+  readonly areLearnt: boolean;
+  /** What is learnt is the adapter beside the weights. */
+  readonly lora?: LoraConfig | undefined;
+}
+
+/** The weights of a graph as inputs; of what is learnt, the gradients so far as inputs and with this run's as outputs. */
 export class Parameters {
   readonly #tape: GradientTape;
-  readonly #areLearnt: boolean;
-  readonly #known = new Map<string, { readonly value: Value; readonly rank: number }>();
+  readonly #options: ParametersOptions;
+  readonly #adapted: ReadonlyMap<string, AdaptedPack>;
+  readonly #known = new Map<string, Weight>();
+  readonly #learnt = new Map<string, { readonly value: Value; readonly rank: number }>();
 
-  constructor(tape: GradientTape, { areLearnt }: { readonly areLearnt: boolean }) {
+  constructor(tape: GradientTape, options: ParametersOptions) {
     this.#tape = tape;
-    this.#areLearnt = areLearnt;
+    this.#options = options;
+    const { config, lora, areLearnt } = options;
+    // what is merged is in the weights: only its gradients need A and B
+    const isNeeded = lora && (areLearnt || !lora.merge);
+    this.#adapted = new Map(isNeeded ? adaptedPacks(config, lora).map((one) => [one.pack, one]) : []);
   }
 
-  get(pack: string, rank: number): Value {
+  /** Whether the weights of the model only pass gradients on. */
+  get areFrozen(): boolean {
+    return this.#options.lora !== undefined;
+  }
+
+  get(pack: string, rank: number): Weight {
     const known = this.#known.get(pack);
-    if (known) return known.value;
-    const { graph } = this.#tape;
-    const value = graph.input(trainNames.weight(pack), rank);
-    if (this.#areLearnt) this.#tape.seed(value, graph.input(trainNames.gradient(pack), rank));
-    this.#known.set(pack, { value, rank });
-    return value;
+    if (known) return known;
+    const weight = this.areFrozen ? this.#frozen(pack, rank) : this.#learner(pack, rank);
+    this.#known.set(pack, weight);
+    return weight;
   }
 
   /** After `backward`. */
   outputGradients(): void {
-    for (const [pack, { value, rank }] of this.#known)
+    for (const [pack, { value, rank }] of this.#learnt)
       this.#tape.graph.output(this.#tape.gradient(value)!, trainNames.newGradient(pack), rank);
+  }
+
+  #learner(pack: string, rank: number): Value {
+    const { graph } = this.#tape;
+    const value = graph.input(trainNames.weight(pack), rank);
+    if (!this.#options.areLearnt) return value;
+    this.#tape.seed(value, graph.input(trainNames.gradient(pack), rank));
+    this.#learnt.set(pack, { value, rank });
+    return value;
+  }
+
+  #frozen(pack: string, rank: number): Weight {
+    const value = this.#tape.graph.input(trainNames.weight(pack), rank);
+    this.#tape.freeze(value);
+    const adapted = this.#adapted.get(pack);
+    const { lora } = this.#options;
+    if (!adapted || !lora) return value;
+    const [a, b] = [this.#learner(adapted.a.pack, 2), this.#learner(adapted.b.pack, 2)];
+    const { blocks } = adapted;
+    const adapter = { a, b, blocks, rank: lora.rank, scale: loraScale(lora), isMerged: lora.merge };
+    return { ...value, adapter };
   }
 }
 

@@ -5,6 +5,7 @@
  */
 import { GraphBuilder } from "../../../runtime/graph-builder.ts";
 import type { ModelConfig } from "../../huggingface/model-config.ts";
+import type { LoraConfig } from "../../lora.ts";
 import { GradientTape } from "../graph/tape.ts";
 import {
   attentionInputs,
@@ -22,10 +23,14 @@ import { type TrainGraphKind, trainNames } from "./train-names.ts";
 /** What the sequences of a layer graph are: whole, a prompt that others follow, or what follows one. */
 export type LayerRole = "whole" | "prompt" | "follows";
 
-export function layerGraph(config: ModelConfig, kind: "forward" | "backward", role: LayerRole): Uint8Array {
+export function layerGraph(
+  config: ModelConfig,
+  kind: "forward" | "backward",
+  { role, lora }: { readonly role: LayerRole; readonly lora?: LoraConfig | undefined },
+): Uint8Array {
   const graph = new GraphBuilder();
   const tape = new GradientTape(graph);
-  const parameters = new Parameters(tape, { areLearnt: kind === "backward" });
+  const parameters = new Parameters(tape, { config, lora, areLearnt: kind === "backward" });
   const shared = attentionInputs(tape, config, role === "follows");
   const past = role === "follows" ? promptInput(tape, 0, { isLearnt: kind === "backward" }) : undefined;
   const x = graph.input(trainNames.layerInput, 2);
@@ -45,11 +50,11 @@ export function layerGraph(config: ModelConfig, kind: "forward" | "backward", ro
 }
 
 /** Final norm, head and loss; x is what the last layer gave. */
-export function headGraph(config: ModelConfig, kind: TrainGraphKind): Uint8Array {
+export function headGraph(config: ModelConfig, kind: TrainGraphKind, lora?: LoraConfig): Uint8Array {
   const graph = new GraphBuilder();
   const tape = new GradientTape(graph);
   const isLearnt = kind !== "logprobs";
-  const parameters = new Parameters(tape, { areLearnt: isLearnt });
+  const parameters = new Parameters(tape, { config, lora, areLearnt: isLearnt });
   const x = graph.input(trainNames.layerInput, 2);
   const logprob = scoredLogprobs(tape, x, { config, parameters, isLearnt });
   if (isLearnt) {

@@ -1,6 +1,7 @@
 /** @file The training graphs of every family as a whole: forward, loss and every gradient, in ONNX models of a few kB. */
 import { GraphBuilder, type Value } from "../../../runtime/graph-builder.ts";
 import type { ModelConfig } from "../../huggingface/model-config.ts";
+import type { LoraConfig } from "../../lora.ts";
 import type { KeysValues } from "../graph/attention.ts";
 import { hasDualClip, klOf, type LossForm, type LossInputs, lossSlope } from "../graph/losses.ts";
 import { GradientTape } from "../graph/tape.ts";
@@ -17,12 +18,22 @@ import {
 } from "./decoder-layer.ts";
 import { type TrainGraphKind, trainNames } from "./train-names.ts";
 
-/** @param follows true: the sequences come behind a prompt, whose keys and values are given and get a gradient */
-export function trainGraph(config: ModelConfig, kind: TrainGraphKind, follows = false): Uint8Array {
+export interface TrainGraphOptions {
+  /** An adapter learns, and the weights of the model are frozen. */
+  readonly lora?: LoraConfig | undefined;
+  /** The sequences come behind a prompt, whose keys and values are given and get a gradient. */
+  readonly follows?: boolean;
+}
+
+export function trainGraph(
+  config: ModelConfig,
+  kind: TrainGraphKind,
+  { lora, follows = false }: TrainGraphOptions = {},
+): Uint8Array {
   const graph = new GraphBuilder();
   const tape = new GradientTape(graph);
   const isLearnt = kind !== "logprobs";
-  const parameters = new Parameters(tape, { areLearnt: isLearnt });
+  const parameters = new Parameters(tape, { config, lora, areLearnt: isLearnt });
   const past = follows ? perLayer(config, (layer) => promptInput(tape, layer, { isLearnt })) : [];
   const { embedded, hidden } = decoder(tape, { config, parameters, past });
   const logprob = scoredLogprobs(tape, hidden, { config, parameters, isLearnt });
@@ -30,7 +41,7 @@ export function trainGraph(config: ModelConfig, kind: TrainGraphKind, follows = 
     seedLoss(tape, kind, logprob);
     tape.backward();
     parameters.outputGradients();
-    graph.output(tape.gradient(embedded)!, trainNames.embedded, 2);
+    if (!lora) graph.output(tape.gradient(embedded)!, trainNames.embedded, 2);
     for (const [layer, one] of past.entries()) outputPromptGradient(tape, layer, one);
   }
   graph.output(logprob, trainNames.logprob, 2);
@@ -41,10 +52,10 @@ export function trainGraph(config: ModelConfig, kind: TrainGraphKind, follows = 
  * A prompt by itself, nothing of which is scored. "forward" gives its keys and values; "backward" is given their
  * gradients and gives those of the weights.
  */
-export function promptGraph(config: ModelConfig, kind: "forward" | "backward"): Uint8Array {
+export function promptGraph(config: ModelConfig, kind: "forward" | "backward", lora?: LoraConfig): Uint8Array {
   const graph = new GraphBuilder();
   const tape = new GradientTape(graph);
-  const parameters = new Parameters(tape, { areLearnt: kind === "backward" });
+  const parameters = new Parameters(tape, { config, lora, areLearnt: kind === "backward" });
   const { embedded, own } = decoder(tape, { config, parameters, past: [], isPrompt: true });
   for (const [layer, { keys, values }] of own.entries()) {
     if (kind === "forward") outputPrompt(graph, layer, { keys, values });
@@ -53,7 +64,7 @@ export function promptGraph(config: ModelConfig, kind: "forward" | "backward"): 
   if (kind === "backward") {
     tape.backward();
     parameters.outputGradients();
-    graph.output(tape.gradient(embedded)!, trainNames.embedded, 2);
+    if (!lora) graph.output(tape.gradient(embedded)!, trainNames.embedded, 2);
   }
   return graph.bytes();
 }
@@ -71,6 +82,7 @@ function decoder(tape: GradientTape, { config, parameters, past, isPrompt = fals
   const { graph } = tape;
   const embedding = config.tied && !isPrompt ? parameters.get("embedding", 2) : graph.input("embedding", 2);
   const embedded = graph.node("Gather", [embedding, graph.input(trainNames.ids, 1, "int32")], { axis: 0 });
+  if (parameters.areFrozen) tape.freeze(embedded);
   const shared = attentionInputs(tape, config, past.length > 0);
   const own: KeysValues[] = [];
   let hidden = embedded;

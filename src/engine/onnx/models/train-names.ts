@@ -26,7 +26,7 @@ export const trainNames = {
   klCoefficient: "kl_coefficient", // [1]
   referenceLogprob: "reference_logprob", // [R, 1]
   logprob: "logprob", // [R, 1]
-  /** Gradient of the embedded tokens, [N, width]; the host adds it to the embedding's rows. */
+  /** Gradient of the embedded tokens, [N, width]; the host adds it to the embedding's rows. None where they are frozen. */
   embedded: "embedded_gradient",
   /** Of a prompt, by layer: [1, kvHeads, P, headDim]. A prompt's graph gives them, one that follows it takes them. */
   keys: (layer: number) => `keys.${layer}`,

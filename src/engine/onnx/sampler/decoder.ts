@@ -10,6 +10,7 @@ import { uniform } from "../../../base/random.ts";
 import { createSession, type Session, type Tensor } from "../../../runtime/onnx.ts";
 import type { Sample, SampleKey, SampleRequest } from "../../engine.ts";
 import type { ModelConfig } from "../../huggingface/model-config.ts";
+import type { LoraConfig } from "../../lora.ts";
 import { decodeGraph, decodeNames } from "../models/decode-graph.ts";
 import { rotaryTables } from "../positions.ts";
 import { KvCache } from "./kv-cache.ts";
@@ -22,6 +23,8 @@ export interface DecoderOptions {
   readonly config: ModelConfig;
   /** By pack; the learner may change them between requests, followed by `release`. */
   readonly weights: ReadonlyMap<string, Tensor>;
+  /** Of the adapter whose numbers are among `weights`, if one is. */
+  readonly lora?: LoraConfig | undefined;
   readonly bytesOf: (id: number) => Uint8Array;
   readonly threads: number;
   /** Tapes that are open at once; more wait. */
@@ -64,15 +67,15 @@ export class Decoder {
   }
 
   static async create(options: DecoderOptions): Promise<Decoder> {
-    const { config, threads } = options;
+    const { config, threads, lora } = options;
     if (config.headDim % 8 !== 0) {
       throw new EngineError(`head_dim ${config.headDim} is not a multiple of 8, which sampling with a cache needs`, {
         hint: "such a model can be scored (`model logprobs`), not sampled",
       });
     }
     const [decode, append] = await Promise.all([
-      createSession(decodeGraph(config, "decode"), { threads }),
-      createSession(decodeGraph(config, "append"), { threads }),
+      createSession(decodeGraph(config, "decode", lora), { threads }),
+      createSession(decodeGraph(config, "append", lora), { threads }),
     ]);
     return new Decoder(options, { decode, append });
   }
