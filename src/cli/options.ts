@@ -9,6 +9,9 @@ export const jsonOption = () =>
 export const promptHelp =
   "how the policy is asked: nano, base, chat, examples, or a template file (default: as it was taught; chat or base for other models)";
 
+export const adapterHelp =
+  "PEFT folder of an adapter over the model, or the run that trained one (a run that trained one brings its own)";
+
 /** A command with its description, its example and `--json`. */
 export function describedCommand(name: string, description: string, ...examples: readonly string[]) {
   const shown = examples.map((example) => `\n  $ r1-searcher ${example}`).join("");

@@ -52,7 +52,7 @@ export const KlConfig = z.strictObject({
   kind: z
     .enum(["off", "k1", "k2", "k3"])
     .describe(
-      "How the policy is held near the one that the run started with, of which a frozen copy is kept: k1 takes a penalty off each token's reward, k2 and k3 add a term to the loss.",
+      "How the policy is held near the one that the run started with, of which a frozen copy is kept unless an adapter is trained: k1 takes a penalty off each token's reward, k2 and k3 add a term to the loss.",
     ),
   coefficient: z.number().positive().default(1e-4).describe("How strongly; the default is the released one for Llama."),
 });

@@ -14,11 +14,11 @@ import { renderPrompt } from "../protocol/prompt.ts";
 import { type Protocol, protocols } from "../protocol/protocol.ts";
 import type { Question } from "../protocol/question.ts";
 import type { RolloutConfig } from "../rollout/config.ts";
-import { newestCheckpoint } from "./checkpoint-store.ts";
 import type { Recipe } from "./config.ts";
 import { machineMemory, planRun, type RunPlan } from "./memory-plan.ts";
-import { openPolicy, type Policy } from "./policy.ts";
-import { type PolicySettings, promptOf, readPolicySettings, withPrompt } from "./policy-settings.ts";
+import { openPolicy, type Policy, type PolicyOptions } from "./policy.ts";
+import { findPolicy, type PlaceOptions, type PolicyPlace } from "./policy-place.ts";
+import { type PolicySettings, promptOf, readPolicySettings, settingsFile, withPrompt } from "./policy-settings.ts";
 
 /** Policies below this many parameters gain more from a worker per core than from threads in one. */
 const smallPolicy = 30e6;
@@ -31,33 +31,24 @@ export interface AskablePolicy extends Policy {
   readonly memory: RunPlan;
 }
 
-export interface OpenOptions {
+export interface OpenOptions extends PlaceOptions {
   readonly training: boolean;
+  /** Trains an adapter; absent: all weights. */
+  readonly lora?: PolicyOptions["lora"];
   /** Attempts at once. */
   readonly concurrency: number;
   readonly settings?: PolicySettings;
   /** Name or file of a prompt, over what the policy was taught with. */
   readonly prompt?: string | undefined;
-  readonly warn?: (message: string) => void;
   readonly engine?: Partial<Recipe["engine"]>;
 }
 
-/**
- * A model folder itself, or the newest whole checkpoint of a run folder.
- * @throws ConfigError where there is neither, CheckpointError where no checkpoint is whole
- */
-export async function policyFolder(path: string, warn: (message: string) => void): Promise<string> {
-  if (existsSync(join(path, "config.json"))) return path;
-  const newest = await newestCheckpoint(join(path, "checkpoints"), warn);
-  if (newest) return newest.directory;
-  throw new ConfigError(`${path} holds neither a model nor a run with a checkpoint`, {
-    hint: "give a folder with config.json, or a run folder that `r1-searcher train` wrote",
-  });
-}
-
+/** @param path as for `findPolicy` */
 export async function openAskable(path: string, options: OpenOptions): Promise<AskablePolicy> {
-  const directory = await policyFolder(path, options.warn ?? (() => {}));
-  const settings = withPrompt(options.settings ?? readPolicySettings(directory), options.prompt);
+  const place = await findPolicy(path, options);
+  if (options.training) demandModel(path, place);
+  const { directory, adapter } = place;
+  const settings = withPrompt(options.settings ?? settingsAt(place), options.prompt);
   const protocol = protocols[settings.protocol];
   const layout = layoutFor(directory, options.engine);
   const contextLength = settings.rollout.contextLength || Number.POSITIVE_INFINITY;
@@ -65,8 +56,8 @@ export async function openAskable(path: string, options: OpenOptions): Promise<A
   const memory = planRun(
     readModelConfig(directory),
     {
-      ...{ ...layout, context: contextLength, microBatchTokens: usualMicroBatch, loraRank: 0, recompute },
-      learnt: options.training ? "weights" : "nothing",
+      ...{ ...layout, context: contextLength, microBatchTokens: usualMicroBatch, recompute },
+      learnt: !options.training ? "nothing" : (options.lora ?? "weights"),
       wanted: options.concurrency,
       limit: maxMemoryGb === undefined ? undefined : maxMemoryGb * 1e9,
     },
@@ -75,6 +66,8 @@ export async function openAskable(path: string, options: OpenOptions): Promise<A
   const policy = await openPolicy(directory, {
     ...layout,
     training: options.training,
+    lora: options.lora,
+    adapter,
     maxSequences: Math.ceil(memory.sequences / layout.workers),
     recompute: memory.recompute,
     contextLength,
@@ -97,6 +90,19 @@ function prompterOf(settings: PolicySettings, tokenizer: Tokenizer): AskablePoli
   const render = (question: string) => renderPrompt({ protocol, tokenizer, question, template });
   render("Who?");
   return ({ text }) => render(text);
+}
+
+/** As the adapter was taught to be asked, where that is known. */
+function settingsAt({ directory, adapter }: PolicyPlace): PolicySettings {
+  const taught = adapter !== undefined && existsSync(join(adapter, settingsFile));
+  return readPolicySettings(taught ? adapter : directory);
+}
+
+function demandModel(path: string, { directory, adapter }: PolicyPlace): void {
+  if (adapter === undefined) return;
+  throw new ConfigError(`${path} is an adapter of ${directory}; training starts from a whole model`, {
+    hint: "give the folder of the model; lora starts a new adapter over it",
+  });
 }
 
 /** Workers × threads: one worker per core for a small policy, one worker with a thread per core for a large one. */

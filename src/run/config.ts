@@ -1,6 +1,7 @@
 /** @file Everything that defines a run. Each group is the schema of the folder that reads it; defaults exist once. */
 import { z } from "zod";
 import { ConfigError } from "../base/errors.ts";
+import { LoraConfig } from "../engine/lora.ts";
 import {
   EstimatorConfig,
   KlConfig,
@@ -46,6 +47,7 @@ export const Recipe = z.strictObject({
     .describe("Names the run's folder."),
   seed: z.int().min(0).default(0).describe("Everything random follows from it."),
   model: z.string().min(1).describe("Folder of the policy to start from."),
+  lora: LoraConfig.optional().describe("Trains an adapter over the model; default: all weights are trained."),
   search: SearchConfig.prefault({}),
   ...PolicySettings.shape,
   data: DataConfig.prefault({}),

@@ -18,7 +18,7 @@ const config = parseModelConfig(
   "the test",
 );
 const demand: RunDemand = {
-  ...{ workers: 1, threads: 2, context: 768, microBatchTokens: 512, loraRank: 16 },
+  ...{ workers: 1, threads: 2, context: 768, microBatchTokens: 512 },
   ...{ learnt: "weights", wanted: 64 },
 };
 const roomy = { total: 64e9, free: 60e9 };

@@ -1,7 +1,9 @@
 /** @file What memory a policy will take here, by what the engine allocates, and how much of what was asked for fits. */
 import { totalmem } from "node:os";
 import { ConfigError } from "../base/errors.ts";
+import { adaptedPacks } from "../engine/huggingface/adapter-packs.ts";
 import { type ModelConfig, packs } from "../engine/huggingface/model-config.ts";
+import { LoraConfig } from "../engine/lora.ts";
 import { parameters } from "./bench/model.ts";
 
 export interface PlanAssumptions {
@@ -12,7 +14,6 @@ export interface PlanAssumptions {
   readonly context: number;
   /** Of one micro-batch of learning, per worker. */
   readonly microBatchTokens: number;
-  readonly loraRank: number;
 }
 
 export interface MemoryPlan {
@@ -22,13 +23,17 @@ export interface MemoryPlan {
   readonly full: number;
 }
 
-/** What is learnt: nothing, adapters, or every weight. */
-export type Learnt = "nothing" | "adapters" | "weights";
+/** What is learnt: nothing, an adapter, or every weight. */
+export type Learnt = "nothing" | LoraConfig | "weights";
+
+/** The adapter that `model info` speaks of: what a recipe's `lora: {}` means. */
+export const usualAdapter = LoraConfig.parse({});
 
 /** Bytes, all workers together. */
 export interface MemoryParts {
   /** Node, this program and ONNX Runtime. */
   readonly process: number;
+  /** With the copy of those that an adapter is merged into. */
   readonly weights: number;
   readonly gradients: number;
   /** Its state, and what workers exchange at an update. */
@@ -54,23 +59,35 @@ export function memoryParts(
 ): MemoryParts {
   const { workers, sequences } = assumed;
   const weights = parameters(config) * FLOAT;
-  const trained = { nothing: 0, adapters: loraParameters(config, assumed.loraRank) * FLOAT, weights }[learnt];
+  const { trained, merged } = learntBytes(config, learnt, weights);
   const exchanged = workers > 1 ? workers + 1 : 0;
   return {
     process: processBytes + workers * workerBytes,
-    weights: workers * weights,
+    weights: workers * (weights + merged),
     gradients: workers * trained,
     // the two moments are shared out among workers
     optimizer: (2 + exchanged) * trained,
     activations: learnt === "nothing" ? 0 : workers * activations(config, assumed, recompute) * FLOAT,
     cache: sequences * bytesPerSequence(config, assumed.context),
-    saving: learnt === "nothing" ? 0 : weights,
+    saving: trained,
   };
+}
+
+/** Bytes of what is learnt, and of the copy that it is merged into. */
+function learntBytes(config: ModelConfig, learnt: Learnt, weights: number): { trained: number; merged: number } {
+  if (learnt === "nothing") return { trained: 0, merged: 0 };
+  if (learnt === "weights") return { trained: weights, merged: 0 };
+  const adapted = adaptedPacks(config, learnt);
+  const size = (shape: readonly number[]) => shape.reduce((product, n) => product * n, FLOAT);
+  const trained = adapted.reduce((sum, { a, b }) => sum + size(a.shape) + size(b.shape), 0);
+  const names = new Set(adapted.map(({ pack }) => pack));
+  const copied = packs(config).filter(({ pack }) => names.has(pack));
+  return { trained, merged: learnt.merge ? copied.reduce((sum, { shape }) => sum + size(shape), 0) : 0 };
 }
 
 export function planMemory(config: ModelConfig, assumed: PlanAssumptions): MemoryPlan {
   const total = (learnt: Learnt) => sumOf(memoryParts(config, assumed, { learnt }));
-  return { eval: total("nothing"), lora: total("adapters"), full: total("weights") };
+  return { eval: total("nothing"), lora: total(usualAdapter), full: total("weights") };
 }
 
 const sumOf = (parts: MemoryParts) => Object.values(parts).reduce((sum: number, bytes: number) => sum + bytes, 0);
@@ -96,12 +113,6 @@ export function activationsPerLayer(
   attended: number,
 ): number {
   return 6 * width + 4 * (heads + 2 * kvHeads) * headDim + 2 * heads * headDim + 6 * ffnWidth + 2 * heads * attended;
-}
-
-/** Adapters of every projection. */
-function loraParameters(config: ModelConfig, rank: number): number {
-  const matrices = packs(config).flatMap(({ members }) => members.filter(({ role }) => role === "matrix"));
-  return matrices.reduce((sum, { shape }) => sum + rank * (shape[0]! + shape[1]!), 0);
 }
 
 /** Bytes of this machine, or of what this process may use of it. */

@@ -20,6 +20,8 @@ export interface CardFacts {
   /** What it is and how it came about, as a sentence. */
   readonly about: string;
   readonly origin: Origin | undefined;
+  /** What opens it. */
+  readonly library: "transformers" | "peft";
   /** The line that makes such a model again, with `recipe` as recipe.yaml. */
   readonly command: string;
   /** Resolved and complete. */
@@ -58,7 +60,7 @@ export function modelCard(facts: CardFacts, made: string): string {
   return `---\n${stringify(frontMatter(facts))}---\n\n${body(facts, made)}`;
 }
 
-function frontMatter({ name, origin, evaluations }: CardFacts): object {
+function frontMatter({ name, origin, library, evaluations }: CardFacts): object {
   const isOnHub = origin?.model.includes("/") ?? false;
   const results = lastOfEach(evaluations).map(({ summary }) => ({
     task: { type: "question-answering", name: "Question answering with search" },
@@ -69,7 +71,7 @@ function frontMatter({ name, origin, evaluations }: CardFacts): object {
     ],
   }));
   return {
-    library_name: "transformers",
+    library_name: library,
     pipeline_tag: "text-generation",
     ...(origin?.license ? { license: origin.license } : {}),
     ...(isOnHub ? { base_model: origin!.model } : {}),

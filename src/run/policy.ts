@@ -1,14 +1,15 @@
 /** @file A policy is a Hugging Face folder; here one becomes an engine, and an engine's weights become a folder again. */
 import { copyFileSync, existsSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { writeDurably } from "../base/files.ts";
 import { toJson } from "../base/jsonl.ts";
 import type { Tokenizer } from "../base/tokenizer.ts";
 import { type ModelConfig, readModelConfig, writeModelConfig } from "../engine/huggingface/model-config.ts";
+import { readAdapterConfig, writeAdapter } from "../engine/huggingface/peft.ts";
 import { demandFiniteWeights, openWeights } from "../engine/huggingface/safetensors.ts";
 import { checkTokenizer, loadTokenizer } from "../engine/huggingface/tokenizer.ts";
 import { writeWeights } from "../engine/huggingface/weights-writer.ts";
-import { OnnxEngine } from "../engine/onnx/engine.ts";
+import { OnnxEngine, type OnnxEngineOptions } from "../engine/onnx/engine.ts";
 import { type PolicySettings, writePolicySettings } from "./policy-settings.ts";
 
 export interface PolicyOptions {
@@ -20,8 +21,15 @@ export interface PolicyOptions {
   readonly contextLength: number;
   /** Layers are computed anew on the way back; default false. */
   readonly recompute?: boolean;
+  /** Trains an adapter; absent: all weights. */
+  readonly lora?: OnnxEngineOptions["lora"];
   /** How it is asked; written beside its weights. */
   readonly settings: PolicySettings;
+}
+
+export interface OpenPolicyOptions extends PolicyOptions {
+  /** A PEFT folder, whose adapter is added to the weights. */
+  readonly adapter?: string | undefined;
 }
 
 export interface Policy {
@@ -29,6 +37,7 @@ export interface Policy {
   readonly tokenizer: Tokenizer;
   readonly config: ModelConfig;
   readonly directory: string;
+  readonly adapter?: string | undefined;
 }
 
 const GENERATION = "generation_config.json";
@@ -43,20 +52,32 @@ const textFiles = [
 ];
 
 /** Opens a folder and loads its weights. */
-export async function openPolicy(directory: string, options: PolicyOptions): Promise<Policy> {
+export async function openPolicy(directory: string, { adapter, ...options }: OpenPolicyOptions): Promise<Policy> {
   const config = readModelConfig(directory);
   const tokenizer = await loadTokenizer(directory);
   checkTokenizer(tokenizer, config, directory);
   await (await openWeights(directory, config)).close(); // a fault is found before any memory is asked for
-  const engine = createEngine({ directory, config, tokenizer }, options);
-  await loadOrClose(engine, directory, config);
-  return { engine, tokenizer, config, directory };
+  const lora = adapter === undefined ? options.lora : loraOf(adapter);
+  const engine = createEngine({ directory, config, tokenizer }, { ...options, lora });
+  await loadOrClose(engine, { directory, adapter }, config);
+  return { engine, tokenizer, config, directory, adapter };
+}
+
+/** What an engine must be made for, to take the adapter of a PEFT folder; merged, which costs nothing where only one is used. */
+export function loraOf(adapter: string): NonNullable<OnnxEngineOptions["lora"]> {
+  const { rank, alpha, targets } = readAdapterConfig(adapter);
+  return { rank, alpha, targets, merge: true, seed: 0 };
 }
 
 /** @throws EngineError naming the tensor where numbers are damaged */
-export async function loadOrClose(engine: OnnxEngine, directory: string, config: ModelConfig): Promise<void> {
+export async function loadOrClose(
+  engine: OnnxEngine,
+  { directory, adapter }: { readonly directory: string; readonly adapter?: string | undefined },
+  config: ModelConfig,
+): Promise<void> {
   try {
     await engine.loadPolicy(directory);
+    if (adapter !== undefined) await engine.loadAdapter(adapter);
   } catch (cause) {
     await engine.close();
     await demandFiniteWeights(directory, config); // the engine knows that there is one, not which
@@ -73,13 +94,14 @@ export function createEngine(
   }: { readonly directory: string; readonly config: ModelConfig; readonly tokenizer: Tokenizer },
   options: PolicyOptions,
 ): OnnxEngine {
+  const { lora, settings } = options;
   return new OnnxEngine({
     ...options,
     config,
     tokenizer,
     writePolicy: async (target, tensors) => {
       writeModelConfig(target, config);
-      writePolicySettings(target, options.settings);
+      writePolicySettings(target, settings);
       copyTextFiles(directory, target, config);
       const sources = tensors.map(({ name, shape, data }) => ({
         ...{ name, shape },
@@ -87,6 +109,12 @@ export function createEngine(
       }));
       await writeWeights(target, sources);
     },
+    writeAdapter:
+      lora &&
+      ((target, tensors) => {
+        writePolicySettings(target, settings);
+        writeAdapter(target, tensors, { lora, baseModel: resolve(directory) });
+      }),
   });
 }
 

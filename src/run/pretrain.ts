@@ -100,6 +100,7 @@ function pretrainCard(config: PretrainConfig, last: PretrainProgress | undefined
     name: config.name,
     about: `A small language model, made from nothing on documents of fictional worlds${done}.`,
     origin: undefined,
+    library: "transformers",
     command: "npx r1-searcher model pretrain recipe.yaml --out my-model",
     recipe: config,
     seed: config.seed,

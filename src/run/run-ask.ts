@@ -20,6 +20,8 @@ export interface AskOptions {
   readonly question?: string;
   /** A model folder or a run folder; default the bundled searcher. */
   readonly model?: string;
+  /** A PEFT folder or a run that trained an adapter, over `model`; without one, over the model that it names. */
+  readonly adapter?: string | undefined;
   /** Name or file of a prompt; default the policy's own. */
   readonly prompt?: string | undefined;
   /** What answers; default the bundled world's index. */
@@ -62,11 +64,14 @@ export interface Asker {
 
 export async function openAsker(
   searcher: Searcher,
-  { model = bundled("nano-searcher"), prompt }: Pick<AskOptions, "model" | "prompt">,
+  { model, adapter, prompt }: Pick<AskOptions, "model" | "adapter" | "prompt">,
 ): Promise<Asker> {
   // one attempt at a time keeps one worker busy; all cores share in it
   const engine = { workers: 1, threads: availableParallelism() };
-  const policy = await openAskable(model, { training: false, concurrency: 1, prompt, engine });
+  const policy = await openAskable(model ?? adapter ?? bundled("nano-searcher"), {
+    ...{ training: false, concurrency: 1, prompt, engine },
+    adapter: model === undefined ? undefined : adapter,
+  });
   const { tokenizer, protocol, rollout, promptFor } = policy;
   const sampler = await policy.engine.publish();
   const inTurn = pLimit(1);
@@ -109,9 +114,9 @@ function questionOf({ question, seed }: AskOptions): Question {
   return list[seed % examples]!;
 }
 
-function searchFor({ question, search, model }: AskOptions): Partial<SearchConfig> {
+function searchFor({ question, search, model, adapter }: AskOptions): Partial<SearchConfig> {
   const own = join(bundled("nano-searcher"), "index");
-  if (search === undefined && question !== undefined && model !== undefined) {
+  if (search === undefined && question !== undefined && (model ?? adapter) !== undefined) {
     throw new ConfigError("ask needs --index or --search for a model of your own", {
       hint: `make one with \`r1-searcher index build CORPUS --out DIR\`, or ask the fictional world with --index ${own}`,
     });

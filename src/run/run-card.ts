@@ -18,15 +18,18 @@ export interface RunFacts {
   readonly step: number;
   /** Whether measurements of this very policy may be among them; a checkpoint is saved before it is measured. */
   readonly measured: boolean;
+  /** Whether the card is of an adapter's folder, not of a whole model's. */
+  readonly isAdapter: boolean;
 }
 
-export function runCard({ recipe, evaluations, metrics, step, measured }: RunFacts): CardFacts {
+export function runCard({ recipe, evaluations, metrics, step, measured, isAdapter }: RunFacts): CardFacts {
   const { name, seed, model, stages } = recipe;
   const words = stages.map((stage) => stage.name).join(", then ");
   return {
     name: `${name}-step-${step}`,
     about: `A language model that was taught to search while it reasons: ${step} steps of reinforcement learning (${words}).`,
     origin: originOf(model),
+    library: isAdapter ? "peft" : "transformers",
     command: "npx r1-searcher train recipe.yaml",
     recipe: { ...recipe, model: basename(model) },
     seed,

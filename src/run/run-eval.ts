@@ -19,6 +19,8 @@ import { makeWritable } from "./writable-folder.ts";
 export interface EvalOptions {
   /** A model folder or a run folder; a run means its last checkpoint. */
   readonly policy: string;
+  /** A PEFT folder or a run that trained an adapter, over the policy. */
+  readonly adapter?: string | undefined;
   /** "world" or a file of questions. */
   readonly benchmark: string;
   /** For "world". */
@@ -85,13 +87,14 @@ async function evalAndKeep(
     training: false,
     concurrency: evalConcurrency,
     prompt: options.prompt,
+    adapter: options.adapter,
   });
   const policy = isWorld ? withSearches(opened, splitTraits[options.split].leastSearches) : opened;
   try {
     const sampler = await policy.engine.publish();
     const { summary, results } = await evaluatePolicy(policy, benchmarks, { ...options, sampler });
     const named = {
-      checkpoint: basename(policy.directory),
+      checkpoint: basename(policy.adapter ?? policy.directory),
       decode: options.decode,
       ...(isWorld ? { split: options.split } : {}),
       ...summary,

@@ -4,9 +4,9 @@ import { readModelConfig } from "../engine/huggingface/model-config.ts";
 import { openWeights } from "../engine/huggingface/safetensors.ts";
 import { usualMicroBatch } from "../engine/onnx/engine.ts";
 import { byteTokenizer } from "../protocol/byte-tokenizer.ts";
-import { policyFolder } from "./assemble.ts";
 import { machineMemory, planRun } from "./memory-plan.ts";
-import { createEngine, loadOrClose } from "./policy.ts";
+import { createEngine, loadOrClose, loraOf } from "./policy.ts";
+import { findPolicy, type PlaceOptions } from "./policy-place.ts";
 import { PolicySettings } from "./policy-settings.ts";
 
 /**
@@ -16,9 +16,9 @@ import { PolicySettings } from "./policy-settings.ts";
 export async function modelLogprobs(
   path: string,
   ids: readonly number[],
-  { warn = () => {} }: { readonly warn?: (message: string) => void } = {},
+  options: PlaceOptions = {},
 ): Promise<number[]> {
-  const directory = await policyFolder(path, warn);
+  const { directory, adapter } = await findPolicy(path, options);
   const config = readModelConfig(directory);
   const { vocabSize, contextLength } = config;
   const beyond = ids.find((id) => !(Number.isInteger(id) && id >= 0 && id < vocabSize));
@@ -33,7 +33,6 @@ export async function modelLogprobs(
     threads,
     context: ids.length,
     microBatchTokens: usualMicroBatch,
-    loraRank: 0,
     wanted: 1,
   };
   planRun(config, { ...demand, learnt: "nothing" }, machineMemory());
@@ -42,9 +41,10 @@ export async function modelLogprobs(
     {
       ...{ workers: 1, threads, training: false, maxSequences: 1, contextLength },
       settings: PolicySettings.parse({}),
+      lora: adapter === undefined ? undefined : loraOf(adapter),
     },
   );
-  await loadOrClose(engine, directory, config);
+  await loadOrClose(engine, { directory, adapter }, config);
   try {
     const [logprobs] = await engine.logprobs([Int32Array.from(ids)]);
     return Array.from(logprobs!);

@@ -8,9 +8,10 @@ import { parameterSpecs, readModelConfig, writeModelConfig } from "../engine/hug
 import { bytesPer, type NumberFormat } from "../engine/huggingface/number-format.ts";
 import { openWeights, type WeightsFile } from "../engine/huggingface/safetensors.ts";
 import { sizeOf, writeWeights } from "../engine/huggingface/weights-writer.ts";
-import { policyFolder } from "./assemble.ts";
+import { openMergedWeights } from "../engine/onnx/merged-weights.ts";
 import { writeModelCard } from "./model-card.ts";
 import { copyTextFiles } from "./policy.ts";
+import { findPolicy } from "./policy-place.ts";
 import { settingsFile } from "./policy-settings.ts";
 import { runCard } from "./run-card.ts";
 import { readRunFacts } from "./run-folder.ts";
@@ -20,8 +21,10 @@ export const exportFormats = ["hf", "gguf"] as const;
 export type ExportFormat = (typeof exportFormats)[number];
 
 export interface ExportOptions {
-  /** A model folder, or a run folder: its last whole checkpoint. */
+  /** A model folder, or a run folder: its last whole checkpoint. An adapter is merged into the model below it. */
   readonly policy: string;
+  /** A PEFT folder or a run that trained an adapter, over `policy`. */
+  readonly adapter?: string | undefined;
   /** A folder, or with "gguf" a file. */
   readonly out: string;
   readonly format: ExportFormat;
@@ -43,12 +46,21 @@ export interface Exported {
 export async function exportModel(options: ExportOptions): Promise<Exported> {
   const { policy, format, dtype, signal, onProgress, warn = () => {} } = options;
   const out = resolve(options.out);
-  const directory = await policyFolder(policy, warn);
+  const { directory, adapter } = await findPolicy(policy, { adapter: options.adapter, warn });
   const config = readModelConfig(directory);
-  const weights = await openWeights(directory, config);
+  const weights = await (adapter === undefined
+    ? openWeights(directory, config)
+    : openMergedWeights({ directory, adapter }, config));
   try {
     const total = parameterSpecs(config).reduce((sum, spec) => sum + sizeOf(spec) * bytesPer[dtype], 0);
-    const how = { ...options, out, directory, weights, onBytes: (bytes: number) => onProgress?.({ bytes, total }) };
+    const how = {
+      ...options,
+      out,
+      directory,
+      taught: adapter ?? directory,
+      weights,
+      onBytes: (bytes: number) => onProgress?.({ bytes, total }),
+    };
     await (format === "gguf" ? exportGguf(how, config) : exportFolder(how, config));
     return { out, format, dtype, bytes: total };
   } catch (cause) {
@@ -61,6 +73,8 @@ export async function exportModel(options: ExportOptions): Promise<Exported> {
 
 type Job = ExportOptions & {
   readonly directory: string;
+  /** Where the training left its settings and its card. */
+  readonly taught: string;
   readonly weights: WeightsFile;
   readonly onBytes: (bytes: number) => void;
 };
@@ -88,7 +102,7 @@ async function exportGguf(
 }
 
 async function exportFolder(
-  { out, directory, weights, dtype, maxShardBytes, signal, onBytes }: Job,
+  { out, directory, taught, weights, dtype, maxShardBytes, signal, onBytes }: Job,
   config: ReturnType<typeof readModelConfig>,
 ): Promise<void> {
   if (existsSync(out) && readdirSync(out).length > 0)
@@ -101,8 +115,8 @@ async function exportFolder(
   try {
     writeModelConfig(out, config, dtype);
     copyTextFiles(directory, out, config);
-    if (existsSync(join(directory, settingsFile))) copyFileSync(join(directory, settingsFile), join(out, settingsFile));
-    writeCard(directory, out);
+    if (existsSync(join(taught, settingsFile))) copyFileSync(join(taught, settingsFile), join(out, settingsFile));
+    writeCard(taught, out);
     await writeWeights(out, sources, { format: dtype, signal, onBytes, ...(maxShardBytes ? { maxShardBytes } : {}) });
   } catch (cause) {
     for (const name of readdirSync(out)) rmSync(join(out, name), { force: true });
@@ -114,6 +128,6 @@ async function exportFolder(
 /** A checkpoint's card is made anew: by now the run has measured it. */
 function writeCard(directory: string, out: string): void {
   const run = readRunFacts(directory);
-  if (run) writeModelCard(out, runCard({ ...run, measured: true }));
+  if (run) writeModelCard(out, runCard({ ...run, measured: true, isAdapter: false }));
   else if (existsSync(join(directory, "README.md"))) copyFileSync(join(directory, "README.md"), join(out, "README.md"));
 }

@@ -42,7 +42,7 @@ export async function modelInfo(directory: string): Promise<ModelInfo> {
   const { architecture, family, layers, width, heads, kvHeads, headDim, ffnWidth, contextLength, vocabSize } = config;
   const assumed: PlanAssumptions = {
     ...layoutFor(directory, undefined),
-    ...{ sequences: 16, context: Math.min(contextLength, 1024), microBatchTokens: 512, loraRank: 16 },
+    ...{ sequences: 16, context: Math.min(contextLength, 1024), microBatchTokens: 512 },
   };
   return {
     ...{ directory, architecture, family, parameters: parameters(config), layers, width, heads, kvHeads, headDim },

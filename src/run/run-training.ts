@@ -79,10 +79,11 @@ export async function runTraining(options: TrainingOptions): Promise<TrainingRes
   try {
     const policy = await openStart(recipe, { training: true, concurrency: recipe.rolloutBatch.concurrency });
     options.onEvent?.({ kind: "message", text: describePlan(policy.memory) });
-    let reference: AskablePolicy | undefined;
+    let copy: AskablePolicy | undefined;
     try {
       const isHeld = recipe.kl !== undefined && recipe.kl.kind !== "off";
-      if (isHeld) reference = await openStart(recipe, { training: false, concurrency: 1 });
+      if (isHeld && !recipe.lora) copy = await openStart(recipe, { training: false, concurrency: 1 });
+      const reference = isHeld ? (copy?.engine ?? policy.engine.base) : undefined;
       const run = new TrainingRun({ recipe, data, folder, policy, reference, options });
       await run.train();
       return {
@@ -92,7 +93,7 @@ export async function runTraining(options: TrainingOptions): Promise<TrainingRes
         ...run.report(),
       };
     } finally {
-      await reference?.engine.close();
+      await copy?.engine.close();
       await policy.engine.close();
     }
   } finally {
@@ -103,8 +104,13 @@ export async function runTraining(options: TrainingOptions): Promise<TrainingRes
 
 /** The policy that the run starts from. */
 export function openStart(recipe: Recipe, how: Pick<OpenOptions, "training" | "concurrency">): Promise<AskablePolicy> {
-  const { model, engine, protocol, prompt, promptFile, rollout } = recipe;
-  return openAskable(model, { ...how, engine, settings: { protocol, prompt, promptFile, rollout } });
+  const { model, lora, seed, engine, protocol, prompt, promptFile, rollout } = recipe;
+  return openAskable(model, {
+    ...how,
+    engine,
+    lora: lora && { ...lora, seed },
+    settings: { protocol, prompt, promptFile, rollout },
+  });
 }
 
 function withSteps(recipe: Recipe, steps: number | undefined): Recipe {
@@ -116,8 +122,8 @@ interface Parts {
   readonly data: Awaited<ReturnType<typeof openQuestions>>;
   readonly folder: RunFolder;
   readonly policy: AskablePolicy;
-  /** A frozen copy of where the policy started, where KL holds it back. */
-  readonly reference: AskablePolicy | undefined;
+  /** Where the policy started, where KL holds it back: a frozen copy, or the model below an adapter. */
+  readonly reference: TrainerParts["reference"];
   readonly options: TrainingOptions;
 }
 
@@ -142,8 +148,8 @@ class TrainingRun {
     const warn = (text: string) => options.onEvent?.({ kind: "message", text });
     this.#waitOut = waitForSearch(data.search, warn);
     const describe = (directory: string, step: number) => {
-      const facts = { recipe, evaluations: folder.evaluations(), metrics: folder.metrics(), step, measured: false };
-      writeModelCard(directory, runCard(facts));
+      const facts = { recipe, evaluations: folder.evaluations(), metrics: folder.metrics(), step };
+      writeModelCard(directory, runCard({ ...facts, measured: false, isAdapter: recipe.lora !== undefined }));
     };
     const keeper = runKeeper({ folder, learner: policy.engine, keep: recipe.checkpoint.keep, warn, describe });
     const { cursor, saved } = await keeper.resume();
@@ -152,7 +158,7 @@ class TrainingRun {
       curriculum,
       learner: policy.engine,
       config: trainerConfig(recipe),
-      ...(reference ? { reference: reference.engine } : {}),
+      ...(reference ? { reference } : {}),
       keeper: {
         ...keeper,
         record: async (record) => {

@@ -1,6 +1,6 @@
 import { checkBind, serveHttp } from "../base/http/serve.ts";
-import { policyFolder } from "../run/assemble.ts";
 import { openSearch } from "../run/assemble-search.ts";
+import { findPolicy } from "../run/policy-place.ts";
 import { type Asker, openAsker } from "../run/run-ask.ts";
 import type { SearchConfig } from "../run/search-settings.ts";
 import { type McpParts, mcpApp, serveMcpStdio } from "./mcp.ts";
@@ -22,7 +22,7 @@ export interface ServeMcpOptions {
 export async function runServeMcp(options: ServeMcpOptions): Promise<void> {
   const { search, model, port, host, token, signal, say } = options;
   if (port !== undefined) checkBind(host, token);
-  if (model !== undefined) await policyFolder(model, say);
+  if (model !== undefined) await findPolicy(model, { warn: say });
   const { searcher } = await openSearch(search);
   let asker: Promise<Asker> | undefined; // the policy is opened when it is first asked
   const ask: McpParts["ask"] = async (text, asked) => {

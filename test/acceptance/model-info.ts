@@ -123,7 +123,7 @@ for (const directory of process.argv.slice(2)) {
   // one processor's worth: a worker with one thread and its share of the sequences
   const assumed = {
     ...{ workers: 1, threads: 1, sequences: sequences / workers, context: Math.min(config.contextLength, 256) },
-    ...{ microBatchTokens: 512, loraRank: 16 },
+    ...{ microBatchTokens: 512 },
   };
   const products = decidingProducts(config, assumed);
   const rates = { decode: await productRate(products.decode), train: await productRate(products.train) };

@@ -5,11 +5,9 @@
  * positions; both spellings of config.json): log-probabilities of 256 tokens, every gradient of a PPO loss, 64 greedy
  * tokens, and the log-probabilities of the folder we save once transformers has opened it. Exits 1 beyond a bound.
  */
-import { spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { TrainingSequence } from "../../src/engine/engine.ts";
 import { packs, readModelConfig } from "../../src/engine/huggingface/model-config.ts";
 import { openWeights, type WeightsFile } from "../../src/engine/huggingface/safetensors.ts";
@@ -18,35 +16,10 @@ import { Replica } from "../../src/engine/onnx/replica.ts";
 import { byteTokenizer } from "../../src/protocol/byte-tokenizer.ts";
 import { createEngine } from "../../src/run/policy.ts";
 import { PolicySettings } from "../../src/run/policy-settings.ts";
+import { largestDifference, numbers, ppoWeights, python, relativeDifference, tokensOf } from "./oracle.ts";
 
 const bounds = { logprob: 2e-4, gradient: 1e-4, tie: 1e-3, saved: 2e-4 };
 const [length, promptLength, generated] = [256, 24, 64];
-
-const tokensOf = (sequence: number, count: number, vocabulary: number) =>
-  Int32Array.from({ length: count }, (_, i) => (7 * i * i + 13 * i + 29 * sequence + 3) % vocabulary);
-
-function python(command: "make" | "check", directory: string): string {
-  const script = fileURLToPath(new URL("family_oracle.py", import.meta.url));
-  const options = { encoding: "utf8", maxBuffer: 2 ** 28 } as const;
-  const { stdout, stderr, status } = spawnSync(
-    process.env["PYTHON"] ?? "python3",
-    [script, command, directory],
-    options,
-  );
-  if (status !== 0) throw new Error(`PyTorch failed: ${stderr}`);
-  return stdout;
-}
-
-async function numbers(file: WeightsFile, name: string): Promise<Float32Array> {
-  const data = new Float32Array(file.shape(name).reduce((product, n) => product * n, 1));
-  await file.read(name, data);
-  return data;
-}
-
-const largestDifference = (a: ArrayLike<number>, b: ArrayLike<number>) => {
-  if (a.length !== b.length) return Number.POSITIVE_INFINITY;
-  return Array.from(a, (x, i) => Math.abs(x - b[i]!)).reduce((worst, x) => Math.max(worst, x), 0);
-};
 
 /** The worst difference over the largest number of its tensor. */
 async function gradientDifference(folder: string, oracle: WeightsFile): Promise<number> {
@@ -57,8 +30,7 @@ async function gradientDifference(folder: string, oracle: WeightsFile): Promise<
   const learner = new LearnerCore({ config, weights, gradients, threads: 1, limits: { tokens: 512, scored: 4096 } });
   const sequence: TrainingSequence = {
     tokens: tokensOf(0, length, config.vocabSize),
-    weights: Float32Array.from({ length }, (_, t) => (t > 0 && t % 3 !== 0 ? 0.05 + 0.01 * t : 0)),
-    advantages: Float32Array.from({ length }, (_, t) => Math.sin(1.7 * t)),
+    ...ppoWeights(length),
     oldLogprobs: await numbers(oracle, "old"),
   };
   await learner.forwardBackward([sequence], { kind: "ppo", clipLow: 0.2, clipHigh: 0.3 });
@@ -70,7 +42,7 @@ async function gradientDifference(folder: string, oracle: WeightsFile): Promise<
       const ours = (gradients.get(pack)!.data as Float32Array).subarray(at, at + size);
       at += size;
       const theirs = await numbers(oracle, `gradient.${name}`);
-      worst = Math.max(worst, largestDifference(ours, theirs) / theirs.reduce((m, x) => Math.max(m, Math.abs(x)), 0));
+      worst = Math.max(worst, relativeDifference(ours, theirs));
     }
   }
   await learner.close();
@@ -107,7 +79,7 @@ async function useEngine(folder: string, saved: string) {
 const made = mkdtempSync(join(tmpdir(), "r1-searcher-families-"));
 try {
   const given = process.argv[2];
-  if (given === undefined) python("make", made);
+  if (given === undefined) python("family_oracle.py", "make", made);
   else cpSync(given, made, { recursive: true });
   const names = readdirSync(made).filter((name) => name.endsWith(".safetensors"));
   const rows = [];
@@ -125,7 +97,7 @@ try {
     });
     await oracle.close();
   }
-  const saved = JSON.parse(python("check", join(made, "saved"))) as Record<string, number[]>;
+  const saved = JSON.parse(python("family_oracle.py", "check", join(made, "saved"))) as Record<string, number[]>;
   let isWithin = rows.length >= 12;
   for (const { name, logprobs, ...row } of rows) {
     const all = { ...row, saved: largestDifference(saved[name] ?? [], logprobs) };

@@ -1,9 +1,33 @@
-"""What the scripts about model families share: token ids, log-probabilities and a PPO loss that are formulas."""
+"""What the scripts about model families share: small configs of each, and token ids, log-probabilities and a PPO loss that are formulas."""
+import itertools
 import math
 
 import torch
 
 CLIP_LOW, CLIP_HIGH = 0.2, 0.3
+ROPES = {
+    "plain": {},
+    "linear": dict(rope_type="linear", factor=2.0),
+    "llama3": dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+                   original_max_position_embeddings=128),
+}
+
+
+def configs():
+    shapes = itertools.product(["llama", "qwen2", "qwen3"], [4, 2], [True, False])
+    for i, (family, kv_heads, tied) in enumerate(shapes):
+        rope = list(ROPES)[i % len(ROPES)]
+        raw = dict(model_type=family, architectures=[f"{family.capitalize()}ForCausalLM"], vocab_size=199,
+                   hidden_size=64, intermediate_size=96, num_hidden_layers=3, num_attention_heads=4,
+                   num_key_value_heads=kv_heads, max_position_embeddings=512, rms_norm_eps=1e-6,
+                   tie_word_embeddings=tied, bos_token_id=None, eos_token_id=None,
+                   **(dict(head_dim=32) if family == "qwen3" else {}))
+        spelling = 4 + i % 2
+        if spelling == 4:
+            raw |= dict(torch_dtype="float32", rope_theta=50000.0, rope_scaling=ROPES[rope] or None)
+        else:
+            raw |= dict(dtype="float32", rope_parameters=dict(dict(rope_type="default"), **ROPES[rope], rope_theta=50000.0))
+        yield f"{family}-{'mha' if kv_heads == 4 else 'gqa'}-{'tied' if tied else 'untied'}-{rope}-v{spelling}", raw
 
 
 def tokens(sequence: int, length: int, vocab: int):

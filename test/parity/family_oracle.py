@@ -4,7 +4,6 @@
   python family_oracle.py check DIR     prints, as JSON by name, log-probabilities of the folders in DIR
 Needs torch, transformers and safetensors.
 """
-import itertools
 import json
 import pathlib
 import sys
@@ -13,36 +12,11 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from families import logprobs, ppo_loss, tokens
+from families import configs, logprobs, ppo_loss, tokens
 
 torch.set_num_threads(1)  # tiny models: more threads only wait for each other
 
 LENGTH, PROMPT, GENERATED = 256, 24, 64
-ROPES = {
-    "plain": {},
-    "linear": dict(rope_type="linear", factor=2.0),
-    "llama3": dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
-                   original_max_position_embeddings=128),
-}
-
-
-def configs():
-    shapes = itertools.product(["llama", "qwen2", "qwen3"], [4, 2], [True, False])
-    for i, (family, kv_heads, tied) in enumerate(shapes):
-        rope = list(ROPES)[i % len(ROPES)]
-        raw = dict(model_type=family, architectures=[f"{family.capitalize()}ForCausalLM"], vocab_size=199,
-                   hidden_size=64, intermediate_size=96, num_hidden_layers=3, num_attention_heads=4,
-                   num_key_value_heads=kv_heads, max_position_embeddings=512, rms_norm_eps=1e-6,
-                   tie_word_embeddings=tied, bos_token_id=None, eos_token_id=None,
-                   **(dict(head_dim=32) if family == "qwen3" else {}))
-        spelling = 4 + i % 2
-        if spelling == 4:
-            raw |= dict(torch_dtype="float32", rope_theta=50000.0, rope_scaling=ROPES[rope] or None)
-        else:
-            raw |= dict(dtype="float32", rope_parameters=dict(dict(rope_type="default"), **ROPES[rope], rope_theta=50000.0))
-        yield f"{family}-{'mha' if kv_heads == 4 else 'gqa'}-{'tied' if tied else 'untied'}-{rope}-v{spelling}", raw
-
-
 def make(directory: pathlib.Path):
     for number, (name, raw) in enumerate(configs()):
         torch.manual_seed(number)

@@ -2,7 +2,15 @@ import { Option } from "@commander-js/extra-typings";
 import { ConfigError } from "../../base/errors.ts";
 import { createTranscriptWriter } from "../display/transcript.ts";
 import { untilInterrupted } from "../interrupt.ts";
-import { describedCommand, jsonOption, promptHelp, searchHelp, searchOption, wholeNumber } from "../options.ts";
+import {
+  adapterHelp,
+  describedCommand,
+  jsonOption,
+  promptHelp,
+  searchHelp,
+  searchOption,
+  wholeNumber,
+} from "../options.ts";
 import { createOutput, printable } from "../output.ts";
 
 export function command() {
@@ -17,6 +25,7 @@ export function command() {
     .argument("[question]", "what to find out")
     .option("--example", "a question of the bundled fictional world")
     .option("--model <dir>", "model folder or run folder (default: the bundled searcher)")
+    .option("--adapter <dir>", adapterHelp)
     .option("--index <dir>", "index that answers (default: the bundled world's)")
     .option("--prompt <name|file>", promptHelp)
     .option("--search <url>", searchHelp)
@@ -27,7 +36,7 @@ export function command() {
     )
     .option("--seed <n>", "of the sampling, and which example", wholeNumber(0), 1)
     .addOption(jsonOption())
-    .action(async (question, { example = false, model, prompt, decode, seed, json, ...where }) => {
+    .action(async (question, { example = false, model, adapter, prompt, decode, seed, json, ...where }) => {
       const output = createOutput({ json });
       if ((question === undefined || question.trim() === "") !== example) {
         throw new ConfigError(example ? "ask got both a question and --example" : "ask got no question", {
@@ -43,7 +52,7 @@ export function command() {
         ...(question && !example ? { question } : {}),
         ...(model ? { model } : {}),
         ...(search ? { search } : {}),
-        prompt,
+        ...{ adapter, prompt },
       };
       const { trajectory, answer } = await untilInterrupted(output, (signal) =>
         runAsk({ ...options, signal, onText: writer.write }),

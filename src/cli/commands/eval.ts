@@ -5,6 +5,7 @@ import { evalTable } from "../display/eval-table.ts";
 import { createProgressBar } from "../display/live-line.ts";
 import { untilInterrupted } from "../interrupt.ts";
 import {
+  adapterHelp,
   describedCommand,
   jsonOption,
   measuredSearch,
@@ -26,6 +27,7 @@ export function command() {
   )
     .argument("<policy>", "model folder or run folder")
     .requiredOption("--benchmark <name|file>", '"world" (fictional, unseen), or a file of questions')
+    .option("--adapter <dir>", adapterHelp)
     .option("--index <dir>", "index that answers a file of questions")
     .option("--search <url>", searchHelp)
     .option("--rerank <dir>", rerankHelp)

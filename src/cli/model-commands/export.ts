@@ -3,7 +3,7 @@ import { numberFormats } from "../../engine/huggingface/number-format.ts";
 import { createProgressBar } from "../display/live-line.ts";
 import { bytes } from "../display/words.ts";
 import { untilInterrupted } from "../interrupt.ts";
-import { describedCommand, jsonOption, wholeNumber } from "../options.ts";
+import { adapterHelp, describedCommand, jsonOption, wholeNumber } from "../options.ts";
 import { createOutput, printable } from "../output.ts";
 
 export function exportCommand() {
@@ -12,16 +12,18 @@ export function exportCommand() {
     "Write a policy for other programs: a folder that transformers and vLLM open, or a file for llama.cpp.",
     "model export runs/nano my-policy --dtype bf16",
     "model export runs/nano my-policy.gguf --format gguf --dtype f16",
+    "model export DIR merged --adapter my-adapter",
   )
     .argument("<dir>", "model folder, or a run folder (its last checkpoint)")
     .argument("<out>", "new folder, or with gguf a new file")
+    .option("--adapter <dir>", `${adapterHelp}; it is merged`)
     .addOption(new Option("--format <kind>", "what is written").choices(["hf", "gguf"] as const).default("hf" as const))
     .addOption(
       new Option("--dtype <numbers>", "how weights are written").choices(numberFormats).default("f32" as const),
     )
     .option("--shard-mb <n>", "with hf: megabytes of the largest file of weights", wholeNumber(1), 5000)
     .addOption(jsonOption())
-    .action(async (policy, out, { format, dtype, shardMb, json }) => {
+    .action(async (policy, out, { adapter, format, dtype, shardMb, json }) => {
       const output = createOutput({ json });
       const { exportModel } = await import("../../run/run-model-export.ts");
       const bar = createProgressBar(output, "%");
@@ -29,7 +31,7 @@ export function exportCommand() {
         output,
         (signal) =>
           exportModel({
-            ...{ policy, out, format, dtype, maxShardBytes: shardMb * 1e6, signal },
+            ...{ policy, adapter, out, format, dtype, maxShardBytes: shardMb * 1e6, signal },
             warn: (text) => bar.say(printable(text)),
             onProgress: (progress) =>
               bar.update(
