@@ -97,9 +97,20 @@ function goldInDocuments({ transcript, question }: Trajectory): boolean {
     .some((gold) => gold !== "" && shown.some((documents) => documents.includes(` ${gold} `)));
 }
 
-/** With a greater share of failed attempts there is an outage: what is left says nothing. */
-export function isOutage(failed: number, attempts: number): boolean {
-  return failed > 0.5 * attempts;
+/** So often the same step is asked again for the sake of few attempts. */
+const patience = 3;
+
+/**
+ * Whether search was away. Where most of those that searched failed, what is left are attempts that did not search, and
+ * nothing may be learnt from them alone, however few searched. Where it is so again and again, though fewer than half of
+ * all failed, the fault is with these queries: they are counted and passed over.
+ *
+ * @param times 1 at first, and one more each time the same attempts are made again
+ */
+export function isOutage(attempts: readonly Trajectory[], times: number): boolean {
+  const failed = attempts.filter(isFailed).length;
+  const searched = attempts.filter(({ searches }) => searches.length > 0).length;
+  return 2 * failed > attempts.length || (times <= patience && 2 * failed > searched);
 }
 
 /** Notices a search that died without an error: it answers, and finds nothing, step after step. */

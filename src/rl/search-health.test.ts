@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Trajectory } from "../rollout/trajectory.ts";
-import { alarms, EmptySearchWatch, searchGauges as gaugesOf } from "./health.ts";
+import { alarms, EmptySearchWatch, searchGauges as gaugesOf, isOutage } from "./health.ts";
 import { TinyLearner, tinyParts, trajectory } from "./testing/tiny-run.ts";
 import { train } from "./trainer.ts";
 
@@ -32,6 +32,18 @@ test("gauges tell a retriever that works from one that only answers", () => {
     "search/gold_in_documents": 1 / 3,
   });
   expect(searchGauges([trajectory()])).toMatchObject({ "search/duplicate": 0, "search/gold_in_documents": 0 });
+});
+
+test("search was away where most attempts that searched failed, however few searched, unless it stays so", () => {
+  const failed = { ...searched("x", { ids: [], error: "away" }), stop: "environment-failed" as const };
+  const quiet = trajectory();
+  const fine = searched("x", { ids: ["a"], text: "a" });
+  const times = (count: number, made: Trajectory) => Array.from({ length: count }, () => made);
+  expect(isOutage([...times(2, failed), ...times(22, quiet)], 1)).toBe(true); // the rest did not search: they would teach that
+  expect(isOutage([...times(2, failed), ...times(22, quiet)], 4)).toBe(false); // the fault is with these queries
+  expect(isOutage([...times(2, failed), ...times(22, fine)], 1)).toBe(false);
+  expect(isOutage([...times(13, failed), ...times(11, fine)], 9)).toBe(true);
+  expect(isOutage(times(24, quiet), 1)).toBe(false);
 });
 
 test("queries that the prompt gave word for word are seen, and words of the question are no copy", () => {

@@ -97,7 +97,7 @@ async function rollOutOrWait(
       throw new Error(`${questions.length} questions gave ${groups.length} groups`);
     const attempts = groups.flat();
     const failed = attempts.filter(isFailed);
-    if (!isOutage(failed.length, attempts.length)) return groups;
+    if (!isOutage(attempts, parts.waitOut ? times : Number.POSITIVE_INFINITY)) return groups;
     const because =
       failed.flatMap(({ searches }) => searches.flatMap(({ error }) => error ?? []))[0] ?? "no reason given";
     if (!parts.waitOut) {

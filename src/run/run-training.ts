@@ -257,7 +257,7 @@ class TrainingRun {
         failed = measured.summary.failed;
         because =
           measured.trajectories.flatMap(({ searches }) => searches.flatMap(({ error }) => error ?? []))[0] ?? because;
-        if (!this.#waitOut || !isOutage(failed, attempts)) return measured;
+        if (!this.#waitOut || !isOutage(measured.trajectories, times)) return measured;
       } catch (cause) {
         if (!this.#waitOut || !(cause instanceof SearchError)) throw cause;
       }

@@ -36,8 +36,8 @@ describe("a run whose search is away", () => {
 
   test("does not repeat a step for ever that fails while search answers", async () => {
     const { waitOut } = waiting([found]);
-    for (let i = 1; i < 5; i++) await waitOut(outage, signal);
-    await expect(waitOut(outage, signal)).rejects.toThrow("although search answers");
+    for (let i = 1; i < 5; i++) await waitOut({ ...outage, times: i }, signal);
+    await expect(waitOut({ ...outage, times: 5 }, signal)).rejects.toThrow("although search answers");
   });
 
   test("stops waiting when the run is stopped", async () => {

@@ -17,7 +17,8 @@ export function waitForSearch(
 ): TrainerParts["waitOut"] {
   if (probe === undefined) return undefined;
   let inVain = 0;
-  return async ({ step, failed, attempts, because }: Outage, signal: AbortSignal) => {
+  return async ({ step, failed, attempts, times, because }: Outage, signal: AbortSignal) => {
+    if (times === 1) inVain = 0;
     const spent = refused();
     if (spent !== undefined)
       throw new SearchError(`${spent}, at step ${step + 1}`, {
