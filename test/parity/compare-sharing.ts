@@ -40,7 +40,7 @@ async function checkpoint(directory: string): Promise<SharingModel> {
 const models = values.model === undefined ? Object.values(randomModels()) : [await checkpoint(values.model)];
 const worst = new Map<string, Disagreement>();
 for (const [i, given] of models.entries()) {
-  const lora = LoraConfig.parse({ rank: 4 });
+  const lora = LoraConfig.parse({ rank: 4, alpha: 8 }); // alpha / rank as by default
   const model = values.lora ? { ...given, adapted: await adaptModel(given.config, given.weights, lora) } : given;
   const check = new SharingCheck(model, Number(values.threads));
   for (let number = i; number < Number(values.batches); number += models.length) {
