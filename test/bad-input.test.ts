@@ -228,8 +228,12 @@ const places: Record<string, Refusal> = {
 
 const cases = { ...recipes, ...policies, ...texts, ...places };
 
-test.concurrent.each(Object.entries(cases))("%s", (name, refused) =>
-  expectRefusal(join(root, name.replaceAll(" ", "-")), refused),
+const patienceMs = 180_000; // they wait for one another
+
+test.concurrent.each(Object.entries(cases))(
+  "%s",
+  (name, refused) => expectRefusal(join(root, name.replaceAll(" ", "-")), refused),
+  patienceMs,
 );
 
 // a recursive mkdir never returns there, and permissions do not bind an administrator

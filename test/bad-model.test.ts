@@ -180,7 +180,13 @@ const cases: Readonly<Record<string, Refusal>> = {
 const canBeHuge = process.platform !== "win32";
 const run = Object.entries(cases).filter(([, { given }]) => canBeHuge || given !== writeHugePolicy);
 
-test.concurrent.each(run)("%s", (name, refused) => expectRefusal(join(root, name.replaceAll(" ", "-")), refused));
+const patienceMs = 180_000; // they wait for one another
+
+test.concurrent.each(run)(
+  "%s",
+  (name, refused) => expectRefusal(join(root, name.replaceAll(" ", "-")), refused),
+  patienceMs,
+);
 
 test("a tape that is full ends its attempt with a stop of its own, and the run goes on", async () => {
   const folder = mkdtempSync(join(root, "full-"));
