@@ -4,7 +4,8 @@
  */
 import { type FileHandle, open, rm, stat } from "node:fs/promises";
 import { Agent, request } from "undici";
-import { HttpError, reasonOf, refusal, shownUrl } from "./json-client.ts";
+import { HttpError } from "./http-error.ts";
+import { reasonOf, refusal, shownUrl } from "./json-client.ts";
 
 export interface GetRequest {
   readonly url: string;

@@ -3,8 +3,6 @@ import { Agent, request } from "undici";
 import { messageOf } from "../errors.ts";
 import { HttpError } from "./http-error.ts";
 
-export { HttpError };
-
 export interface JsonRequest {
   readonly url: string;
   /** Absent: GET. */

@@ -2,7 +2,7 @@ import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { HttpError } from "../../base/http/json-client.ts";
+import { HttpError } from "../../base/http/http-error.ts";
 import { randomOf } from "../../base/random.ts";
 import type { Passage } from "../../protocol/passage.ts";
 import { memorySearcher } from "../bm25/searcher.ts";

@@ -1,6 +1,7 @@
 /** @file Vectors of queries from any server with OpenAI's `/v1/embeddings`. */
 import { z } from "zod";
-import { HttpError, type JsonClient, shownUrl } from "../../base/http/json-client.ts";
+import { HttpError } from "../../base/http/http-error.ts";
+import { type JsonClient, shownUrl } from "../../base/http/json-client.ts";
 
 /** One vector for each query, in order. */
 export type EncodeQueries = (

@@ -2,7 +2,8 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { ConfigError, messageOf, SearchError } from "../../base/errors.ts";
-import { HttpError, type JsonClient, jsonClient, shownUrl } from "../../base/http/json-client.ts";
+import { HttpError } from "../../base/http/http-error.ts";
+import { type JsonClient, jsonClient, shownUrl } from "../../base/http/json-client.ts";
 import type { QueryResult, Searcher, SearcherInfo } from "../searcher.ts";
 import { type Dialect, type DialectName, dialects } from "./dialects.ts";
 import { failedQueries, remoteSearcher } from "./remote-searcher.ts";

@@ -1,7 +1,8 @@
 /** @file An index of OpenSearch or Elasticsearch whose documents have `title` and `text`. */
 import { z } from "zod";
 import { SearchError } from "../../base/errors.ts";
-import { HttpError, type JsonClient, shownUrl } from "../../base/http/json-client.ts";
+import { HttpError } from "../../base/http/http-error.ts";
+import { type JsonClient, shownUrl } from "../../base/http/json-client.ts";
 import type { QueryResult, Searcher } from "../searcher.ts";
 import { rankedHits, remoteSearcher } from "./remote-searcher.ts";
 

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import pg from "pg";
 import { SearchError } from "../../base/errors.ts";
-import { HttpError } from "../../base/http/json-client.ts";
+import { HttpError } from "../../base/http/http-error.ts";
 import type { QueryResult, Searcher } from "../searcher.ts";
 import type { EncodeQueries } from "./embeddings.ts";
 import { rankedHits, remoteSearcher } from "./remote-searcher.ts";

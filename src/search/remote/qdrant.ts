@@ -2,7 +2,8 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { SearchError } from "../../base/errors.ts";
-import { HttpError, type JsonClient, shownUrl } from "../../base/http/json-client.ts";
+import { HttpError } from "../../base/http/http-error.ts";
+import { type JsonClient, shownUrl } from "../../base/http/json-client.ts";
 import type { Searcher } from "../searcher.ts";
 import type { EncodeQueries } from "./embeddings.ts";
 import { rankedHits, remoteSearcher } from "./remote-searcher.ts";

@@ -1,6 +1,7 @@
 /** @file A model that reads the page for the policy and writes down what bears on the query, as the paper's online evaluation has it. */
 import { z } from "zod";
-import { HttpError, type JsonClient, shownUrl } from "../../base/http/json-client.ts";
+import { HttpError } from "../../base/http/http-error.ts";
+import { type JsonClient, shownUrl } from "../../base/http/json-client.ts";
 import type { Digest } from "./digest.ts";
 
 export interface ModelDigestOptions {

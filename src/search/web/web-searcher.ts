@@ -1,7 +1,8 @@
 /** @file Search in the live web: a provider finds links, a reader fetches pages, a digest picks what bears on the query. */
 import { createHash } from "node:crypto";
 import { ZodError } from "zod";
-import { HttpError, type JsonClient, shownUrl } from "../../base/http/json-client.ts";
+import { HttpError } from "../../base/http/http-error.ts";
+import { type JsonClient, shownUrl } from "../../base/http/json-client.ts";
 import type { Passage } from "../../protocol/passage.ts";
 import { rankedHits, remoteSearcher } from "../remote/remote-searcher.ts";
 import type { QueryResult, Searcher } from "../searcher.ts";

@@ -20,7 +20,7 @@ import { z } from "zod";
 import { ConfigError, EngineError, InterruptedError, messageOf } from "../../../base/errors.ts";
 import { writeAtomically } from "../../../base/files.ts";
 import { type FileClient, fileClient } from "../../../base/http/file-client.ts";
-import { HttpError } from "../../../base/http/json-client.ts";
+import { HttpError } from "../../../base/http/http-error.ts";
 import { toJson } from "../../../base/jsonl.ts";
 import { readModelConfig } from "../model-config.ts";
 import { SINGLE, shardsOf } from "../shard-index.ts";

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { ConfigError, EngineError } from "../../../base/errors.ts";
 import type { FileClient } from "../../../base/http/file-client.ts";
-import { HttpError } from "../../../base/http/json-client.ts";
+import { HttpError } from "../../../base/http/http-error.ts";
 import { retry } from "../../../base/retry.ts";
 import type { HubSettings } from "./hub-settings.ts";
 

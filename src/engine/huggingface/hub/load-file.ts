@@ -2,7 +2,7 @@
 import { existsSync, rmSync, statSync } from "node:fs";
 import { EngineError } from "../../../base/errors.ts";
 import type { FileClient } from "../../../base/http/file-client.ts";
-import { HttpError } from "../../../base/http/json-client.ts";
+import { HttpError } from "../../../base/http/http-error.ts";
 import { explained, type HubFile, type HubModel, patiently } from "./hub-api.ts";
 import { type HubCache, matches } from "./hub-cache.ts";
 import type { HubSettings } from "./hub-settings.ts";
