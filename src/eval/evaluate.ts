@@ -87,7 +87,7 @@ export async function evaluate({
     key: { seed, step: 0 },
     onAttempt: (trajectory) => {
       done++;
-      const { scores } = rowOf(trajectory, parts.tokenizer);
+      const scores = scoresOf(trajectory);
       if (scores) ems.push(scores.em);
       onProgress?.({ done, total: questions.length, em: ems.length > 0 ? mean(ems) : 0 });
     },
@@ -97,24 +97,29 @@ export async function evaluate({
   return { summary: summarise(results), results, trajectories };
 }
 
-export function rowOf(trajectory: Trajectory, tokenizer: Tokenizer): EvalRow {
+function rowOf(trajectory: Trajectory, tokenizer: Tokenizer): EvalRow {
   const { question, transcript, searches, stop, tape } = trajectory;
-  const said = answerOf(transcript) ?? "";
   const { id, type, text, gold } = question;
+  const scores = scoresOf(trajectory);
   return {
     id,
     ...(type === undefined ? {} : { type }),
     question: text,
     answer: gold,
-    pred_ans: said,
+    pred_ans: answerOf(transcript) ?? "",
     stop,
     queries: searches.filter(({ part }) => part !== undefined).map(({ query }) => query),
     realQuery: hasRealQuery(trajectory, tokenizer.decode(promptTokens(tape))),
     formatOk: formatVerdict(transcript).ok,
-    ...(stop === "environment-failed"
-      ? {}
-      : { scores: { em: exactMatch(said, gold), f1: f1(said, gold), coverEm: coverEm(said, gold) } }),
+    ...(scores ? { scores } : {}),
   };
+}
+
+/** Undefined where the environment failed. */
+function scoresOf({ question: { gold }, transcript, stop }: Trajectory): EvalRow["scores"] {
+  if (stop === "environment-failed") return undefined;
+  const said = answerOf(transcript) ?? "";
+  return { em: exactMatch(said, gold), f1: f1(said, gold), coverEm: coverEm(said, gold) };
 }
 
 /** @throws SearchError where nothing is left to summarise */
@@ -156,9 +161,8 @@ function meanInterval95(values: readonly number[]): [number, number] {
 const z95 = 1.959964;
 
 function wilson95(share: number, n: number): [number, number] {
-  const z = z95;
-  const centre = share + (z * z) / (2 * n);
-  const half = z * Math.sqrt((share * (1 - share)) / n + (z * z) / (4 * n * n));
-  const [low, high] = [(centre - half) / (1 + (z * z) / n), (centre + half) / (1 + (z * z) / n)];
+  const centre = share + (z95 * z95) / (2 * n);
+  const half = z95 * Math.sqrt((share * (1 - share)) / n + (z95 * z95) / (4 * n * n));
+  const [low, high] = [(centre - half) / (1 + (z95 * z95) / n), (centre + half) / (1 + (z95 * z95) / n)];
   return [Math.max(0, low), Math.min(1, high)];
 }
