@@ -6,11 +6,10 @@ import { join } from "node:path";
 import { gguf } from "@huggingface/gguf";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { parse } from "yaml";
-import { parameterSpecs, readModelConfig } from "../src/engine/huggingface/model-config.ts";
+import { parameterSpecs, readModelConfig, sizeOf } from "../src/engine/huggingface/model-config.ts";
 import { rotaryFrequencies } from "../src/engine/huggingface/rope.ts";
 import { openWeights, writeSafetensors } from "../src/engine/huggingface/safetensors.ts";
 import { loadTokenizer } from "../src/engine/huggingface/tokenizer.ts";
-import { sizeOf } from "../src/engine/huggingface/weights-writer.ts";
 import { exportModel } from "../src/run/run-model-export.ts";
 import { packageFolder, startCli } from "./acceptance/cli-process.ts";
 import { writeTinyPolicy } from "./acceptance/tiny-policy.ts";
@@ -43,7 +42,7 @@ async function weightsOf(path: string): Promise<Map<string, Float32Array>> {
   const file = await openWeights(path, config);
   const all = new Map<string, Float32Array>();
   for (const spec of parameterSpecs(config)) {
-    const numbers = new Float32Array(sizeOf(spec));
+    const numbers = new Float32Array(sizeOf(spec.shape));
     await file.read(spec.name, numbers);
     all.set(spec.name, numbers);
   }

@@ -1,5 +1,5 @@
 import { randomOf } from "../base/random.ts";
-import { type ModelConfig, packs } from "../engine/huggingface/model-config.ts";
+import { type ModelConfig, packs, sizeOf } from "../engine/huggingface/model-config.ts";
 import type { NamedTensor } from "../engine/huggingface/safetensors.ts";
 import { startCopying } from "./copying-start.ts";
 
@@ -14,7 +14,7 @@ export function initialWeights(config: ModelConfig, seed: number): NamedTensor[]
   const residual = 1 / Math.sqrt(2 * config.layers);
   const tensors = packs(config).flatMap(({ members }) =>
     members.map(({ name, shape, role }) => {
-      const length = shape.reduce((product, n) => product * n, 1);
+      const length = sizeOf(shape);
       if (role === "bias") return { name, shape, data: new Float32Array(length) };
       if (role === "norm") return { name, shape, data: new Float32Array(length).fill(1) };
       const writesResidual = name.endsWith("o_proj.weight") || name.endsWith("down_proj.weight");

@@ -2,7 +2,7 @@
 import { totalmem } from "node:os";
 import { ConfigError } from "../base/errors.ts";
 import { adaptedPacks } from "../engine/huggingface/adapter-packs.ts";
-import { type ModelConfig, packs } from "../engine/huggingface/model-config.ts";
+import { type ModelConfig, packs, sizeOf } from "../engine/huggingface/model-config.ts";
 import { LoraConfig } from "../engine/lora.ts";
 import { parameters } from "./bench/model.ts";
 
@@ -78,11 +78,10 @@ function learntBytes(config: ModelConfig, learnt: Learnt, weights: number): { tr
   if (learnt === "nothing") return { trained: 0, merged: 0 };
   if (learnt === "weights") return { trained: weights, merged: 0 };
   const adapted = adaptedPacks(config, learnt);
-  const size = (shape: readonly number[]) => shape.reduce((product, n) => product * n, FLOAT);
-  const trained = adapted.reduce((sum, { a, b }) => sum + size(a.shape) + size(b.shape), 0);
+  const trained = FLOAT * adapted.reduce((sum, { a, b }) => sum + sizeOf(a.shape) + sizeOf(b.shape), 0);
   const names = new Set(adapted.map(({ pack }) => pack));
   const copied = packs(config).filter(({ pack }) => names.has(pack));
-  return { trained, merged: learnt.merge ? copied.reduce((sum, { shape }) => sum + size(shape), 0) : 0 };
+  return { trained, merged: learnt.merge ? FLOAT * copied.reduce((sum, { shape }) => sum + sizeOf(shape), 0) : 0 };
 }
 
 export function planMemory(config: ModelConfig, assumed: PlanAssumptions): MemoryPlan {

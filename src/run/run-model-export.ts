@@ -4,10 +4,10 @@ import { basename, dirname, join, resolve } from "node:path";
 import { ConfigError, InterruptedError } from "../base/errors.ts";
 import { writeGguf } from "../engine/huggingface/gguf/write-gguf.ts";
 import { readSource } from "../engine/huggingface/hub/get-model.ts";
-import { parameterSpecs, readModelConfig, writeModelConfig } from "../engine/huggingface/model-config.ts";
+import { parameterSpecs, readModelConfig, sizeOf, writeModelConfig } from "../engine/huggingface/model-config.ts";
 import { bytesPer, type NumberFormat } from "../engine/huggingface/number-format.ts";
 import { openWeights, type WeightsFile } from "../engine/huggingface/safetensors.ts";
-import { sizeOf, writeWeights } from "../engine/huggingface/weights-writer.ts";
+import { writeWeights } from "../engine/huggingface/weights-writer.ts";
 import { openMergedWeights } from "../engine/onnx/merged-weights.ts";
 import { writeModelCard } from "./model-card.ts";
 import { copyTextFiles } from "./policy.ts";
@@ -52,7 +52,7 @@ export async function exportModel(options: ExportOptions): Promise<Exported> {
     ? openWeights(directory, config)
     : openMergedWeights({ directory, adapter }, config));
   try {
-    const total = parameterSpecs(config).reduce((sum, spec) => sum + sizeOf(spec) * bytesPer[dtype], 0);
+    const total = parameterSpecs(config).reduce((sum, { shape }) => sum + sizeOf(shape) * bytesPer[dtype], 0);
     const how = {
       ...options,
       out,

@@ -3,8 +3,13 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { randomOf } from "../../src/base/random.ts";
 import { trainBpe, writeTokenizer } from "../../src/engine/huggingface/bpe.ts";
-import { parameterSpecs, parseModelConfig, writeModelConfig } from "../../src/engine/huggingface/model-config.ts";
-import { sizeOf, writeWeights } from "../../src/engine/huggingface/weights-writer.ts";
+import {
+  parameterSpecs,
+  parseModelConfig,
+  sizeOf,
+  writeModelConfig,
+} from "../../src/engine/huggingface/model-config.ts";
+import { writeWeights } from "../../src/engine/huggingface/weights-writer.ts";
 import { chatTemplates } from "./chat-templates.ts";
 
 export type Cutting = "gpt-2" | "smollm" | "llama-3" | "qwen";
@@ -70,7 +75,7 @@ export async function writeRandomModel(
   const tensors = parameterSpecs(model).map((spec) => {
     const random = randomOf(3, name, spec.name);
     const mean = spec.role === "norm" ? 1 : 0;
-    const data = Float32Array.from({ length: sizeOf(spec) }, () => mean + 0.15 * random.normal());
+    const data = Float32Array.from({ length: sizeOf(spec.shape) }, () => mean + 0.15 * random.normal());
     return { name: spec.name, shape: spec.shape, read: (into: Float32Array) => into.set(data) };
   });
   await writeWeights(directory, tensors);

@@ -153,6 +153,9 @@ function refuseUnsupported(raw: JsonObject, { architecture }: Family, fail: Fail
     );
 }
 
+/** Numbers of a tensor. */
+export const sizeOf = (shape: readonly number[]) => shape.reduce((product, n) => product * n, 1);
+
 /** Weights may be written otherwise than they were read, and a loader that trusts config.json must not round them. */
 export function writeModelConfig(directory: string, { raw }: ModelConfig, format: NumberFormat = "f32"): void {
   const key = "dtype" in raw ? "dtype" : "torch_dtype"; // transformers 5 : 4

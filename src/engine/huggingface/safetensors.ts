@@ -6,7 +6,7 @@ import { type FileHandle, open, stat } from "node:fs/promises";
 import { EngineError, messageOf } from "../../base/errors.ts";
 import { writeDurably } from "../../base/files.ts";
 import { bfloat16ToFloat32, float16ToFloat32 } from "./half.ts";
-import { type ModelConfig, type ParameterSpec, parameterSpecs } from "./model-config.ts";
+import { type ModelConfig, type ParameterSpec, parameterSpecs, sizeOf } from "./model-config.ts";
 import {
   bytesPerNumber,
   headerLength,
@@ -126,7 +126,7 @@ export async function demandFiniteWeights(path: string, config: ModelConfig): Pr
   const file = await openWeights(path, config);
   try {
     for (const { name, shape } of parameterSpecs(config)) {
-      const numbers = new Float32Array(shape.reduce((product, n) => product * n, 1));
+      const numbers = new Float32Array(sizeOf(shape));
       await file.read(name, numbers);
       const at = numbers.findIndex((x) => !Number.isFinite(x));
       if (at >= 0)
@@ -232,7 +232,7 @@ export function writeSafetensors(
   metadata: Readonly<Record<string, string>> = {},
 ): void {
   for (const { name, shape, data } of tensors) {
-    if (shape.reduce((product, n) => product * n, 1) !== data.length)
+    if (sizeOf(shape) !== data.length)
       throw new EngineError(`${file}: ${name} [${shape.join(", ")}] cannot hold ${data.length} numbers`);
   }
   const header = safetensorsHeader(

@@ -4,6 +4,7 @@ import { type FileHandle, open, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { EngineError } from "../../base/errors.ts";
 import { fsyncDirectory } from "../../base/files.ts";
+import { sizeOf } from "./model-config.ts";
 import { bytesPer, encodeNumbers, type NumberFormat } from "./number-format.ts";
 import { safetensorsHeader } from "./safetensors.ts";
 import { INDEX, SINGLE, shardName, writeShardIndex } from "./shard-index.ts";
@@ -25,8 +26,6 @@ export interface WriteOptions {
   /** Bytes written so far. */
   readonly onBytes?: (bytes: number) => void;
 }
-
-export const sizeOf = ({ shape }: Pick<TensorSource, "shape">) => shape.reduce((product, n) => product * n, 1);
 
 /**
  * The index is written last, so that a folder without it is known to be unfinished.
@@ -57,7 +56,7 @@ export async function writeWeights(
       ...options,
       onBytes: (bytes) => options.onBytes?.(written + bytes),
     });
-    written += shard.reduce((sum, tensor) => sum + sizeOf(tensor) * bytesPer[format], 0);
+    written += shard.reduce((sum, tensor) => sum + sizeOf(tensor.shape) * bytesPer[format], 0);
   }
   if (shards.length > 1) writeShardIndex(directory, home, written);
   return [...new Set(home.values()), ...(shards.length > 1 ? [INDEX] : [])];
@@ -67,7 +66,7 @@ function splitIntoShards(tensors: readonly TensorSource[], maxBytes: number, wid
   const shards: TensorSource[][] = [[]];
   let bytes = 0;
   for (const tensor of tensors) {
-    const size = sizeOf(tensor) * width;
+    const size = sizeOf(tensor.shape) * width;
     if (bytes > 0 && bytes + size > maxBytes) {
       shards.push([]);
       bytes = 0;
@@ -83,7 +82,7 @@ async function writeShard(file: string, tensors: readonly TensorSource[], option
   const dtype = ({ f32: "F32", f16: "F16", bf16: "BF16" } as const)[format];
   const header = safetensorsHeader(
     file,
-    tensors.map((tensor) => ({ ...tensor, dtype, byteLength: sizeOf(tensor) * bytesPer[format] })),
+    tensors.map((tensor) => ({ ...tensor, dtype, byteLength: sizeOf(tensor.shape) * bytesPer[format] })),
     metadata,
   );
   await writeWhole(file, async (handle) => {
@@ -91,7 +90,7 @@ async function writeShard(file: string, tensors: readonly TensorSource[], option
     let done = 0;
     for (const tensor of tensors) {
       signal?.throwIfAborted();
-      const numbers = new Float32Array(sizeOf(tensor));
+      const numbers = new Float32Array(sizeOf(tensor.shape));
       await tensor.read(numbers);
       const bytes = encodeNumbers(tensor.name, numbers, format);
       await writeAll(handle, bytes);

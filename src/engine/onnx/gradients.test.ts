@@ -3,12 +3,12 @@ import { expect, test } from "vitest";
 import type { Tensor } from "../../runtime/onnx.ts";
 import type { TrainingSequence } from "../engine.ts";
 import { adaptedPacks } from "../huggingface/adapter-packs.ts";
-import { type ModelConfig, type Pack, packs, parseModelConfig } from "../huggingface/model-config.ts";
+import { type ModelConfig, type Pack, packs, parseModelConfig, sizeOf } from "../huggingface/model-config.ts";
 import { openWeights } from "../huggingface/safetensors.ts";
 import { LoraConfig } from "../lora.ts";
 import { formula } from "../testing/fixture-weights.ts";
 import { LearnerCore } from "./learner-core.ts";
-import { memberViews, sizeOf } from "./slots.ts";
+import { memberViews } from "./slots.ts";
 
 const lengths = [13, 9, 17];
 const loss = { kind: "ppo", clipLow: 0.2, clipHigh: 0.3 } as const;

@@ -1,7 +1,7 @@
 /** @file The memory of one worker: a slot for each pack, with gradients and optimiser state for those that learn. */
 import { Arenas } from "../../runtime/arena.ts";
 import { adaptedPacks } from "../huggingface/adapter-packs.ts";
-import { type ModelConfig, type Pack, packs } from "../huggingface/model-config.ts";
+import { type ModelConfig, type Pack, packs, sizeOf } from "../huggingface/model-config.ts";
 import type { LoraShape } from "../lora.ts";
 import { splitByLoad } from "./micro-batch.ts";
 import type { OwnedParameter } from "./optimizer/optimizer.ts";
@@ -25,8 +25,6 @@ export interface Slots {
   /** Those of the two whose numbers change in training. */
   readonly learning: readonly Slot[];
 }
-
-export const sizeOf = (shape: readonly number[]) => shape.reduce((product, n) => product * n, 1);
 
 /** How many numbers learn: those of the adapter, where there is one. */
 export function learningCount(config: ModelConfig, lora: LoraShape | undefined): number {

@@ -2,10 +2,10 @@
 import { randomOf } from "../../base/random.ts";
 import type { Tensor } from "../../runtime/onnx.ts";
 import { adaptedPacks } from "../huggingface/adapter-packs.ts";
-import { type ModelConfig, type Pack, packs } from "../huggingface/model-config.ts";
+import { type ModelConfig, type Pack, packs, sizeOf } from "../huggingface/model-config.ts";
 import type { LoraShape } from "../lora.ts";
 import { createMerger } from "../onnx/merge.ts";
-import { memberViews, sizeOf } from "../onnx/slots.ts";
+import { memberViews } from "../onnx/slots.ts";
 
 export interface AdaptedModel {
   readonly lora: LoraShape;

@@ -2,7 +2,13 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type ModelConfig, packs, parseModelConfig, writeModelConfig } from "../../engine/huggingface/model-config.ts";
+import {
+  type ModelConfig,
+  packs,
+  parseModelConfig,
+  sizeOf,
+  writeModelConfig,
+} from "../../engine/huggingface/model-config.ts";
 import { writeSafetensors } from "../../engine/huggingface/safetensors.ts";
 import type { OnnxEngine } from "../../engine/onnx/engine.ts";
 import { byteTokenizer } from "../../protocol/byte-tokenizer.ts";
@@ -89,5 +95,5 @@ export function matrixWeights({ layers, width, heads, kvHeads, headDim, ffnWidth
 }
 
 export function parameters(config: ModelConfig): number {
-  return packs(config).reduce((sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1), 0);
+  return packs(config).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
 }

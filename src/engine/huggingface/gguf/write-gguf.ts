@@ -1,8 +1,8 @@
 /** @file A model as one GGUF file, which llama.cpp and all that is built on it open. */
 import { type GGUFTypedMetadata, GGUFValueType, serializeGgufMetadata } from "@huggingface/gguf";
-import type { ModelConfig } from "../model-config.ts";
+import { type ModelConfig, sizeOf } from "../model-config.ts";
 import { bytesPer, encodeNumbers, type NumberFormat } from "../number-format.ts";
-import { sizeOf, type TensorSource, writeAll, writeWhole } from "../weights-writer.ts";
+import { type TensorSource, writeAll, writeWhole } from "../weights-writer.ts";
 import { ggufTensors } from "./gguf-tensors.ts";
 import { type GgufTokenizer, ggufTokenizer } from "./gguf-tokenizer.ts";
 
@@ -37,7 +37,7 @@ export async function writeGguf(file: string, options: GgufOptions): Promise<voi
     let done = 0;
     for (const tensor of tensors) {
       signal?.throwIfAborted();
-      const numbers = new Float32Array(sizeOf(tensor));
+      const numbers = new Float32Array(sizeOf(tensor.shape));
       await tensor.read(numbers);
       const bytes = encodeNumbers(tensor.name, numbers, tensor.format);
       await writeAll(handle, bytes);
@@ -67,7 +67,7 @@ function tensorInfos(tensors: readonly (TensorSource & { readonly format: Number
     at = info.writeUInt32LE(tensorTypes[format], at);
     info.writeBigUInt64LE(BigInt(offset), at);
     parts.push(info);
-    offset += padded(sizeOf(tensor) * bytesPer[format]);
+    offset += padded(sizeOf(tensor.shape) * bytesPer[format]);
   }
   return Buffer.concat(parts);
 }
