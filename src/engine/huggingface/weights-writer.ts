@@ -87,17 +87,41 @@ async function writeShard(file: string, tensors: readonly TensorSource[], option
   );
   await writeWhole(file, async (handle) => {
     await writeAll(handle, header);
-    let done = 0;
-    for (const tensor of tensors) {
-      signal?.throwIfAborted();
-      const numbers = new Float32Array(sizeOf(tensor.shape));
-      await tensor.read(numbers);
-      const bytes = encodeNumbers(tensor.name, numbers, format);
-      await writeAll(handle, bytes);
-      onBytes?.((done += bytes.length));
-    }
+    await writeTensors(
+      handle,
+      tensors.map((tensor) => ({ ...tensor, format })),
+      { signal, onBytes },
+    );
   });
 }
+
+export interface TensorWriting {
+  /** Every tensor is followed by zeros up to a multiple of it; default 1. */
+  readonly alignment?: number;
+  readonly signal?: AbortSignal | undefined;
+  /** Bytes of tensors so far, without what aligns them. */
+  readonly onBytes?: ((bytes: number) => void) | undefined;
+}
+
+/** One after the other, each read when its turn comes. @throws EngineError where a number does not fit its format */
+export async function writeTensors(
+  handle: FileHandle,
+  tensors: readonly (TensorSource & { readonly format: NumberFormat })[],
+  { alignment = 1, signal, onBytes }: TensorWriting,
+): Promise<void> {
+  let done = 0;
+  for (const { name, shape, read, format } of tensors) {
+    signal?.throwIfAborted();
+    const numbers = new Float32Array(sizeOf(shape));
+    await read(numbers);
+    const bytes = encodeNumbers(name, numbers, format);
+    await writeAll(handle, bytes);
+    await writeAll(handle, new Uint8Array(alignedTo(alignment, bytes.length) - bytes.length));
+    onBytes?.((done += bytes.length));
+  }
+}
+
+export const alignedTo = (alignment: number, bytes: number) => Math.ceil(bytes / alignment) * alignment;
 
 /** A file that is there under its name only once it is whole and on disk. */
 export async function writeWhole(file: string, work: (handle: FileHandle) => Promise<void>): Promise<void> {

@@ -1,8 +1,8 @@
 /** @file A model as one GGUF file, which llama.cpp and all that is built on it open. */
 import { type GGUFTypedMetadata, GGUFValueType, serializeGgufMetadata } from "@huggingface/gguf";
 import { type ModelConfig, sizeOf } from "../model-config.ts";
-import { bytesPer, encodeNumbers, type NumberFormat } from "../number-format.ts";
-import { type TensorSource, writeAll, writeWhole } from "../weights-writer.ts";
+import { bytesPer, type NumberFormat } from "../number-format.ts";
+import { alignedTo, type TensorSource, writeAll, writeTensors, writeWhole } from "../weights-writer.ts";
 import { ggufTensors } from "./gguf-tensors.ts";
 import { type GgufTokenizer, ggufTokenizer } from "./gguf-tokenizer.ts";
 
@@ -34,20 +34,11 @@ export async function writeGguf(file: string, options: GgufOptions): Promise<voi
   const padding = new Uint8Array(padded(metadata.length + infos.length) - metadata.length - infos.length);
   await writeWhole(file, async (handle) => {
     for (const part of [metadata, infos, padding]) await writeAll(handle, part);
-    let done = 0;
-    for (const tensor of tensors) {
-      signal?.throwIfAborted();
-      const numbers = new Float32Array(sizeOf(tensor.shape));
-      await tensor.read(numbers);
-      const bytes = encodeNumbers(tensor.name, numbers, tensor.format);
-      await writeAll(handle, bytes);
-      await writeAll(handle, new Uint8Array(padded(bytes.length) - bytes.length));
-      onBytes?.((done += bytes.length));
-    }
+    await writeTensors(handle, tensors, { alignment: ALIGNMENT, signal, onBytes });
   });
 }
 
-const padded = (bytes: number) => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+const padded = (bytes: number) => alignedTo(ALIGNMENT, bytes);
 
 /** llama.cpp computes with gains and biases in f32 and takes them in no other format. */
 const formatOf = ({ shape }: TensorSource, format: NumberFormat): NumberFormat => (shape.length === 1 ? "f32" : format);
