@@ -4,6 +4,7 @@ import { ConfigError } from "../base/errors.ts";
 import { adaptedPacks } from "../engine/huggingface/adapter-packs.ts";
 import { type ModelConfig, packs, sizeOf } from "../engine/huggingface/model-config.ts";
 import { LoraConfig } from "../engine/lora.ts";
+import { MAX_LOGITS } from "../engine/onnx/micro-batch.ts";
 import { parameters } from "./bench/model.ts";
 
 export interface PlanAssumptions {
@@ -49,8 +50,6 @@ const FLOAT = 4;
 /** Node, this program and ONNX Runtime with nothing loaded; then each worker. */
 const processBytes = 120e6;
 const workerBytes = 45e6;
-/** The engine's own bound on the logits of one micro-batch, in floats. */
-const largestLogits = 16 * 2 ** 20;
 
 export function memoryParts(
   config: ModelConfig,
@@ -101,7 +100,7 @@ function activations(config: ModelConfig, { context, microBatchTokens }: PlanAss
   const tokens = Math.max(context, microBatchTokens);
   const causal = 0.625; // of all scores, with four blocks of queries
   const perLayer = activationsPerLayer(config, causal * context);
-  const logits = Math.min(tokens * vocabSize, largestLogits);
+  const logits = Math.min(tokens * vocabSize, MAX_LOGITS);
   const perToken = recompute ? perLayer + (layers + 3) * width : layers * perLayer;
   return tokens * perToken + 4 * logits;
 }

@@ -35,6 +35,9 @@ export function planMicroBatches(sequences: readonly Planned[], limits: MicroBat
   return batches;
 }
 
+/** Logits of one micro-batch stay below this many floats. */
+export const MAX_LOGITS = 16 * 2 ** 20;
+
 /** What a micro-batch costs besides its rows, in rows: every weight and gradient passes through memory once more. */
 const ROWS_PER_RUN = 32;
 

@@ -1,10 +1,8 @@
 /** @file What a worker of the engine is started with. */
 import type { Tokenizer } from "../../base/tokenizer.ts";
 import { type OnnxEngineOptions, usualMicroBatch } from "./engine.ts";
+import { MAX_LOGITS } from "./micro-batch.ts";
 import type { WorkerData } from "./worker.ts";
-
-/** Logits of one micro-batch stay below this many floats. */
-const MAX_LOGITS = 16 * 2 ** 20;
 
 export function workerData(
   options: OnnxEngineOptions,
