@@ -10,7 +10,7 @@ import type { Tensor } from "../../runtime/onnx.ts";
 import type { OptimSpec } from "../engine.ts";
 import type { ModelConfig } from "../huggingface/model-config.ts";
 import { openAdapterWeights } from "../huggingface/peft.ts";
-import { openWeights, type WeightsFile, writeSafetensors } from "../huggingface/safetensors.ts";
+import { type NamedTensor, openWeights, type WeightsFile, writeSafetensors } from "../huggingface/safetensors.ts";
 import { AdaptedWeights, type LoraPlace } from "./adapted-weights.ts";
 import { createOptimizer, type Optimizer } from "./optimizer/optimizer.ts";
 import { allocateSlots, learningCount, membersOf, memberViews, type Slot, type Slots } from "./slots.ts";
@@ -83,22 +83,14 @@ export class Replica {
   }
 
   /** Of the whole policy, its adapter merged; live views where nothing had to be computed. */
-  async tensors(): Promise<{ name: string; shape: readonly number[]; data: Float32Array }[]> {
+  async tensors(): Promise<NamedTensor[]> {
     const merged = await this.#adapted?.mergedTensors();
-    return this.#slots.model.flatMap(({ pack, weights }) =>
-      memberViews(pack, merged?.get(pack.pack) ?? weights).map(({ name, shape, view }) => ({
-        name,
-        shape,
-        data: view,
-      })),
-    );
+    return namedTensors(this.#slots.model, ({ pack, weights }) => merged?.get(pack.pack) ?? weights);
   }
 
   /** Live views, named as PEFT names them. */
-  adapterTensors(): { name: string; shape: readonly number[]; data: Float32Array }[] {
-    return this.#slots.adapter.flatMap(({ pack, weights }) =>
-      memberViews(pack, weights).map(({ name, shape, view }) => ({ name, shape, data: view })),
-    );
+  adapterTensors(): NamedTensor[] {
+    return namedTensors(this.#slots.adapter, ({ weights }) => weights);
   }
 
   /** Step 1 of an update: shows this worker's gradients to the others. */
@@ -219,6 +211,13 @@ export class Replica {
 
 function tensorsOf(slots: readonly Slot[], of: (slot: Slot) => Float32Array): Map<string, Tensor> {
   return new Map(slots.map((slot) => [slot.pack.pack, { data: of(slot), shape: slot.pack.shape }]));
+}
+
+/** The tensors of all packs, as views of their numbers. */
+function namedTensors(slots: readonly Slot[], of: (slot: Slot) => Float32Array): NamedTensor[] {
+  return slots.flatMap((slot) =>
+    memberViews(slot.pack, of(slot)).map(({ name, shape, view }) => ({ name, shape, data: view })),
+  );
 }
 
 async function readInto(slots: readonly Slot[], file: WeightsFile): Promise<void> {
