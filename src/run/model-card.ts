@@ -145,12 +145,13 @@ const table = (head: readonly string[], rows: readonly (readonly string[])[]) =>
 
 let known: string | undefined;
 
-/** This program with its version, and its commit where it runs from a clone. */
-function program(): string {
+/** This program with its version, and its commit where it runs from a clone: asked for once. */
+const program = () => (known ??= describeProgram());
+
+function describeProgram(): string {
   const root = fileURLToPath(new URL("../..", import.meta.url));
   const { name, version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as Record<string, string>;
-  known ??= [`${name} ${version}`, commitOf(root)].filter(Boolean).join(", commit ");
-  return known;
+  return [`${name} ${version}`, commitOf(root)].filter(Boolean).join(", commit ");
 }
 
 function commitOf(root: string): string | undefined {

@@ -150,10 +150,15 @@ export function readRunFacts(checkpoint: string) {
     recipe: parse(readFileSync(file, "utf8")) as Recipe,
     step: Number(step),
     metrics: readLines<StepLine>(join(run, "metrics.jsonl")).map(({ value }) => value),
-    evaluations: (existsSync(evals) ? evaluationFolders(evals) : [])
-      .flatMap(({ saved }) => saved ?? [])
-      .sort((a, b) => a.step - b.step),
+    evaluations: existsSync(evals) ? savedEvaluations(evals) : [],
   };
+}
+
+/** By step. */
+function savedEvaluations(evals: string): SavedEvaluation[] {
+  return evaluationFolders(evals)
+    .flatMap(({ saved }) => saved ?? [])
+    .sort((a, b) => a.step - b.step);
 }
 
 /** One without a summary was cut short. */
@@ -233,9 +238,7 @@ class Folder implements RunFolder {
   }
 
   evaluations(): SavedEvaluation[] {
-    return evaluationFolders(this.#evals)
-      .flatMap(({ saved }) => saved ?? [])
-      .sort((a, b) => a.step - b.step);
+    return savedEvaluations(this.#evals);
   }
 
   close(): void {
