@@ -102,7 +102,6 @@ const Given = z.object({
   title: z.string().nullish(),
   text: z.string().nullish(),
 });
-export type GivenDocument = z.infer<typeof Given>;
 const Worded = Given.refine(({ contents, text }) => typeof contents === "string" || typeof text === "string", {
   error: "expected contents, or title and text",
 });

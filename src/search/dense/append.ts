@@ -10,7 +10,7 @@ import { searchable } from "../bm25/rank.ts";
 import { writing } from "../bm25/writing.ts";
 import { buildDenseIndex, type DenseBuildOptions, ENCODED } from "./build.ts";
 import { EncodedTexts } from "./encoded-texts.ts";
-import { type DenseManifest, openDenseParts, readDenseManifest } from "./format.ts";
+import { closeDenseParts, type DenseManifest, openDenseParts, readDenseManifest } from "./format.ts";
 
 export type DenseAppendOptions = Pick<DenseBuildOptions, "encoder" | "onProgress" | "signal">;
 
@@ -104,7 +104,7 @@ class Held {
   }
 
   close(): void {
-    for (const file of Object.values(this.#files)) file.close();
+    closeDenseParts(this.#files);
   }
 
   #vector(at: number): Float32Array {

@@ -119,6 +119,10 @@ export function openDenseParts(
   return Object.fromEntries(opened) as Record<DensePart, CheckedFile>;
 }
 
+export function closeDenseParts(files: Partial<Record<DensePart, CheckedFile>>): void {
+  for (const file of Object.values(files)) file.close();
+}
+
 function checkSize(path: string, expected: number): void {
   const size = existsSync(path) ? statSync(path).size : undefined;
   if (size === undefined) throw new DataError(`${path} is missing`, { hint: REBUILD });

@@ -10,7 +10,7 @@ import type { Hit, QueryResult, Searcher, SearcherInfo } from "../searcher.ts";
 import { searcherWithLife } from "../searcher-life.ts";
 import { openBitScan } from "./bit-scan.ts";
 import type { Encoder } from "./encoder.ts";
-import { type DenseManifest, type DensePart, openDenseParts, readDenseManifest } from "./format.ts";
+import { closeDenseParts, type DenseManifest, type DensePart, openDenseParts, readDenseManifest } from "./format.ts";
 import type { Scan, ScanSource } from "./scan.ts";
 
 export interface DenseOpenOptions {
@@ -42,7 +42,7 @@ export async function openDenseIndex(directory: string, options: DenseOpenOption
       const scan = kind === "int8" ? await int8ScanOf(source, threads) : openBitScan(source);
       return searcherOver({ manifest, files, scan, encoder, info: infoOf(manifest, kind) });
     } catch (error) {
-      closeAll(files);
+      closeDenseParts(files);
       throw error instanceof SearchError ? new DataError(error.message, { hint: error.hint, cause: error }) : error;
     }
   });
@@ -89,7 +89,7 @@ function searcherOver(parts: Parts): Searcher {
     search: (queries, { k, signal }) => answer(parts, { store, queries, k, signal }),
     async close(idle) {
       await idle; // a scan under way reads files and runs a session
-      closeAll(files);
+      closeDenseParts(files);
       await scan.close();
       await encoder.close();
     },
@@ -165,8 +165,4 @@ function infoOf({ passages, corpus, sums, dimension, metric, encoder }: DenseMan
   const { source, fingerprint } = encoder;
   const settings = { encoder: source, encoderHash: fingerprint.slice(0, 16), dimension, metric, scan };
   return { kind: "dense", passages, hash, settings };
-}
-
-function closeAll(files: Record<DensePart, CheckedFile>): void {
-  for (const file of Object.values(files)) file.close();
 }
