@@ -27,6 +27,10 @@ const ruleSchema = z.discriminatedUnion("rule", [
       .describe("Only the number of tags, or their order and content too."),
     right: z.number().default(0),
     wrong: z.number().default(0),
+    partial: z
+      .number()
+      .default(0)
+      .describe("Where it is wrong, for each of these: the thought closed, then an answer begun, and that closed."),
     when: when.describe('"real-query": nothing unless a served query holds a word of the question.'),
   }),
   z.strictObject({
@@ -58,27 +62,27 @@ export type RewardRule = z.infer<typeof ruleSchema>;
 export const rewardPresets = {
   "paper/stage-1": [
     { rule: "retrieval", value: 0.5 },
-    { rule: "format", level: "tags", right: 0.5, wrong: 0, when: "always" },
+    { rule: "format", level: "tags", right: 0.5, wrong: 0, partial: 0, when: "always" },
   ],
   "paper/stage-2": [
     { rule: "answer", metric: "f1", weight: 1, when: "always" },
-    { rule: "format", level: "tags", right: 0, wrong: -2, when: "always" },
+    { rule: "format", level: "tags", right: 0, wrong: -2, partial: 0, when: "always" },
   ],
   "fixed/stage-1": [
     { rule: "retrieval", value: 0.5 },
-    { rule: "format", level: "grammar", right: 0.5, wrong: 0, when: "always" },
+    { rule: "format", level: "grammar", right: 0.5, wrong: 0, partial: 0, when: "always" },
   ],
   "fixed/stage-2": [
     { rule: "answer", metric: "f1", weight: 1, when: "always" },
-    { rule: "format", level: "grammar", right: 0, wrong: -2, when: "always" },
+    { rule: "format", level: "grammar", right: 0, wrong: -2, partial: 0, when: "always" },
   ],
   "shaped/stage-1": [
     { rule: "query-words", opened: 0.05, real: 0.1, words: 0.4, enough: 4 },
-    { rule: "format", level: "grammar", right: 0.5, wrong: 0, when: "real-query" },
+    { rule: "format", level: "grammar", right: 0.5, wrong: 0, partial: 0.1, when: "real-query" },
   ],
   "shaped/stage-2": [
     { rule: "query-words", opened: 0.05, real: 0.1, words: 0.4, enough: 4 },
-    { rule: "format", level: "grammar", right: 0.5, wrong: 0, when: "real-query" },
+    { rule: "format", level: "grammar", right: 0.5, wrong: 0, partial: 0.1, when: "real-query" },
     { rule: "answer", metric: "f1", weight: 2, when: "real-query" },
   ],
   code: [{ rule: "released", server: "qwen-zero" }],
@@ -144,12 +148,24 @@ function retrieval(value: number, { searches }: Scorable): RewardPart {
   };
 }
 
-function format({ level, right, wrong }: RewardRule & { rule: "format" }, transcript: readonly Part[]): RewardPart {
+function format(
+  { level, right, wrong, partial }: RewardRule & { rule: "format" },
+  transcript: readonly Part[],
+): RewardPart {
   const { ok, faults } = formatVerdict(transcript, level);
   if (ok) return { rule: "format", value: right, because: "well formed" };
   const part = faults.find(({ part }) => part !== undefined)?.part;
   const because = [...new Set(faults.map(({ rule }) => rule))].join(", ");
-  return { rule: "format", value: wrong, because, ...(part === undefined ? {} : { part }) };
+  const value = wrong + (partial === 0 ? 0 : partial * partsOfEnd(transcript));
+  return { rule: "format", value, because, ...(part === undefined ? {} : { part }) };
+}
+
+/** How many of the three that end an attempt are there, in their order. */
+function partsOfEnd(transcript: readonly Part[]): number {
+  const thought = transcript.findIndex(({ kind, closed }) => kind === "thought" && closed);
+  if (thought < 0) return 0;
+  const answers = transcript.slice(thought).filter(({ kind }) => kind === "answer");
+  return 1 + Number(answers.length > 0) + Number(answers.some(({ closed }) => closed));
 }
 
 const metrics = { f1, em: exactMatch, "cover-em": coverEm } as const;
