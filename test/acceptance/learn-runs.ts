@@ -3,9 +3,10 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
 import type { WorldSplit } from "../../src/data/world/splits.ts";
+import type { EvalRow } from "../../src/eval/evaluate.ts";
 import type { Recipe } from "../../src/run/config.ts";
 import { readLines } from "../../src/run/line-file.ts";
-import type { EvalSummary } from "../../src/run/run-eval.ts";
+import type { EvalSummary, ShownAttempt } from "../../src/run/run-eval.ts";
 import { recipeDifferences, type SavedEvaluation, type StepLine } from "../../src/run/run-folder.ts";
 
 /** How a run was begun, kept beside its folder as `<folder>.json`. */
@@ -33,10 +34,28 @@ export interface LearnRun extends Provenance {
   readonly evals: readonly EvalSummary[];
   /** Greedy, of other splits of the world. */
   readonly splits: readonly (EvalSummary & { readonly split: WorldSplit })[];
+  /** Of its steps of training. */
+  readonly steps: readonly StepLine[];
+  /** How it wrote to the first question, at base and stage ends. */
+  readonly examples: readonly (Pick<EvalSummary, "checkpoint" | "decode"> & { readonly attempt: ShownAttempt })[];
+  /** Greedy, at the end, to the first questions. */
+  readonly answers: readonly Answered[];
   readonly minutes: number;
   /** The largest at the end of any step. */
   readonly memoryBytes: number;
 }
+
+export interface Answered {
+  readonly id: string;
+  readonly queries: readonly string[];
+  readonly said: string;
+  readonly gold: readonly string[];
+  /** Absent where its environment failed. */
+  readonly f1: number | undefined;
+}
+
+/** Questions of which a page shows what was answered. */
+const shownAnswers = 12;
 
 export type RunState = "absent" | "unfinished" | "finished";
 
@@ -80,12 +99,21 @@ export function readRuns(out: string): LearnRun[] {
 
 function readRun(folder: string): LearnRun {
   const evals = summariesIn<SavedEvaluation>(join(folder, "evals")).map(({ content }) => content);
+  const full = evals.filter(({ scope }) => scope === "full").sort((a, b) => a.step - b.step);
+  const stages = recipeOf(folder).stages.map(({ name }) => name);
   const timing = readLines<Record<string, unknown>>(join(folder, "timing.jsonl")).map(({ value }) => value);
   return {
     ...readProvenance(folder)!,
     isReal: recipeOf(folder).data?.source === "file",
-    stages: recipeOf(folder).stages.map(({ name }) => name),
-    evals: evals.filter(({ scope }) => scope === "full").map(({ summary }) => summary),
+    stages,
+    evals: full.map(({ summary }) => summary),
+    steps: readLines<StepLine>(join(folder, "metrics.jsonl"))
+      .map(({ value }) => value)
+      .filter(({ stage }) => stage !== undefined),
+    examples: full.flatMap(({ summary: { checkpoint, decode }, example }) =>
+      example ? [{ checkpoint, decode, attempt: example }] : [],
+    ),
+    answers: answersAtEnd(folder, stages.at(-1)!),
     splits: summariesIn<EvalSummary>(join(folder, "splits")).map(({ name, content }) => {
       const [checkpoint, split] = name.split("--") as [string, WorldSplit];
       return { ...content, checkpoint, split };
@@ -93,6 +121,14 @@ function readRun(folder: string): LearnRun {
     minutes: timing.flatMap((line) => phases.map((phase) => Number(line[phase] ?? 0))).reduce((a, b) => a + b, 0) / 60,
     memoryBytes: Math.max(...timing.map(({ rss_bytes: bytes }) => Number(bytes ?? 0))),
   };
+}
+
+function answersAtEnd(folder: string, stage: string): Answered[] {
+  const file = join(folder, "evals", `${stage}--full-greedy`, "results.jsonl");
+  const rows = readLines<EvalRow>(file).map(({ value }) => value);
+  return rows.slice(0, shownAnswers).map(({ id, queries, pred_ans: said, answer: gold, scores }) => {
+    return { id, queries, said, gold, f1: scores?.f1 };
+  });
 }
 
 /** What a line of timing.jsonl holds in seconds; it has counts and milliseconds of search besides. */

@@ -5,7 +5,8 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { stringify } from "yaml";
 import { insertTables } from "./learn-page.ts";
 import { type Provenance, readRuns, stateOf } from "./learn-runs.ts";
-import { meanOver, notMeasured, tablesOf } from "./learn-tables.ts";
+import { notMeasured, tablesOf } from "./learn-tables.ts";
+import { meanOver } from "./learn-words.ts";
 
 let out: string;
 beforeEach(() => {
@@ -19,6 +20,19 @@ function write(path: string, content: unknown): void {
   mkdirSync(join(path, ".."), { recursive: true });
   writeFileSync(path, typeof content === "string" ? content : JSON.stringify(content));
 }
+
+const jsonl = (rows: readonly object[]) => rows.map((row) => `${JSON.stringify(row)}\n`).join("");
+
+const exampleAt = (checkpoint: string) => [
+  { author: "prompt", text: "Which river? <think>" },
+  { author: "policy", text: ` ${checkpoint} | Lyon river <|end_of_query|>` },
+  { author: "search", text: "<|begin_of_documents|>\n(1) Lyon: A city.\n(2) Saône: A river.\n<|end_of_documents|>" },
+  { author: "policy", text: `</think> ${"Rhône ".repeat(90)}` },
+];
+const answerRow = {
+  ...{ id: "q1", question: "Which river?", answer: ["Rhône", "Rhone"], pred_ans: "the Rhône", stop: "answered" },
+  ...{ queries: ["Lyon river"], realQuery: true, formatOk: true, scores: { em: 1, f1: 1, coverEm: 1 } },
+};
 
 /** What `train` and `eval` leave; `em` is after the last step, less before it and in sampling. */
 function makeRun(name: string, seed: number, em: number, provenance: Partial<Provenance> = {}): string {
@@ -49,18 +63,23 @@ function makeRun(name: string, seed: number, em: number, provenance: Partial<Pro
         step: i,
         scope: "full",
         summary,
+        example: exampleAt(checkpoint),
       });
+      write(join(folder, "evals", `${checkpoint}--full-${decode}`, "results.jsonl"), jsonl([answerRow]));
     }
   }
   write(join(folder, "evals", "base--curve-greedy", "summary.json"), {
     ...{ step: 0, scope: "curve", summary: { checkpoint: "base", decode: "greedy", em: 1, n: 7, byType: {} } },
   });
-  const lines = [{ step: 0, stage: "stage-1" }, { step: 1, stage: "stage-2" }, { step: 2 }];
+  const lines = [
+    { step: 0, stage: "stage-1", "reward/total": 0.25, "search/rate": 0.5 },
+    { step: 1, stage: "stage-2", "reward/total": 0.5, "search/rate": 1, "format/rate": 0.9 },
+    { step: 2 },
+  ];
   const timing = [
     { step: 0, sample: 60, learn: 30, rss_bytes: 4e8, tokens_per_second: 999 },
     { step: 1, sample: 30, rss_bytes: 5e8 + seed * 1e6 },
   ];
-  const jsonl = (rows: readonly object[]) => rows.map((row) => `${JSON.stringify(row)}\n`).join("");
   write(join(folder, "metrics.jsonl"), jsonl(lines));
   write(join(folder, "timing.jsonl"), jsonl(timing));
   return folder;
@@ -132,6 +151,12 @@ test("questions of a file have a table of their own, with intervals and a line f
     ...["0", "after stage 2", "greedy", "40.0 (35.0–45.0)", "40.0 (36.0–44.0)", "100.0", "90.0", "100.0"],
   ]);
   expect(real).toContain("seed 0 2 min, 0.5 GB");
+  expect(row(real, "1–2")).toEqual(["1–2", "stage-1", "0.38", "75", "–", "–", "90", "–"]);
+  expect(real).toContain("| base | greedy | `base \\| Lyon river <\\|end_of_query\\|>` *[Lyon; Saône]*");
+  expect(real).not.toContain("A city");
+  expect(real).not.toContain("Which river?");
+  expect(Math.max(...(real.match(/`[^`]*Rhône[^`]*`/g) ?? []).map(({ length }) => length))).toBeLessThan(170);
+  expect(row(real, "q1")).toEqual(["q1", "`Lyon river`", "`the Rhône`", "`Rhône or Rhone`", "1.00"]);
   expect(real).not.toContain("### nano");
   expect(seeds).not.toContain("### smol");
 });

@@ -1,7 +1,19 @@
 /** @file The tables of docs/results.md from finished runs: the same runs give the same text. */
 import { worldSplits } from "../../src/data/world/splits.ts";
 import type { EvalSummary } from "../../src/run/run-eval.ts";
+import { realTables } from "./learn-real.ts";
 import type { LearnRun } from "./learn-runs.ts";
+import {
+  type Decoding,
+  decodings,
+  evalOf,
+  meanOver,
+  origin,
+  percentOver,
+  policy,
+  questionsOf,
+  table,
+} from "./learn-words.ts";
 
 export const tableNames = ["seeds", "ablations", "splits", "real"] as const;
 export type TableName = (typeof tableNames)[number];
@@ -31,9 +43,6 @@ function sections(runs: readonly LearnRun[], lines: (runs: readonly LearnRun[]) 
     return own.length === 0 ? [] : [`### ${recipe}`, "", ...own, ""];
   });
 }
-
-const decodings = ["greedy", "sampled"] as const;
-type Decoding = (typeof decodings)[number];
 
 function seedTables(runs: readonly LearnRun[]): string[] {
   const { stages } = runs[0]!;
@@ -80,40 +89,6 @@ function seedRow(run: LearnRun): string[] {
     run.minutes.toFixed(1),
     `${Math.round(run.memoryBytes / 1e6)} MB`,
   ];
-}
-
-/** Each run by itself: of these there are few, and their intervals say more than a deviation of two. */
-function realTables(runs: readonly LearnRun[]): string[] {
-  const rows = runs.flatMap((run) =>
-    ["base", ...run.stages].flatMap((checkpoint) =>
-      decodings.flatMap((decode) => {
-        const summary = evalOf(run, checkpoint, decode);
-        if (summary === undefined) return [];
-        const { f1, f1Interval95, em, interval95, searchRate, realQueryRate, formatRate } = summary;
-        const shares = [searchRate, realQueryRate, formatRate].map((share) => percentOver([share]));
-        return [
-          [String(run.seed), policy(checkpoint), decode, within(f1, f1Interval95), within(em, interval95), ...shares],
-        ];
-      }),
-    ),
-  );
-  const cost = runs.map(
-    ({ seed, minutes, memoryBytes }) => `seed ${seed} ${minutes.toFixed(0)} min, ${(memoryBytes / 1e9).toFixed(1)} GB`,
-  );
-  return [
-    `In per cent, with 95 % intervals; ${questionsOf(runs)} questions that training never saw.`,
-    "",
-    ...table(["seed", "policy", "decoding", "F1", "EM", "searched", "real query", "format"], rows),
-    "",
-    `Sampling, learning, evaluating and saving, and the largest memory at the end of a step: ${cost.join("; ")}.`,
-    "",
-    origin(runs),
-  ];
-}
-
-function within(share: number, interval: readonly [number, number]): string {
-  const [low, high] = interval.map((bound) => (100 * bound).toFixed(1));
-  return `${percentOver([share])} (${low}–${high})`;
 }
 
 function ablationTable(all: readonly LearnRun[]): string[] {
@@ -170,10 +145,6 @@ function splitTable(runs: readonly LearnRun[]): string[] {
   ];
 }
 
-function evalOf(run: LearnRun, checkpoint: string, decode: Decoding): EvalSummary | undefined {
-  return run.evals.find((summary) => summary.checkpoint === checkpoint && summary.decode === decode);
-}
-
 function optional<T, R>(value: T | undefined, read: (value: T) => R): R | undefined {
   return value === undefined ? undefined : read(value);
 }
@@ -182,53 +153,9 @@ function typesOf(runs: readonly LearnRun[]): string[] {
   return types.filter((type) => runs.some(({ evals }) => evals.some(({ byType }) => byType[type] !== undefined)));
 }
 
-function questionsOf(runs: readonly LearnRun[]): string {
-  return distinct(runs.flatMap(({ evals }) => evals.map(({ n, failed }) => String(n + failed)))).join(" or ");
-}
-
-const policy = (checkpoint: string) => (checkpoint === "base" ? "base" : `after ${checkpoint.replace("-", " ")}`);
-
 function spread(runs: readonly LearnRun[]): string {
   const seeds = runs.map(({ seed }) => seed).join(", ");
   return runs.length === 1
     ? `One run (seed ${seeds})`
     : `Mean ± standard deviation of ${runs.length} runs (seeds ${seeds})`;
-}
-
-const percentOver = (shares: readonly (number | undefined)[]) =>
-  meanOver(
-    shares.map((share) => (share === undefined ? undefined : 100 * share)),
-    1,
-  );
-
-/** "90.5 ± 0.7"; without a deviation where all values agree or there is one; the deviation is that of a sample. */
-export function meanOver(values: readonly (number | undefined)[], digits: number): string {
-  const known = values.filter((value) => value !== undefined);
-  if (known.length === 0) return "not measured yet";
-  const mean = known.reduce((sum, value) => sum + value, 0) / known.length;
-  if (known.every((value) => value === known[0])) return mean.toFixed(digits);
-  const squares = known.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  return `${mean.toFixed(digits)} ± ${Math.sqrt(squares / (known.length - 1)).toFixed(digits)}`;
-}
-
-/** What repeats these runs, and where and with which code they were made. */
-function origin(runs: readonly LearnRun[]): string {
-  const keyOf = ({ set, jobs }: LearnRun) => JSON.stringify([set, jobs]);
-  const commands = distinct(runs.map(keyOf)).map((key) => {
-    const group = runs.filter((run) => keyOf(run) === key);
-    const recipes = distinct(group.map(({ recipe }) => recipe)).join(",");
-    const seeds = 1 + Math.max(...group.map(({ seed }) => seed));
-    const { set, jobs } = group[0]!;
-    const options = [...(jobs > 1 ? [`--jobs ${jobs}`] : []), ...set.map((one) => `--set '${one}'`)];
-    return `\`npm run learn -- ${[`--recipe ${recipes}`, `--seeds ${seeds}`, ...options].join(" ")}\``;
-  });
-  const commits = distinct(runs.flatMap((run) => run.commits)).join(", ");
-  const machines = distinct(runs.map(({ machine }) => machine)).join("; ");
-  return `Command ${commands.join(" and ")}; commit ${commits}; ${machines}.`;
-}
-
-const distinct = (values: readonly string[]) => [...new Set(values)];
-
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
-  return [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`);
 }
