@@ -1,6 +1,6 @@
 /** @file The command line as a user meets it: real processes, exit codes, and the JSON contract for scripts. */
 import { execFile } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -174,6 +174,22 @@ test("an index is planned, extended, put in order and checked, and a dead one is
   expect([healthy.code, lastObject(healthy.stdout)]).toEqual([
     0,
     expect.objectContaining({ n: 4, recall: { "2": 1, "5": 1, "10": 1 }, healthy: true }),
+  ]);
+  const mixed = file(
+    "mixed.jsonl",
+    { question: "what of beta7", answer: "beta7", source: "us" },
+    ...[1, 2].map((i) => ({ question: `what of beta${i}`, passages: [i === 1 ? "p1" : "x"] })),
+  );
+  const kept = join(folder, "deep", "kept.jsonl");
+  const keeping = await run("index", "check", out, "--questions", mixed, "--keep", kept, "--within", "1", "--json");
+  expect(lastObject(keeping.stdout)).toMatchObject({ n: 3, kept: 2 });
+  const rows = readFileSync(kept, "utf8")
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  expect(rows).toEqual([
+    { question: "what of beta7", answer: "beta7", source: "us" },
+    { question: "what of beta1", passages: ["p1"] },
   ]);
   const dead = await run("index", "check", out, "--questions", wrong, "--json");
   expect([dead.code, lastObject(dead.stdout)]).toEqual([

@@ -14,6 +14,7 @@ const asks = (...names: string[]): SearchQuestion => ({
   text: "?",
   support: names.map((name) => ({ name })),
   answers: [],
+  row: {},
 });
 const index = { passages: 1000, skipped: 0 };
 const repeated = <T>(item: T, times: number): T[] => Array.from({ length: times }, () => item);
@@ -32,7 +33,7 @@ test("recall is the share of supporting passages, by id or title, among the firs
 });
 
 test("without passages an answer must stand in a result as whole words", () => {
-  const question: SearchQuestion = { text: "?", support: [], answers: ["The Art", "yes"] };
+  const question: SearchQuestion = { text: "?", support: [], answers: ["The Art", "yes"], row: {} };
   const recall = (text: string) => searchHealth([question], [[hit("a", text)]], index).recall["10"];
   expect(recall("a party of artists")).toBe(0);
   expect(recall("Modern art, in short.")).toBe(1);
@@ -40,7 +41,12 @@ test("without passages an answer must stand in a result as whole words", () => {
 });
 
 test("where titles repeat, the text decides", () => {
-  const question: SearchQuestion = { text: "?", support: [{ name: "T", text: "The second paragraph." }], answers: [] };
+  const question: SearchQuestion = {
+    text: "?",
+    support: [{ name: "T", text: "The second paragraph." }],
+    answers: [],
+    row: {},
+  };
   const recall = (text: string) => searchHealth([question], [[hit("a", text, "T")]], index).recall["10"];
   expect(recall("The first paragraph.")).toBe(0);
   expect(recall("The second paragraph. And more of the same chunk.")).toBe(1);

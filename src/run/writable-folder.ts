@@ -4,10 +4,11 @@ import { ConfigError, messageOf } from "../base/errors.ts";
 
 /**
  * Makes a folder and those above it, and proves that files can be made there.
+ * @param option which names it, for the hint
  * @returns removes the folders that were made, as far as they are empty
  * @throws ConfigError naming the folder
  */
-export function makeWritable(directory: string): () => void {
+export function makeWritable(directory: string, option = "--out"): () => void {
   const made: string[] = [];
   const undo = () => {
     for (const folder of made.toReversed()) removeIfEmpty(folder);
@@ -24,7 +25,7 @@ export function makeWritable(directory: string): () => void {
   } catch (cause) {
     undo();
     throw new ConfigError(`${directory} cannot be written: ${messageOf(cause)}`, {
-      hint: "name another folder with --out",
+      hint: `name another folder with ${option}`,
       cause,
     });
   }

@@ -16,6 +16,8 @@ export interface SearchQuestion {
   readonly support: readonly Support[];
   /** Without support: any of these answers should stand in a result. */
   readonly answers: readonly string[];
+  /** As its file has it. */
+  readonly row: BenchmarkRow;
 }
 
 const HINT =
@@ -42,7 +44,7 @@ function readRow(row: BenchmarkRow): SearchQuestion | string {
   const answers = [row["answer"] ?? row["golden_answers"] ?? [], row["answer_aliases"] ?? []].flat();
   const texts = answers.filter((answer): answer is string => typeof answer === "string" && answer.trim() !== "");
   if (support.length === 0 && texts.length === 0) return "neither passages nor an answer";
-  return { text: question, support: unique(support), answers: texts };
+  return { text: question, support: unique(support), answers: texts, row };
 }
 
 /** @returns none where the row names none; undefined where they cannot be understood */
