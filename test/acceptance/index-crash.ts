@@ -12,6 +12,7 @@ import { fileURLToPath } from "node:url";
 import { isDeepStrictEqual, parseArgs } from "node:util";
 import { syntheticPassages } from "../../bench/search/synthetic.ts";
 import { randomOf } from "../../src/base/random.ts";
+import { duration } from "../../src/cli/display/words.ts";
 import { MANIFEST } from "../../src/search/bm25/format.ts";
 import { openIndex } from "../../src/search/bm25/open.ts";
 import { searchable } from "../../src/search/bm25/rank.ts";
@@ -153,7 +154,13 @@ async function killAtRandom(folder: string): Promise<void> {
   await build().ended;
   const whole = performance.now() - begun;
   let resumed = 0;
-  for (let i = 0; i < Number(values.random); i++) {
+  const kills = Number(values.random);
+  const first = performance.now();
+  for (let i = 0; i < kills; i++) {
+    if (i > 0 && i % 5 === 0) {
+      const seconds = ((performance.now() - first) / 1000 / i) * (kills - i);
+      say(`random          ${i} of ${kills} kills without a fault, about ${duration(seconds)} left`);
+    }
     for (const name of readdirSync(folder))
       if (name.startsWith("random")) rmSync(join(folder, name), { recursive: true });
     const running = build();
@@ -167,12 +174,12 @@ async function killAtRandom(folder: string): Promise<void> {
     }
     const index = await openIndex(directory, { verify: true });
     const [result] = await index.search([passages[i]!.text], { k: 1 });
-    const first = result?.ok ? result.hits[0]?.id : undefined;
-    if (index.info().passages !== count || first !== passages[i]!.id) throw new Error(`kill ${i}: found ${first}`);
+    const found = result?.ok ? result.hits[0]?.id : undefined;
+    if (index.info().passages !== count || found !== passages[i]!.id) throw new Error(`kill ${i}: found ${found}`);
     await index.close();
   }
   say(
-    `random          killed ${values.random} times within ${(whole / 1000).toFixed(1)} s: whole in the end, ${resumed} times from its segments`,
+    `random          killed ${kills} times within ${(whole / 1000).toFixed(1)} s: whole in the end, ${resumed} times from its segments`,
   );
 }
 
