@@ -60,13 +60,19 @@ function tinyModel({ heads: [heads, kvHeads], tied = false, changes }: Tiny) {
 
 function makeDecoder(model: { config: ModelConfig; weights: Map<string, Tensor> }, maxSequences: number) {
   const bytesOf = (id: number) => Uint8Array.of(id);
-  return Decoder.create({ ...model, bytesOf, threads: 1, maxSequences, contextLength: 96 });
+  return Decoder.create({ ...model, bytesOf, threads: 1, maxSequences, contextLength: 96, stretch: 8 });
 }
+
+/** Two of three questions are asked with these before them: two stretches and a half. */
+const instructions = Int32Array.from({ length: 20 }, (_, i) => (7 * i) % 97);
 
 function request(random: Random, question: number, sibling: number, extra: Partial<SampleRequest> = {}): SampleRequest {
   const prompt = randomOf("prompt", question);
   return {
-    tokens: Int32Array.from({ length: 3 + prompt.int(20) }, () => prompt.int(97)),
+    tokens: Int32Array.of(
+      ...instructions.subarray(0, question % 3 === 0 ? 0 : instructions.length),
+      ...Array.from({ length: 3 + prompt.int(20) }, () => prompt.int(97)),
+    ),
     maxTokens: 1 + random.int(12),
     temperature: 1,
     topP: 1,
@@ -178,6 +184,16 @@ test("siblings share the prompt's cache, and a continued tape appends only what 
   const promptTokens = jobs[0]!.tokens.length - 1;
   expect(decoder.stats.sharedTokens).toBeGreaterThanOrEqual(4 * promptTokens);
   expect(decoder.stats.appendedTokens).toBeLessThan(4 * promptTokens + 8 * 9);
+});
+
+test("prompts that begin alike share whole stretches, whatever their ends", async () => {
+  const decoder = await makeDecoder(tinyModel({ heads: [4, 4] }), 8);
+  const random = randomOf("alike");
+  const jobs = [1, 2, 4, 5].map((question) => request(random, question, 0));
+  const results = jobs.map((job) => new Promise<Sample | Error>((resolve) => decoder.submit(job, resolve)));
+  while (await decoder.step());
+  for (const result of await Promise.all(results)) expect(result).not.toBeInstanceOf(Error);
+  expect(decoder.stats.sharedTokens).toBe(3 * 16); // of 20, two stretches of 8
 });
 
 test("a stop text ends a sample wherever tokens cut it, and the token that holds its end is kept", async () => {

@@ -30,11 +30,17 @@ export interface DecoderOptions {
   /** Tapes that are open at once; more wait. */
   readonly maxSequences: number;
   readonly contextLength: number;
+  /** Tokens of a prompt that are fed at a time, whoever else is there, so that prompts which begin alike share them. */
+  readonly stretch?: number;
 }
+
+/** Longer than what small policies are asked, shorter than instructions with examples. */
+const usualStretch = 128;
 
 export class Decoder {
   readonly stats = { decodedTokens: 0, appendedTokens: 0, sharedTokens: 0, steps: 0 };
   readonly #options: DecoderOptions;
+  readonly #stretch: number;
   readonly #cache: KvCache;
   readonly #decode: Session;
   readonly #append: Session;
@@ -49,6 +55,7 @@ export class Decoder {
 
   private constructor(options: DecoderOptions, sessions: { decode: Session; append: Session }) {
     this.#options = options;
+    this.#stretch = options.stretch ?? usualStretch;
     this.#decode = sessions.decode;
     this.#append = sessions.append;
     const { config, contextLength, maxSequences } = options;
@@ -158,34 +165,39 @@ export class Decoder {
     }
   }
 
-  /** Puts all but the last token into the cache; a prompt that a sibling has there already is copied. */
+  /** Puts all but the last token into the cache; what another tape that began alike has there is copied. */
   async #appendPrompt(slot: number, seat: Seat, live: Live): Promise<void> {
     const body = live.request.tokens.subarray(0, live.request.tokens.length - 1);
-    if (seat.cached.length === 0) {
+    const isFirst = seat.cached.length === 0;
+    if (isFirst) {
       seat.opening = body.length;
-      if (this.#seating.copyPrompt(slot, body)) {
-        this.stats.sharedTokens += body.length;
-        seat.cached = Array.from(body);
-        live.fed = body.length;
-        return;
-      }
+      const shared = this.#seating.copyPrompt(slot, body, this.#stretch);
+      this.stats.sharedTokens += shared;
+      seat.cached = Array.from(body.subarray(0, shared));
     }
-    const tail = body.subarray(seat.cached.length);
-    if (tail.length < MIN_ROWS) return; // fed one by one
+    const stretch = isFirst ? this.#stretch : body.length;
+    // what is left, being less, is fed one by one
+    while (body.length - seat.cached.length >= MIN_ROWS)
+      await this.#appendStretch(slot, seat, body.subarray(0, seat.cached.length + stretch));
+    live.fed = seat.cached.length;
+  }
+
+  /** Feeds what a seat's cache lacks of `whole`. */
+  async #appendStretch(slot: number, seat: Seat, whole: Int32Array): Promise<void> {
+    const tail = whole.subarray(seat.cached.length);
     const { inputs, outputs } = this.#cache.tensors(slot, 1);
     await this.#append.run(
       {
         ...this.#fixed,
         ...inputs,
         [decodeNames.ids]: { data: tail.slice(), shape: [1, tail.length] },
-        [decodeNames.lengths]: { data: Int32Array.of(body.length - 1), shape: [1] },
-        [decodeNames.longest]: { data: Int32Array.of(body.length), shape: [1] },
+        [decodeNames.lengths]: { data: Int32Array.of(whole.length - 1), shape: [1] },
+        [decodeNames.longest]: { data: Int32Array.of(whole.length), shape: [1] },
       },
       outputs,
     );
     this.stats.appendedTokens += tail.length;
     for (const id of tail) seat.cached.push(id);
-    live.fed = body.length;
   }
 
   async #decodeStep(): Promise<void> {

@@ -22,7 +22,7 @@ export interface Seat {
   readonly tape: string;
   /** Tokens whose keys and values are in the cache; grows by one with every step. */
   cached: number[];
-  /** How many of them the first append put there: the prompt, which siblings share. */
+  /** How many tokens it began with: the prompt, which siblings share, and of which other questions share the start. */
   opening: number;
   live: Live | undefined;
 }
@@ -36,14 +36,17 @@ export function isPrefix(start: readonly number[], whole: Int32Array): boolean {
   return start.length < whole.length && start.every((id, i) => id === whole[i]);
 }
 
-/** Whether a seat's first append was exactly these tokens: then the cache holds the same bits. */
-export function opensWith(seat: Seat, body: Int32Array): boolean {
-  return (
-    body.length >= MIN_ROWS &&
-    seat.opening === body.length &&
-    seat.cached.length >= body.length &&
-    body.every((id, i) => id === seat.cached[i])
-  );
+/**
+ * How many tokens of a first append lie in another seat's cache with the same bits: all where that seat began with
+ * exactly these, else those of the stretches that both have in common.
+ * @param stretch tokens that a first append feeds at a time
+ */
+export function commonOpening(seat: Seat, body: Int32Array, stretch: number): number {
+  const most = Math.min(seat.opening, seat.cached.length, body.length);
+  let same = 0;
+  while (same < most && seat.cached[same] === body[same]) same++;
+  if (same === body.length && same === seat.opening) return same >= MIN_ROWS ? same : 0;
+  return same - (same % stretch);
 }
 
 /** Why a request cannot be sampled, or undefined. */

@@ -1,7 +1,7 @@
 /** @file Who sits where in the cache: tapes come and go, and live ones are kept together at the front. */
 import type { SampleKey, SampleRequest } from "../../engine.ts";
 import type { KvCache } from "./kv-cache.ts";
-import { isPrefix, MIN_ROWS, opensWith, type Seat, tapeOf } from "./seat.ts";
+import { commonOpening, isPrefix, MIN_ROWS, type Seat, tapeOf } from "./seat.ts";
 
 export class Seating {
   readonly #cache: KvCache;
@@ -61,12 +61,15 @@ export class Seating {
     return slot;
   }
 
-  /** Copies a prompt that a sibling has in the cache already. @returns false where none has */
-  copyPrompt(slot: number, body: Int32Array): boolean {
-    const twin = this.#seats.findIndex((other, i) => i !== slot && other !== undefined && opensWith(other, body));
-    if (twin < 0) return false;
-    this.#cache.copy(twin, slot, body.length);
-    return true;
+  /** Copies what another tape has in the cache already: a sibling all, another question how its prompt begins. @returns tokens */
+  copyPrompt(slot: number, body: Int32Array, stretch: number): number {
+    let [tokens, from] = [0, slot];
+    for (const [other, seat] of this.#seats.entries()) {
+      const common = seat && other !== slot ? commonOpening(seat, body, stretch) : 0;
+      if (common > tokens) [tokens, from] = [common, other];
+    }
+    if (tokens > 0) this.#cache.copy(from, slot, tokens);
+    return tokens;
   }
 
   /** Rows of the next batch: up to the last live slot. */
