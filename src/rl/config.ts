@@ -110,6 +110,8 @@ export interface TrainerConfig {
   /** Steps between evaluations; 0 evaluates at base and stage ends only. */
   readonly evalEvery: number;
   readonly checkpointEvery: number;
+  /** Seconds after which a step is saved too. */
+  readonly checkpointSeconds?: number;
   /** Steps in a row whose searches all found nothing before the run stops; 0 or absent is never. */
   readonly stopAfterEmptySteps?: number;
 }

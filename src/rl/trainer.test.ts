@@ -68,6 +68,31 @@ test("evaluations come at base, every n steps and at stage ends; the full one on
   expect(saves.at(-1)!.pinned).toEqual([4, 10, 9]); // stage ends and the best so far
 });
 
+test("a step is also saved where the last save is too old, which changes nothing else", async () => {
+  const run = async (checkpointSeconds: number) => {
+    let seconds = 0;
+    const learner = new TinyLearner();
+    const { keeper, records, saves } = memoryKeeper(learner);
+    const parts = tinyParts(learner, {
+      keeper,
+      config: config({ checkpointEvery: 100, evalEvery: 0, checkpointSeconds }),
+    });
+    await train({
+      ...parts,
+      now: () => seconds,
+      rollOut: async (questions, request) => {
+        seconds += 60;
+        return parts.rollOut(questions, request);
+      },
+    });
+    return { steps: saves.map(({ cursor }) => cursor.step), metrics: records.map(({ metrics }) => metrics) };
+  };
+  const [seldom, often] = [await run(1e9), await run(150)];
+  expect(seldom.steps).toEqual([0, 4, 10]);
+  expect(often.steps).toEqual([0, 3, 4, 7, 10]);
+  expect(often.metrics).toEqual(seldom.metrics);
+});
+
 test("the end of the warm-up and the stage's own rate reach the optimiser", async () => {
   const learner = new TinyLearner();
   const { keeper, records } = memoryKeeper(learner);

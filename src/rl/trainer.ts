@@ -132,11 +132,16 @@ class Training {
   readonly #emptySearch: EmptySearchWatch;
   #cursor: Cursor;
   #savedStep: number;
+  readonly #now: () => number;
+  /** When it was last saved, or began. */
+  #savedAt: number;
 
   constructor(parts: TrainerParts, cursor: Cursor, savedStep: number) {
     this.#parts = parts;
     this.#signal = parts.signal ?? new AbortController().signal;
-    this.#clock = stopwatch(parts.now ?? (() => performance.now() / 1000));
+    this.#now = parts.now ?? (() => performance.now() / 1000);
+    this.#savedAt = this.#now();
+    this.#clock = stopwatch(this.#now);
     this.#emptySearch = new EmptySearchWatch(parts.config.stopAfterEmptySteps ?? 0);
     this.#cursor = cursor;
     this.#savedStep = savedStep;
@@ -225,9 +230,13 @@ class Training {
   async #saveIfDue(): Promise<void> {
     const { step, refused } = this.#cursor;
     const { curriculum, config } = this.#parts;
+    const { checkpointEvery, checkpointSeconds = Number.POSITIVE_INFINITY } = config;
     const isLast = step === curriculum.steps;
     const isDue =
-      step % config.checkpointEvery === 0 || curriculum.milestoneAt(step) !== undefined || this.#isEvaluated(step);
+      step % checkpointEvery === 0 ||
+      this.#now() - this.#savedAt >= checkpointSeconds ||
+      curriculum.milestoneAt(step) !== undefined ||
+      this.#isEvaluated(step);
     if (this.#savedStep !== step && (isLast || (isDue && refused === 0))) await this.#save();
   }
 
@@ -237,6 +246,7 @@ class Training {
     const pinned = [...stageEnds, ...(best ? [best.step] : [])];
     await this.#clock.time("save", () => this.#parts.keeper.save(this.#cursor, pinned));
     this.#savedStep = step;
+    this.#savedAt = this.#now();
   }
 
   #isEvaluated(step: number): boolean {

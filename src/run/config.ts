@@ -87,6 +87,13 @@ export const Recipe = z.strictObject({
   checkpoint: z
     .strictObject({
       every: z.int().min(1).default(10).describe("Steps between checkpoints."),
+      everyMinutes: z
+        .number()
+        .positive()
+        .optional()
+        .describe(
+          "And at the end of a step where the last one is so old. Which steps these are is up to the clock; what is learnt is not.",
+        ),
       keep: z.int().min(1).default(2).describe("The newest ones kept, besides stage ends and the best."),
     })
     .prefault({}),
@@ -165,6 +172,7 @@ export function trainerConfig({
     maxLag: 0,
     evalEvery: evaluation.every,
     checkpointEvery: checkpoint.every,
+    ...(checkpoint.everyMinutes === undefined ? {} : { checkpointSeconds: 60 * checkpoint.everyMinutes }),
     stopAfterEmptySteps: search.stopAfterEmptySteps,
   };
 }
