@@ -4,11 +4,12 @@
  * npm run bench:dense -- --python PYTHON-WITH-FAISS [--rows 200000] [--dimension 384] [--write docs/results.md]
  */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { checkMarked, writeMarked } from "../../src/base/marked-page.ts";
 import type { Passage } from "../../src/protocol/passage.ts";
 import { buildDenseIndex } from "../../src/search/dense/build.ts";
 import type { Encoder } from "../../src/search/dense/encoder.ts";
@@ -29,6 +30,7 @@ if (values.python === undefined) {
   console.error("npm run bench:dense -- --python PYTHON [--rows N] [--dimension N] [--write docs/results.md]");
   process.exit(2);
 }
+if (values.write !== undefined) checkMarked(values.write, "bench:dense");
 
 interface Times {
   /** Milliseconds of a batch. */
@@ -125,10 +127,5 @@ function report(lines: readonly string[], load: number): void {
     `\`npm run bench:dense\`, commit ${commit}, ${cpus()[0]?.model.trim()} (${cpus().length} cores), load ${load.toFixed(1)} when it began.`,
   ].join("\n");
   console.log(text);
-  if (values.write === undefined) return;
-  const page = readFileSync(values.write, "utf8");
-  const [open, close] = ["<!-- bench:dense -->", "<!-- /bench:dense -->"];
-  const [from, to] = [page.indexOf(open), page.indexOf(close)];
-  if (from < 0 || to < from) throw new Error(`${values.write} lacks ${open} followed by ${close}: put them back`);
-  writeFileSync(values.write, `${page.slice(0, from + open.length)}\n${text}\n${page.slice(to)}`);
+  if (values.write !== undefined) writeMarked(values.write, "bench:dense", text);
 }

@@ -1,6 +1,6 @@
 /** @file The table of the bench, and where it is kept. */
-import { readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
+import { writeMarked } from "../../src/base/marked-page.ts";
 import { QUERIES } from "./generate.ts";
 
 /** Milliseconds of a query: two percentiles by the clock, and its processor time on average. */
@@ -49,7 +49,7 @@ export function report(
     `\`npm run bench:search -- --passages ${about.passages}\`, commit ${about.commit}, Node ${process.version}, ${cpus()[0]?.model.trim()} (${cpus().length} cores), load ${about.load.toFixed(1)} when it began.`,
   ].join("\n");
   console.log(text);
-  if (about.write !== undefined) write(about.write, `bench:search ${about.passages}`, text);
+  if (about.write !== undefined) writeMarked(about.write, `bench:search ${about.passages}`, text);
 }
 
 const megabytes = (bytes: number | undefined) => (bytes === undefined ? "–" : String(Math.round(bytes / 1e6)));
@@ -74,12 +74,4 @@ function queryRow(result: Measured): string {
 
 function timesOf(times: Times | undefined): string {
   return times === undefined ? "–" : `${times.p50.toFixed(2)} / ${times.p95.toFixed(2)}, ${times.cpu.toFixed(2)}`;
-}
-
-function write(file: string, mark: string, text: string): void {
-  const page = readFileSync(file, "utf8");
-  const [open, close] = [`<!-- ${mark} -->`, `<!-- /${mark} -->`];
-  const [from, to] = [page.indexOf(open), page.indexOf(close)];
-  if (from < 0 || to < from) throw new Error(`${file} lacks ${open} followed by ${close}: put them back`);
-  writeFileSync(file, `${page.slice(0, from + open.length)}\n${text}\n${page.slice(to)}`);
 }

@@ -1,15 +1,12 @@
 /** @file Puts the tables of `npm run learn` into a page, and keeps there what was measured of other recipes. */
+import { replaceMarked } from "../../src/base/marked-page.ts";
 import { notMeasured, type TableName, tableNames } from "./learn-tables.ts";
 
 /** Replaces what stands between the two markers of every table; recipes that the tables lack keep their lines. */
 export function insertTables(page: string, tables: Record<TableName, string>): string {
   return tableNames.reduce((text, name) => {
-    const [open, close] = [`<!-- learn:${name} -->`, `<!-- /learn:${name} -->`];
-    const [from, to] = [text.indexOf(open) + open.length, text.indexOf(close)];
-    if (from < open.length || to < from) throw new Error(`the page lacks ${open} followed by ${close}: put them back`);
-    const old = text.slice(from, to).trim();
-    const table = name === "ablations" ? mergeRows(old, tables[name]) : mergeSections(old, tables[name]);
-    return `${text.slice(0, from)}\n${table}\n${text.slice(to)}`;
+    const merge = name === "ablations" ? mergeRows : mergeSections;
+    return replaceMarked(text, `learn:${name}`, (old) => merge(old, tables[name]), "the page");
   }, page);
 }
 

@@ -186,7 +186,7 @@ test("a page keeps everything but what stands between the markers, however often
   expect(once).toMatch(/^before seeds\n<!-- learn:seeds -->\n### nano\n/);
   expect(once.endsWith(`\n${notMeasured}\n<!-- /learn:real -->\nafter real`)).toBe(true);
   expect(insertTables(once, tablesOf(readRuns(out)))).toBe(once);
-  expect(() => insertTables("no markers", tablesOf([]))).toThrow(/lacks <!-- learn:seeds -->/);
+  expect(() => insertTables("no markers", tablesOf([]))).toThrow(/no place for "learn:seeds"/);
 });
 
 test("what a page says of recipes without a run stays, with the line that says where it is from", () => {

@@ -7,11 +7,12 @@
  * Encoding takes minutes of a core. With --work the indexes stay there, and a run that was stopped goes on.
  */
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { checkMarked, writeMarked } from "../../src/base/marked-page.ts";
 import { readSearchQuestions } from "../../src/data/benchmarks/search-questions.ts";
 import type { Passage } from "../../src/protocol/passage.ts";
 import { passagesOf, runDenseBuild, runIndexBuild } from "../../src/run/run-index-build.ts";
@@ -43,6 +44,7 @@ if (data === undefined || encoder === undefined) {
   console.error("npm run recall -- --data DIR --encoder DIR [--python PYTHON] [--write docs/results.md] [--work DIR]");
   process.exit(2);
 }
+if (values.write !== undefined) checkMarked(values.write, "recall");
 
 interface Row {
   readonly set: string;
@@ -112,13 +114,7 @@ const table = [
   `\`npm run recall\`, commit ${commit}, Node ${process.versions.node}, ${cpus()[0]?.model.trim()} (${cpus().length} cores).`,
 ].join("\n");
 console.log(table);
-if (values.write !== undefined) {
-  const page = readFileSync(values.write, "utf8");
-  const [open, close] = ["<!-- recall -->", "<!-- /recall -->"];
-  const [from, to] = [page.indexOf(open), page.indexOf(close)];
-  if (from < 0 || to < from) throw new Error(`${values.write} lacks ${open} followed by ${close}: put them back`);
-  writeFileSync(values.write, `${page.slice(0, from + open.length)}\n${table}\n${page.slice(to)}`);
-}
+if (values.write !== undefined) writeMarked(values.write, "recall", table);
 const least = (set: string, how: string, k: string) =>
   rows.find((row) => row.set === set && row.how === how)?.recall[k] ?? 0;
 const failures = sets.flatMap(({ name }) =>

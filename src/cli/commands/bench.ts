@@ -1,6 +1,10 @@
 import { Option } from "@commander-js/extra-typings";
+import { checkMarked, writeMarked } from "../../base/marked-page.ts";
 import { describedCommand, jsonOption, wholeNumber } from "../options.ts";
 import { createOutput } from "../output.ts";
+
+/** Of the place in a page where the numbers go. */
+const MARK = "bench";
 
 export function command() {
   return describedCommand(
@@ -23,8 +27,8 @@ export function command() {
     .action(async ({ python, peer, rounds, memorySteps, write, json }) => {
       const output = createOutput({ json });
       const { runBench } = await import("../../run/bench/run-bench.ts");
-      const { benchTable, checkMarked, writeBetweenMarks } = await import("../../run/bench/report.ts");
-      if (write !== undefined) checkMarked(write);
+      const { benchTable } = await import("../../run/bench/report.ts");
+      if (write !== undefined) checkMarked(write, MARK);
       const result = await runBench({
         rounds,
         memorySteps,
@@ -32,7 +36,7 @@ export function command() {
         onProgress: (text) => process.stderr.write(`${text}\n`),
       });
       const table = benchTable(result);
-      if (write !== undefined) writeBetweenMarks(write, table);
+      if (write !== undefined) writeMarked(write, MARK, table);
       output.say(table);
       output.result(result);
     });

@@ -1,12 +1,10 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { parseModelConfig } from "../../engine/huggingface/model-config.ts";
 import { gradientFlops, middleSize, parameters, shapeOf } from "./model.ts";
 import { startPeer } from "./peer.ts";
 import { alternate, measureRates, median } from "./rates.ts";
-import { benchTable, checkMarked, marksBegin, marksEnd, writeBetweenMarks } from "./report.ts";
+import { benchTable } from "./report.ts";
 import type { BenchResult } from "./run-bench.ts";
 import { openNanoSteps } from "./step.ts";
 
@@ -131,16 +129,4 @@ test("the table says how much faster, what was compared, and leaves a gap where 
   expect(table).toContain("| memory after 75 and 300 steps | 512 MiB, 517 MiB (1.0 %) | – | – |");
   expect(table).toContain("Peer: PyTorch 2.0, 2 threads, AVX2, MKL.");
   expect(benchTable({ ...result, peer: "python3 has no torch" })).toContain("No peer: python3 has no torch.");
-});
-
-test("numbers go between the two comments, and a file without them is refused before anything is measured", () => {
-  const directory = mkdtempSync(join(tmpdir(), "r1-bench-test-"));
-  const file = join(directory, "page.md");
-  writeFileSync(file, `# Page\n${marksBegin}\nold\n${marksEnd}\nafter\n`);
-  writeBetweenMarks(file, "new");
-  writeBetweenMarks(file, "newer");
-  expect(readFileSync(file, "utf8")).toBe(`# Page\n${marksBegin}\nnewer\n${marksEnd}\nafter\n`);
-  writeFileSync(file, "# Page\n");
-  expect(() => checkMarked(file)).toThrow(/has no place for the numbers/);
-  rmSync(directory, { recursive: true });
 });

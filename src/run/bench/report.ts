@@ -1,13 +1,8 @@
-/** @file The result of a bench as a table, and the place in a document where it belongs. */
+/** @file The result of a bench as a table. */
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { ConfigError, messageOf } from "../../base/errors.ts";
-import { writeAtomically } from "../../base/files.ts";
 import type { Rate, TrainRate } from "./rates.ts";
 import type { BenchResult, MemoryBench, StepBench } from "./run-bench.ts";
-
-export const [marksBegin, marksEnd] = ["<!-- bench: begin -->", "<!-- bench: end -->"];
 
 export function benchTable(result: BenchResult): string {
   const { step, decode, train, memory, machine, peer } = result;
@@ -70,25 +65,4 @@ function commit(): string {
     stdio: ["ignore", "pipe", "ignore"],
   });
   return status === 0 ? stdout.trim() : "unknown";
-}
-
-/** Before an hour of measuring, not after it. @throws ConfigError where there is no place for the numbers */
-export function checkMarked(file: string): string {
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (cause) {
-    throw new ConfigError(`--write ${file} cannot be read: ${messageOf(cause)}`, { cause });
-  }
-  const [begin, end] = [text.indexOf(marksBegin), text.indexOf(marksEnd)];
-  if (begin >= 0 && end > begin) return text;
-  throw new ConfigError(`--write ${file} has no place for the numbers`, {
-    hint: `put the lines ${marksBegin} and ${marksEnd} where they belong`,
-  });
-}
-
-export function writeBetweenMarks(file: string, table: string): void {
-  const text = checkMarked(file);
-  const before = text.slice(0, text.indexOf(marksBegin) + marksBegin.length);
-  writeAtomically(file, `${before}\n${table}\n${text.slice(text.indexOf(marksEnd))}`);
 }
