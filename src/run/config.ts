@@ -19,6 +19,13 @@ const DataConfig = z.strictObject({
   source: z.enum(["world", "file"]).default("world"),
   worldSeeds: z.array(z.int().min(0)).min(1).default([0]).describe("One training world for each seed."),
   file: z.string().optional().describe("Questions with gold answers; a stage may name its own."),
+  perAnswer: z
+    .int()
+    .min(1)
+    .optional()
+    .describe(
+      "Of a file, at most so many questions with the same answer, the first ones: a common answer can be learnt without reading.",
+    ),
 });
 
 const evaluationSet = (questions: number, worldSeed: number, decode: readonly ("greedy" | "sampled")[]) =>

@@ -2,6 +2,7 @@
 import { readQuestions } from "../data/benchmarks/read.ts";
 import { makeWorld, type World } from "../data/world/world.ts";
 import type { Question } from "../protocol/question.ts";
+import { normalise } from "../reward/text.ts";
 import { listSource, type QuestionSource, worldSource } from "../rl/curriculum.ts";
 import { openSearch } from "./assemble-search.ts";
 import type { Recipe } from "./config.ts";
@@ -24,7 +25,7 @@ export async function openQuestions(recipe: Recipe): Promise<TrainingData> {
     data.source === "world" ? data.worldSeeds.map((seed) => makeWorld({ seed, split: "train", size: "train" })) : [];
   const paths = data.source === "file" ? [...new Set(stages.map((stage) => stage.file ?? data.file!))] : [];
   const files = new Map<string, readonly Question[]>();
-  for (const path of paths) files.set(path, await readQuestions(path));
+  for (const path of paths) files.set(path, atMostPerAnswer(await readQuestions(path), data.perAnswer));
   const search = await openSearch(recipe.search, worlds);
   const { searcher } = search;
   const heldOut = evaluation.file === undefined ? undefined : await readQuestions(evaluation.file);
@@ -37,6 +38,17 @@ export async function openQuestions(recipe: Recipe): Promise<TrainingData> {
     benchmarks: { curve: benchmark(evaluation.curve), full: benchmark(evaluation.full) },
     close: () => searcher.close(),
   };
+}
+
+/** Answers that are the same when they are scored; of several spellings the first counts. */
+export function atMostPerAnswer(questions: readonly Question[], most = Number.POSITIVE_INFINITY): Question[] {
+  const seen = new Map<string, number>();
+  return questions.filter(({ gold }) => {
+    const answer = normalise(gold[0] ?? "");
+    const times = (seen.get(answer) ?? 0) + 1;
+    seen.set(answer, times);
+    return times <= most;
+  });
 }
 
 export function questionSource(recipe: Recipe, { worlds, files }: TrainingData): QuestionSource {
