@@ -77,11 +77,11 @@ export const rewardPresets = {
     { rule: "format", level: "grammar", right: 0, wrong: -2, partial: 0, when: "always" },
   ],
   "shaped/stage-1": [
-    { rule: "query-words", opened: 0.05, real: 0.1, words: 0.4, enough: 4 },
+    { rule: "query-words", opened: 0.05, real: 0.1, words: 0.4, enough: 8 },
     { rule: "format", level: "grammar", right: 0.5, wrong: 0, partial: 0.1, when: "real-query" },
   ],
   "shaped/stage-2": [
-    { rule: "query-words", opened: 0.05, real: 0.1, words: 0.4, enough: 4 },
+    { rule: "query-words", opened: 0.05, real: 0.1, words: 0.4, enough: 8 },
     { rule: "format", level: "grammar", right: 0.5, wrong: 0, partial: 0.1, when: "real-query" },
     { rule: "answer", metric: "f1", weight: 2, when: "real-query" },
   ],
