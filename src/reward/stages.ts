@@ -54,6 +54,12 @@ const ruleSchema = z.discriminatedUnion("rule", [
 
 export type RewardRule = z.infer<typeof ruleSchema>;
 
+/** Both stages of "shaped" pay for it. */
+const shapedSearch = [
+  { rule: "query-words", opened: 0.05, real: 0.1, words: 0.4, enough: 8 },
+  { rule: "format", level: "grammar", right: 0.5, wrong: 0, partial: 0.1, when: "real-query" },
+] as const satisfies readonly RewardRule[];
+
 /**
  * "paper" is what the paper states; "fixed" (the default of the recipes) also wants the tags in order and an answer
  * that says something. "shaped" pays for queries about the question: small models otherwise learn to search for nothing.
@@ -76,15 +82,8 @@ export const rewardPresets = {
     { rule: "answer", metric: "f1", weight: 1, when: "always" },
     { rule: "format", level: "grammar", right: 0, wrong: -2, partial: 0, when: "always" },
   ],
-  "shaped/stage-1": [
-    { rule: "query-words", opened: 0.05, real: 0.1, words: 0.4, enough: 8 },
-    { rule: "format", level: "grammar", right: 0.5, wrong: 0, partial: 0.1, when: "real-query" },
-  ],
-  "shaped/stage-2": [
-    { rule: "query-words", opened: 0.05, real: 0.1, words: 0.4, enough: 8 },
-    { rule: "format", level: "grammar", right: 0.5, wrong: 0, partial: 0.1, when: "real-query" },
-    { rule: "answer", metric: "f1", weight: 2, when: "real-query" },
-  ],
+  "shaped/stage-1": shapedSearch,
+  "shaped/stage-2": [...shapedSearch, { rule: "answer", metric: "f1", weight: 2, when: "real-query" }],
   code: [{ rule: "released", server: "qwen-zero" }],
   "code/qwen-zero": [{ rule: "released", server: "qwen-zero" }],
   "code/llama-stage1": [{ rule: "released", server: "llama-stage1" }],
