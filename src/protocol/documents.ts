@@ -35,9 +35,14 @@ export function documentText({ documents, glue }: Protocol, block: string): stri
     : block;
 }
 
-function passageText(protocol: Protocol, { title, text }: Passage, { titles, maxWords }: DocumentOptions): string {
+/** The words that a passage is shown with. @param maxWords 0 keeps all */
+export function shownWords(text: string, maxWords: number): string {
   const words = text.split(/\s+/).filter((word) => word !== "");
-  const body = (maxWords > 0 ? words.slice(0, maxWords) : words).join(" ");
+  return (maxWords > 0 ? words.slice(0, maxWords) : words).join(" ");
+}
+
+function passageText(protocol: Protocol, { title, text }: Passage, { titles, maxWords }: DocumentOptions): string {
+  const body = shownWords(text, maxWords);
   return neutralise(protocol, titles ? `${title.trim().replace(/\s+/g, " ")}: ${body}` : body);
 }
 

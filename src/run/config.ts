@@ -26,6 +26,12 @@ const DataConfig = z.strictObject({
     .describe(
       "Of a file, at most so many questions with the same answer, the first ones: a common answer can be learnt without reading.",
     ),
+  answerShown: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Of a file, only questions to which a search for them, word by word, shows an answer: others teach no reading. Yes and no are never shown.",
+    ),
 });
 
 const evaluationSet = (questions: number, worldSeed: number, decode: readonly ("greedy" | "sampled")[]) =>

@@ -71,11 +71,11 @@ function reasonsAgainst({ n, recall, empty, sameFirst, passages }: Signs): strin
 }
 
 /** Whether these hits hold every supporting passage, or an answer. */
-export function holdAll(question: SearchQuestion, hits: readonly Hit[]): boolean {
+export function holdAll(question: Pick<SearchQuestion, "support" | "answers">, hits: readonly Hit[]): boolean {
   return recallOf(question, hits) === 1;
 }
 
-function recallOf({ support, answers }: SearchQuestion, hits: readonly Hit[]): number {
+function recallOf({ support, answers }: Pick<SearchQuestion, "support" | "answers">, hits: readonly Hit[]): number {
   if (support.length > 0)
     return support.filter((passage) => hits.some((hit) => isPassage(hit, passage))).length / support.length;
   const texts = hits.map(({ title, text }) => ` ${normalise(`${title} ${text}`)} `);

@@ -1,13 +1,19 @@
 /** @file What a run asks and where it searches, from its recipe. */
+import { ConfigError, SearchError } from "../base/errors.ts";
 import { readQuestions } from "../data/benchmarks/read.ts";
 import { makeWorld, type World } from "../data/world/world.ts";
+import { shownWords } from "../protocol/documents.ts";
 import type { Question } from "../protocol/question.ts";
 import { normalise } from "../reward/text.ts";
 import { listSource, type QuestionSource, worldSource } from "../rl/curriculum.ts";
+import type { Searcher } from "../search/searcher.ts";
 import { openSearch } from "./assemble-search.ts";
 import type { Recipe } from "./config.ts";
 import type { OpenSearch } from "./open-search.ts";
 import { type Benchmark, worldBenchmark } from "./run-eval.ts";
+import { holdAll } from "./search-health.ts";
+
+const SEARCHED_AT_ONCE = 64;
 
 export interface TrainingData {
   readonly search: OpenSearch;
@@ -24,10 +30,14 @@ export async function openQuestions(recipe: Recipe): Promise<TrainingData> {
   const worlds =
     data.source === "world" ? data.worldSeeds.map((seed) => makeWorld({ seed, split: "train", size: "train" })) : [];
   const paths = data.source === "file" ? [...new Set(stages.map((stage) => stage.file ?? data.file!))] : [];
-  const files = new Map<string, readonly Question[]>();
-  for (const path of paths) files.set(path, atMostPerAnswer(await readQuestions(path), data.perAnswer));
+  const read = new Map<string, readonly Question[]>();
+  for (const path of paths) read.set(path, await readQuestions(path));
   const search = await openSearch(recipe.search, worlds);
   const { searcher } = search;
+  const files = await selected(read, searcher, recipe).catch(async (cause: unknown) => {
+    await searcher.close();
+    throw cause;
+  });
   const heldOut = evaluation.file === undefined ? undefined : await readQuestions(evaluation.file);
   const benchmark = ({ questions, worldSeed }: Recipe["eval"]["full"]): Benchmark[] =>
     heldOut ? [{ questions: heldOut.slice(0, questions), searcher }] : worldBenchmark(worldSeed, questions);
@@ -38,6 +48,46 @@ export async function openQuestions(recipe: Recipe): Promise<TrainingData> {
     benchmarks: { curve: benchmark(evaluation.curve), full: benchmark(evaluation.full) },
     close: () => searcher.close(),
   };
+}
+
+/** @throws ConfigError where nothing is left of a file */
+async function selected(
+  files: ReadonlyMap<string, readonly Question[]>,
+  searcher: Searcher,
+  { data, rollout }: Recipe,
+): Promise<Map<string, readonly Question[]>> {
+  const kept = new Map<string, readonly Question[]>();
+  for (const [path, all] of files) {
+    const questions = data.answerShown ? await withAnswerShown(all, searcher, rollout) : all;
+    if (questions.length === 0)
+      throw new ConfigError(`data.answerShown leaves none of the ${all.length} questions of ${path}`, {
+        hint: "show more (rollout.k, rollout.maxPassageWords), search where the answers are, or leave data.answerShown out",
+      });
+    kept.set(path, atMostPerAnswer(questions, data.perAnswer));
+  }
+  return kept;
+}
+
+/** Questions to which the documents of a search for themselves hold an answer, cut as the policy sees them. */
+export async function withAnswerShown(
+  questions: readonly Question[],
+  searcher: Searcher,
+  { k, maxPassageWords }: { readonly k: number; readonly maxPassageWords: number },
+): Promise<Question[]> {
+  const kept: Question[] = [];
+  for (let from = 0; from < questions.length; from += SEARCHED_AT_ONCE) {
+    const some = questions.slice(from, from + SEARCHED_AT_ONCE);
+    const results = await searcher.search(
+      some.map(({ text }) => text),
+      { k },
+    );
+    for (const [i, result] of results.entries()) {
+      if (!result.ok) throw new SearchError(`data.answerShown: ${result.error.message}`);
+      const shown = result.hits.map((hit) => ({ ...hit, text: shownWords(hit.text, maxPassageWords) }));
+      if (holdAll({ support: [], answers: some[i]!.gold }, shown)) kept.push(some[i]!);
+    }
+  }
+  return kept;
 }
 
 /** Answers that are the same when they are scored; of several spellings the first counts. */
