@@ -24,7 +24,7 @@ import { HttpError } from "../../../base/http/http-error.ts";
 import { toJson } from "../../../base/jsonl.ts";
 import { readModelConfig } from "../model-config.ts";
 import { SINGLE, shardsOf } from "../shard-index.ts";
-import { askHub, checkRepo, checkRevision, type HubFile, type HubModel } from "./hub-api.ts";
+import { askHub, checkRepo, checkRevision, GitHash, type HubFile, type HubModel, isCommit } from "./hub-api.ts";
 import { HubCache, matches } from "./hub-cache.ts";
 import type { HubSettings } from "./hub-settings.ts";
 import { loadFile } from "./load-file.ts";
@@ -68,7 +68,7 @@ const Source = z.object({
   endpoint: z.string(),
   repo: z.string(),
   revision: z.string(),
-  commit: z.string().regex(/^[0-9a-f]{40}$/),
+  commit: GitHash,
   license: z.string().optional(),
 });
 export type Source = z.infer<typeof Source>;
@@ -108,7 +108,7 @@ export async function getModel(options: GetOptions): Promise<GotModel> {
 
 /** A folder that was begun keeps to its commit. @throws ConfigError where something else lies there */
 function pinnedCommit({ directory, repo, revision, hub }: GetOptions): string | undefined {
-  const asked = /^[0-9a-f]{40}$/.test(revision) ? revision : undefined;
+  const asked = isCommit(revision) ? revision : undefined;
   if (directory === undefined || !existsSync(directory)) return asked;
   const source = readSource(directory);
   const names = readdirSync(directory);
@@ -162,7 +162,7 @@ class Getting {
       return await askHub(this.#client, hub, { repo, revision, signal });
     } catch (cause) {
       if (!(cause instanceof HttpError)) throw cause;
-      const commit = /^[0-9a-f]{40}$/.test(revision) ? revision : this.#cache.commitOf(revision);
+      const commit = isCommit(revision) ? revision : this.#cache.commitOf(revision);
       if (commit === undefined)
         throw new EngineError(`the hub cannot be reached: ${cause.message}`, {
           hint: "check the network and HF_ENDPOINT; a folder with the model's files does as well",

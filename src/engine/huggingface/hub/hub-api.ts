@@ -22,16 +22,17 @@ export interface HubModel {
   readonly files: ReadonlyMap<string, HubFile>;
 }
 
+/** Of a commit or a file, as git names them. */
+export const GitHash = z.string().regex(/^[0-9a-f]{40}$/);
+export const isCommit = (revision: string) => GitHash.safeParse(revision).success;
+
 const Reply = z.object({
-  sha: z.string().regex(/^[0-9a-f]{40}$/),
+  sha: GitHash,
   siblings: z.array(
     z.object({
       rfilename: z.string(),
       size: z.int().min(0).nullish(),
-      blobId: z
-        .string()
-        .regex(/^[0-9a-f]{40}$/)
-        .nullish(),
+      blobId: GitHash.nullish(),
       lfs: z.object({ sha256: z.string().regex(/^[0-9a-f]{64}$/), size: z.int().min(0) }).nullish(),
     }),
   ),

@@ -18,6 +18,7 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { writeAtomically } from "../../../base/files.ts";
+import { isCommit } from "./hub-api.ts";
 
 /** What a file must hash to: SHA-256 where it lies in large-file storage, else git's SHA-1 of it as a blob. */
 export type Checksum = string;
@@ -48,7 +49,7 @@ export class HubCache {
   commitOf(revision: string): string | undefined {
     const file = join(this.#folder, "refs", revision);
     const commit = existsSync(file) ? readFileSync(file, "utf8").trim() : "";
-    return /^[0-9a-f]{40}$/.test(commit) ? commit : undefined;
+    return isCommit(commit) ? commit : undefined;
   }
 
   setCommit(revision: string, commit: string): void {
