@@ -67,7 +67,7 @@ export interface ModelsBench {
 }
 
 /** Tokens of a tape that all lengths of the workload fit in. */
-const context = 512;
+const context = 768;
 const trainWork = { sequences: 4, length: 256 };
 const decodeWork = { prompt: 32, sampled: 24 };
 const names = ["plain", "tuned"] as const;

@@ -31,19 +31,19 @@ export interface Attempt {
   readonly logprobs: readonly number[];
 }
 
-/** Lengths as in a run of SmolLM2 on answerable questions: a prompt of 110, documents of about 100, 50 written. */
+/** Lengths as in a run of recipes/smollm2-135m.yaml in stage 2: a prompt of 490, documents of about 120, 70 written. */
 export function scripts({ questions, siblings }: Sizes, vocabSize: number): Script[] {
   const random = randomOf("bench", "models");
   const between = (from: number, to: number) => from + random.int(to - from + 1);
   return Array.from({ length: questions }, (_, group) => {
-    const prompt = ids(random, between(100, 120), vocabSize);
+    const prompt = ids(random, between(477, 506), vocabSize);
     return Array.from(
       { length: siblings },
       (_, sibling): Script => ({
         ...{ group, sibling, prompt },
-        query: between(18, 30),
-        documents: ids(random, between(80, 120), vocabSize),
-        answer: between(16, 28),
+        query: between(30, 55),
+        documents: ids(random, between(90, 150), vocabSize),
+        answer: between(18, 36),
       }),
     );
   }).flat();
