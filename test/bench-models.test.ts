@@ -1,5 +1,5 @@
 /** @file `npm run bench:models` at a small size, without a peer. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -11,8 +11,13 @@ import { bundled } from "../src/run/assemble.ts";
 test("a model is measured without a peer, and its table says why there is none", { timeout: 120_000 }, async () => {
   const directory = mkdtempSync(join(tmpdir(), "r1-bench-models-"));
   try {
+    const model = join(directory, "model");
+    cpSync(bundled("nano"), model, { recursive: true });
+    const config = join(model, "config.json");
+    const settings = JSON.parse(readFileSync(config, "utf8"));
+    writeFileSync(config, JSON.stringify({ ...settings, max_position_embeddings: 1024 })); // a step's tapes are longer than nano's
     const result = await benchModels({
-      ...{ model: bundled("nano"), directory, rounds: 1, sizes: { questions: 1, siblings: 2 }, widths: [1] },
+      ...{ model, directory, rounds: 1, sizes: { questions: 1, siblings: 2 }, widths: [1] },
       ...{ maxMemoryGb: 4, peers: { plain: "no torch", tuned: "no torch" }, say: () => {} },
     });
     expect(result.step.ours.sample).toBeGreaterThan(0);
