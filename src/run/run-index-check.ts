@@ -1,14 +1,12 @@
 import { dirname, resolve } from "node:path";
-import { DataError, SearchError } from "../base/errors.ts";
+import { DataError } from "../base/errors.ts";
 import { writeAtomically } from "../base/files.ts";
 import { toJson } from "../base/jsonl.ts";
 import { readSearchQuestions } from "../data/benchmarks/search-questions.ts";
-import type { Hit, Searcher } from "../search/searcher.ts";
 import { openSearch } from "./assemble-search.ts";
+import { searchAll } from "./search-all.ts";
 import { DEEPEST, holdAll, isSearchable, type SearchHealth, searchHealth } from "./search-health.ts";
 import { makeWritable } from "./writable-folder.ts";
-
-const BATCH = 64;
 
 export interface IndexCheckOptions {
   readonly rerank?: string | undefined;
@@ -38,7 +36,7 @@ export async function runIndexCheck(
   const { searcher } = await openSearch({ source: "index", path: directory, ...(rerank ? { rerank } : {}) });
   try {
     const texts = questions.map(({ text }) => text);
-    const results = await search(searcher, texts, signal);
+    const results = await searchAll(searcher, texts, { k: DEEPEST, signal });
     const { passages = 0 } = searcher.info(); // an index knows
     const health = searchHealth(questions, results, { passages, skipped: all.length - questions.length });
     if (keep === undefined) return health;
@@ -48,16 +46,4 @@ export async function runIndexCheck(
   } finally {
     await searcher.close();
   }
-}
-
-async function search(searcher: Searcher, texts: readonly string[], signal?: AbortSignal): Promise<(readonly Hit[])[]> {
-  const results: (readonly Hit[])[] = [];
-  for (let from = 0; from < texts.length; from += BATCH) {
-    const batch = texts.slice(from, from + BATCH);
-    for (const result of await searcher.search(batch, { k: DEEPEST, ...(signal ? { signal } : {}) })) {
-      if (!result.ok) throw new SearchError(result.error.message);
-      results.push(result.hits);
-    }
-  }
-  return results;
 }

@@ -1,5 +1,5 @@
 /** @file What a run asks and where it searches, from its recipe. */
-import { ConfigError, SearchError } from "../base/errors.ts";
+import { ConfigError } from "../base/errors.ts";
 import { readQuestions } from "../data/benchmarks/read.ts";
 import { makeWorld, type World } from "../data/world/world.ts";
 import { shownWords } from "../protocol/documents.ts";
@@ -11,9 +11,8 @@ import { openSearch } from "./assemble-search.ts";
 import type { Recipe } from "./config.ts";
 import type { OpenSearch } from "./open-search.ts";
 import { type Benchmark, worldBenchmark } from "./run-eval.ts";
+import { searchAll } from "./search-all.ts";
 import { holdAll } from "./search-health.ts";
-
-const SEARCHED_AT_ONCE = 64;
 
 export interface TrainingData {
   readonly search: OpenSearch;
@@ -32,13 +31,13 @@ export async function openQuestions(recipe: Recipe): Promise<TrainingData> {
   const paths = data.source === "file" ? [...new Set(stages.map((stage) => stage.file ?? data.file!))] : [];
   const read = new Map<string, readonly Question[]>();
   for (const path of paths) read.set(path, await readQuestions(path));
+  const heldOut = evaluation.file === undefined ? undefined : await readQuestions(evaluation.file);
   const search = await openSearch(recipe.search, worlds);
   const { searcher } = search;
   const files = await selected(read, searcher, recipe).catch(async (cause: unknown) => {
     await searcher.close();
     throw cause;
   });
-  const heldOut = evaluation.file === undefined ? undefined : await readQuestions(evaluation.file);
   const benchmark = ({ questions, worldSeed }: Recipe["eval"]["full"]): Benchmark[] =>
     heldOut ? [{ questions: heldOut.slice(0, questions), searcher }] : worldBenchmark(worldSeed, questions);
   return {
@@ -74,20 +73,12 @@ export async function withAnswerShown(
   searcher: Searcher,
   { k, maxPassageWords }: { readonly k: number; readonly maxPassageWords: number },
 ): Promise<Question[]> {
-  const kept: Question[] = [];
-  for (let from = 0; from < questions.length; from += SEARCHED_AT_ONCE) {
-    const some = questions.slice(from, from + SEARCHED_AT_ONCE);
-    const results = await searcher.search(
-      some.map(({ text }) => text),
-      { k },
-    );
-    for (const [i, result] of results.entries()) {
-      if (!result.ok) throw new SearchError(`data.answerShown: ${result.error.message}`);
-      const shown = result.hits.map((hit) => ({ ...hit, text: shownWords(hit.text, maxPassageWords) }));
-      if (holdAll({ support: [], answers: some[i]!.gold }, shown)) kept.push(some[i]!);
-    }
-  }
-  return kept;
+  const texts = questions.map(({ text }) => text);
+  const results = await searchAll(searcher, texts, { k, purpose: "data.answerShown" });
+  return questions.filter(({ gold }, i) => {
+    const shown = results[i]!.map((hit) => ({ ...hit, text: shownWords(hit.text, maxPassageWords) }));
+    return holdAll({ support: [], answers: gold }, shown);
+  });
 }
 
 /** Answers that are the same when they are scored; of several spellings the first counts. */

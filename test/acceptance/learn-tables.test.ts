@@ -114,14 +114,15 @@ test("seeds become mean and sample deviation, each seed keeps its own line, and 
 
 test("an ablation stands beside the recipe that it changes, with the same seeds", () => {
   for (const [seed, em] of [0.8, 0.9, 0.1].entries()) makeRun("nano", seed, em);
-  for (const seed of [0, 1]) makeRun("ablations/no-search", seed, 0.2, { set: ["eval.every=0"], jobs: 2 });
+  for (const seed of [0, 1])
+    makeRun("ablations/no-search", seed, 0.2, { set: ["eval.every=0", "model=/data/a model"], jobs: 2 });
   const { ablations, seeds } = tablesOf(readRuns(out));
   expect(row(ablations, "nano")).toEqual([
     ...["nano", "0, 1", "85.0 ± 7.1", "85.0 ± 7.1", "42.5 ± 3.5", "50.0", "100.0", "75.0 ± 7.1", "100.0"],
   ]);
   expect(row(ablations, "no-search").slice(0, 4)).toEqual(["no-search", "0, 1", "20.0", "20.0"]);
   expect(ablations).toContain(
-    "`npm run learn -- --recipe nano --seeds 2` and `npm run learn -- --recipe ablations/no-search --seeds 2 --jobs 2 --set 'eval.every=0'`",
+    "`npm run learn -- --recipe nano --seeds 2` and `npm run learn -- --recipe ablations/no-search --seeds 2 --jobs 2 --set 'eval.every=0' --set 'model=DIR'`",
   );
   expect(seeds).toContain("of 3 runs");
   expect(seeds).not.toContain("no-search");

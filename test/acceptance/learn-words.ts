@@ -40,13 +40,16 @@ export function origin(runs: readonly LearnRun[]): string {
     const recipes = distinct(group.map(({ recipe }) => recipe)).join(",");
     const seeds = 1 + Math.max(...group.map(({ seed }) => seed));
     const { set, jobs } = group[0]!;
-    const options = [...(jobs > 1 ? [`--jobs ${jobs}`] : []), ...set.map((one) => `--set '${one}'`)];
+    const options = [...(jobs > 1 ? [`--jobs ${jobs}`] : []), ...set.map((one) => `--set '${withoutPlace(one)}'`)];
     return `\`npm run learn -- ${[`--recipe ${recipes}`, `--seeds ${seeds}`, ...options].join(" ")}\``;
   });
   const commits = distinct(runs.flatMap((run) => run.commits)).join(", ");
   const machines = distinct(runs.map(({ machine }) => machine)).join("; ");
   return `Command ${commands.join(" and ")}; commit ${commits}; ${machines}.`;
 }
+
+/** A page says nothing of the machine's folders: "model=/data/x" becomes "model=DIR". */
+const withoutPlace = (setting: string) => setting.replace(/^([^=]+)=\/.*$/s, "$1=DIR");
 
 const distinct = (values: readonly string[]) => [...new Set(values)];
 
