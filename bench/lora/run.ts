@@ -10,6 +10,7 @@ import { LoraConfig } from "../../src/engine/lora.ts";
 import { LearnerCore } from "../../src/engine/onnx/learner-core.ts";
 import { Replica } from "../../src/engine/onnx/replica.ts";
 import { Decoder } from "../../src/engine/onnx/sampler/decoder.ts";
+import { processorSeconds } from "../../src/run/bench/rates.ts";
 
 const { values } = parseArgs({
   options: {
@@ -78,13 +79,6 @@ async function program(merge: boolean | undefined) {
       await replica.adoptWeights(); // merges
     },
   };
-}
-
-async function processorSeconds(work: () => Promise<unknown>): Promise<number> {
-  const before = process.cpuUsage();
-  await work();
-  const { user, system } = process.cpuUsage(before);
-  return (user + system) / 1e6;
 }
 
 const programs = { "all weights": await program(undefined), merged: await program(true), apart: await program(false) };

@@ -123,11 +123,12 @@ interface Round {
 async function benchStep(policy: AskablePolicy, options: ModelsBenchOptions) {
   const { engine, config } = policy;
   const { rounds, sizes, say, peers, directory } = options;
-  const all = scripts(sizes, config.vocabSize);
+  const workload = scripts(sizes, config.vocabSize);
   const measured: Round[] = [];
   let logprobDifference: number | null = null;
   for (let round = 0; round <= rounds; round++) {
-    say(round === 0 ? "a step, to warm up" : `a step, ${round} of ${rounds}`);
+    say(round === 0 ? "one question, to warm up" : `a step, ${round} of ${rounds}`);
+    const all = round === 0 ? workload.slice(0, sizes.siblings) : workload;
     const sampler = await engine.publish();
     const [sample, attempts] = await timed(() => sampleAll(sampler, all, round));
     const update = toUpdate(attempts);

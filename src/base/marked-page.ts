@@ -31,6 +31,11 @@ export function replaceMarked(page: string, mark: string, change: (old: string) 
   return `${page.slice(0, from)}\n${change(page.slice(from, to).trim())}\n${page.slice(to)}`;
 }
 
+/** A table of a page, in lines. */
+export function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  return [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`);
+}
+
 function read(file: string): string {
   try {
     return readFileSync(file, "utf8");

@@ -5,6 +5,7 @@ import { isAbsolute, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { stringify } from "yaml";
 import { writeDurably } from "../base/files.ts";
+import { markdownTable } from "../base/marked-page.ts";
 import { readSource } from "../engine/huggingface/hub/get-model.ts";
 import type { SavedEvaluation, StepLine } from "./run-folder.ts";
 
@@ -127,7 +128,7 @@ function evaluationTable(evaluations: readonly SavedEvaluation[]): string {
     "well-formed",
     "failed outside",
   ];
-  return table(head, rows);
+  return markdownTable(head, rows).join("\n");
 }
 
 function metricTable(metrics: readonly StepLine[]): string {
@@ -137,11 +138,8 @@ function metricTable(metrics: readonly StepLine[]): string {
     if (values.length === 0) return [];
     return [[words, (values.reduce((sum, value) => sum + value, 0) / values.length).toFixed(3)]];
   });
-  return table([`mean of training attempts, last ${last.length} steps`, ""], rows);
+  return markdownTable([`mean of training attempts, last ${last.length} steps`, ""], rows).join("\n");
 }
-
-const table = (head: readonly string[], rows: readonly (readonly string[])[]) =>
-  [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 
 let known: string | undefined;
 

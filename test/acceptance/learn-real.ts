@@ -1,7 +1,8 @@
 /** @file What docs/results.md says of a real model: each run by itself, its curve, and what it wrote. */
+import { markdownTable } from "../../src/base/marked-page.ts";
 import type { StepLine } from "../../src/run/run-folder.ts";
 import type { LearnRun } from "./learn-runs.ts";
-import { decodings, evalOf, origin, percentOver, policy, questionsOf, table } from "./learn-words.ts";
+import { decodings, evalOf, origin, percentOver, policy, questionsOf } from "./learn-words.ts";
 
 /** Each run by itself: of these there are few, and their intervals say more than a deviation of two. */
 export function realTables(runs: readonly LearnRun[]): string[] {
@@ -24,7 +25,7 @@ export function realTables(runs: readonly LearnRun[]): string[] {
   return [
     `In per cent, with 95 % intervals; ${questionsOf(runs)} questions that training never saw.`,
     "",
-    ...table(["seed", "policy", "decoding", "F1", "EM", "searched", "real query", "format"], rows),
+    ...markdownTable(["seed", "policy", "decoding", "F1", "EM", "searched", "real query", "format"], rows),
     "",
     `Sampling, learning, evaluating and saving, and the largest memory at the end of a step: ${cost.join("; ")}.`,
     "",
@@ -61,7 +62,7 @@ function curve(runs: readonly LearnRun[]): string[] {
   return [
     `In training attempts (seed ${runs.map(({ seed }) => seed).join(" / ")}); all but the reward in per cent:`,
     "",
-    ...table(["steps", "stage", ...curveColumns.map(([name]) => name)], rows),
+    ...markdownTable(["steps", "stage", ...curveColumns.map(([name]) => name)], rows),
     "",
   ];
 }
@@ -91,12 +92,12 @@ function written({ seed, examples, answers }: LearnRun): string[] {
   return [
     `What seed ${seed} wrote to the first test question (${answers[0]?.id ?? "its file has it"}), documents by their titles:`,
     "",
-    ...table(["policy", "decoding", "written"], []),
+    ...markdownTable(["policy", "decoding", "written"], []),
     ...said,
     "",
     `And to the first ${answers.length}, greedy, at the end:`,
     "",
-    ...table(["question", "query", "answer", "expected", "F1"], rows),
+    ...markdownTable(["question", "query", "answer", "expected", "F1"], rows),
     "",
   ];
 }

@@ -1,19 +1,10 @@
 /** @file The tables of docs/results.md from finished runs: the same runs give the same text. */
+import { markdownTable } from "../../src/base/marked-page.ts";
 import { worldSplits } from "../../src/data/world/splits.ts";
 import type { EvalSummary } from "../../src/run/run-eval.ts";
 import { realTables } from "./learn-real.ts";
 import type { LearnRun } from "./learn-runs.ts";
-import {
-  type Decoding,
-  decodings,
-  evalOf,
-  meanOver,
-  origin,
-  percentOver,
-  policy,
-  questionsOf,
-  table,
-} from "./learn-words.ts";
+import { type Decoding, decodings, evalOf, meanOver, origin, percentOver, policy, questionsOf } from "./learn-words.ts";
 
 export const tableNames = ["seeds", "ablations", "splits", "real"] as const;
 export type TableName = (typeof tableNames)[number];
@@ -50,14 +41,14 @@ function seedTables(runs: readonly LearnRun[]): string[] {
   return [
     `${spread(runs)}, in per cent but for searches; ${questionsOf(runs)} questions of two unseen worlds.`,
     "",
-    ...table(
+    ...markdownTable(
       ["policy", "decoding", "EM", ...typesOf(runs), "search rate", "searches", "format"],
       ["base", ...stages].flatMap((checkpoint) => decodings.map((decode) => meanRow(runs, checkpoint, decode))),
     ),
     "",
     "Every run: exact match in per cent, minutes of sampling, learning, evaluating and saving, and the largest memory at the end of a step.",
     "",
-    ...table(["seed", ...ends, "2-hop, greedy", "minutes", "memory"], runs.map(seedRow)),
+    ...markdownTable(["seed", ...ends, "2-hop, greedy", "minutes", "memory"], runs.map(seedRow)),
     "",
     origin(runs),
   ];
@@ -114,7 +105,10 @@ function ablationTable(all: readonly LearnRun[]): string[] {
   return [
     `After the last step, in per cent: mean ± standard deviation over the seeds of a row; ${questionsOf(runs)} questions of two unseen worlds. What each recipe asks stands in its first line.`,
     "",
-    ...table(["recipe", "seeds", "greedy EM", ...shownTypes, "search rate", "sampled EM", "sampled search rate"], rows),
+    ...markdownTable(
+      ["recipe", "seeds", "greedy EM", ...shownTypes, "search rate", "sampled EM", "sampled search rate"],
+      rows,
+    ),
     "",
     origin(runs),
   ];
@@ -139,7 +133,7 @@ function splitTable(runs: readonly LearnRun[]): string[] {
   return [
     `Greedy exact match in per cent, ${spread(measured).toLowerCase()}; ${questionsOf(measured)} questions of two unseen worlds for each split. The base is the same for all seeds.`,
     "",
-    ...table(["policy", ...splits.map((split) => (split === "iid" ? "as in training" : split))], rows),
+    ...markdownTable(["policy", ...splits.map((split) => (split === "iid" ? "as in training" : split))], rows),
     "",
     origin(measured),
   ];

@@ -52,7 +52,3 @@ export function origin(runs: readonly LearnRun[]): string {
 const withoutPlace = (setting: string) => setting.replace(/^([^=]+)=\/.*$/s, "$1=DIR");
 
 const distinct = (values: readonly string[]) => [...new Set(values)];
-
-export function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
-  return [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`);
-}

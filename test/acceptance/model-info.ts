@@ -9,7 +9,7 @@ import { randomOf } from "../../src/base/random.ts";
 import { type ModelConfig, readModelConfig } from "../../src/engine/huggingface/model-config.ts";
 import { byteTokenizer } from "../../src/protocol/byte-tokenizer.ts";
 import { layoutFor } from "../../src/run/assemble.ts";
-import { median, type Product } from "../../src/run/bench/rates.ts";
+import { median, type Product, processorSeconds } from "../../src/run/bench/rates.ts";
 import { decidingProducts, speedFrom } from "../../src/run/model-plan.ts";
 import { createEngine } from "../../src/run/policy.ts";
 import { PolicySettings } from "../../src/run/policy-settings.ts";
@@ -17,14 +17,6 @@ import { GraphBuilder } from "../../src/runtime/graph-builder.ts";
 import { createSession, type Tensor } from "../../src/runtime/onnx.ts";
 
 const [sequences, rounds, bound] = [16, 3, 0.25];
-
-/** Processor seconds of all threads. */
-async function processorSeconds(work: () => Promise<unknown>): Promise<number> {
-  const before = process.cpuUsage();
-  await work();
-  const { user, system } = process.cpuUsage(before);
-  return (user + system) / 1e6;
-}
 
 /** Operations per processor second, each product at its quickest. */
 async function productRate({ rows, inner, columns, copies }: Product): Promise<number> {

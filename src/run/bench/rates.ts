@@ -155,6 +155,14 @@ export async function alternate(
   return { seconds: median(mine.slice(1)), peerSeconds: theirs ? median(others.slice(1)) : null };
 }
 
+/** Of all threads: other work on the machine does not lengthen it. */
+export async function processorSeconds(work: () => Promise<unknown>): Promise<number> {
+  const before = process.cpuUsage();
+  await work();
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 1e6;
+}
+
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
