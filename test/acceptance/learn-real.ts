@@ -1,5 +1,6 @@
 /** @file What docs/results.md says of a real model: each run by itself, its curve, and what it wrote. */
 import { markdownTable } from "../../src/base/marked-page.ts";
+import { alarms } from "../../src/rl/health.ts";
 import type { StepLine } from "../../src/run/run-folder.ts";
 import type { LearnRun } from "./learn-runs.ts";
 import { decodings, evalOf, origin, percentOver, policy, questionsOf } from "./learn-words.ts";
@@ -30,6 +31,7 @@ export function realTables(runs: readonly LearnRun[]): string[] {
     `Sampling, learning, evaluating and saving, and the largest memory at the end of a step: ${cost.join("; ")}.`,
     "",
     ...curve(runs),
+    ...warnings(runs),
     ...written(runs[0]!),
     origin(runs),
   ];
@@ -72,6 +74,19 @@ function meanText(lines: readonly StepLine[], key: string, scale: number): strin
   if (values.length === 0) return "–";
   const mean = (scale * values.reduce((sum, value) => sum + value, 0)) / values.length;
   return mean.toFixed(scale === 1 ? 2 : 0);
+}
+
+/** What `train` said beside its steps, each once. */
+function warnings(runs: readonly LearnRun[]): string[] {
+  const said = runs.flatMap(({ seed, steps }) => {
+    const firsts = new Map<string, number>();
+    for (const [i, line] of steps.entries()) {
+      const metrics = Object.entries(line).filter((entry): entry is [string, number] => typeof entry[1] === "number");
+      for (const text of alarms(Object.fromEntries(metrics))) if (!firsts.has(text)) firsts.set(text, i + 1);
+    }
+    return [...firsts].map(([text, step]) => `- seed ${seed}, step ${step}: ${text}`);
+  });
+  return said.length > 0 ? ["Warnings of the runs, and the step of the first:", "", ...said, ""] : [];
 }
 
 /** Longer writing is cut there: a policy may copy what it read. */

@@ -72,8 +72,8 @@ function makeRun(name: string, seed: number, em: number, provenance: Partial<Pro
     ...{ step: 0, scope: "curve", summary: { checkpoint: "base", decode: "greedy", em: 1, n: 7, byType: {} } },
   });
   const lines = [
-    { step: 0, stage: "stage-1", "reward/total": 0.25, "search/rate": 0.5 },
-    { step: 1, stage: "stage-2", "reward/total": 0.5, "search/rate": 1, "format/rate": 0.9 },
+    { step: 0, stage: "stage-1", "reward/total": 0.25, "search/rate": 0.5, "query/copied": 0.25 },
+    { step: 1, stage: "stage-2", "reward/total": 0.5, "search/rate": 1, "format/rate": 0.9, "query/copied": 0.75 },
     { step: 2 },
   ];
   const timing = [
@@ -152,7 +152,8 @@ test("questions of a file have a table of their own, with intervals and a line f
     ...["0", "after stage 2", "greedy", "40.0 (35.0–45.0)", "40.0 (36.0–44.0)", "100.0", "90.0", "100.0"],
   ]);
   expect(real).toContain("seed 0 2 min, 0.5 GB");
-  expect(row(real, "1–2")).toEqual(["1–2", "stage-1", "0.38", "75", "–", "–", "90", "–"]);
+  expect(row(real, "1–2")).toEqual(["1–2", "stage-1", "0.38", "75", "–", "50", "90", "–"]);
+  expect(real).toMatch(/\n- seed 0, step 2: more than half of the queries repeat words of the prompt/);
   expect(real).toContain("| base | greedy | `base \\| Lyon river <\\|end_of_query\\|>` *[Lyon; Saône]*");
   expect(real).not.toContain("A city");
   expect(real).not.toContain("Which river?");
