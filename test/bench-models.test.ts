@@ -3,8 +3,8 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { benchModels } from "../bench/models/measure.ts";
-import { modelsTable } from "../bench/models/table.ts";
+import { benchRates, benchStep, settingOf } from "../bench/models/measure.ts";
+import { ratesTable, stepTable } from "../bench/models/table.ts";
 import { scripts, toUpdate } from "../bench/models/work.ts";
 import { bundled } from "../src/run/assemble.ts";
 
@@ -16,16 +16,22 @@ test("a model is measured without a peer, and its table says why there is none",
     const config = join(model, "config.json");
     const settings = JSON.parse(readFileSync(config, "utf8"));
     writeFileSync(config, JSON.stringify({ ...settings, max_position_embeddings: 1024 })); // a step's tapes are longer than nano's
-    const result = await benchModels({
+    const options = {
       ...{ model, directory, rounds: 1, sizes: { questions: 1, siblings: 2 }, widths: [1] },
       ...{ maxMemoryGb: 4, peers: { plain: "no torch", tuned: "no torch" }, say: () => {} },
-    });
-    expect(result.step.ours.sample).toBeGreaterThan(0);
-    expect(result.step.ours.peakBytes).toBeGreaterThan(2 ** 27);
-    expect(result.train.ours).toBeGreaterThan(0);
-    expect(result.decode[0]!.ours).toBeGreaterThan(0);
-    expect(result.step.tuned).toBeUndefined();
-    expect(modelsTable(result)).toMatch(/No peer: no torch\.\nmemory: about .* of 4\.00 GB/);
+    };
+    const setting = settingOf(options);
+    const step = await benchStep(options);
+    expect(step.ours.sample).toBeGreaterThan(0);
+    expect(step.ours.peakBytes).toBeGreaterThan(2 ** 27);
+    expect(step.tuned).toBeUndefined();
+    expect(stepTable(step, setting)).toMatch(/The plan: memory: about .* of 4\.00 GB[\s\S]*No peer: no torch\./);
+    const rates = await benchRates(options);
+    expect(rates.train.ours).toBeGreaterThan(0);
+    expect(rates.decode[0]!.ours).toBeGreaterThan(0);
+    expect(ratesTable(rates, setting)).toMatch(
+      /\| sampling 1 at once \| \d[\s\S]*no --gguf was given[\s\S]*No peer: no torch\./,
+    );
   } finally {
     rmSync(directory, { recursive: true });
   }

@@ -3,11 +3,11 @@ import { readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import type { TrainingSequence } from "../../src/engine/engine.ts";
-import type { AskablePolicy } from "../../src/run/assemble.ts";
+import type { AskablePolicy, OpenOptions } from "../../src/run/assemble.ts";
 import { openAskable } from "../../src/run/assemble.ts";
 import type { Peer, PeerAbout, Timed } from "../../src/run/bench/peer.ts";
 import { median } from "../../src/run/bench/rates.ts";
-import { describePlan } from "../../src/run/memory-plan.ts";
+import { describePlan, type RunPlan } from "../../src/run/memory-plan.ts";
 import { PolicySettings } from "../../src/run/policy-settings.ts";
 import { modelInfo } from "../../src/run/run-model-info.ts";
 import {
@@ -52,16 +52,23 @@ export interface PeerStep extends StepTimes {
   readonly largestDifference: number;
 }
 
-export interface ModelsBench {
-  readonly step: { readonly ours: StepTimes } & Partial<Readonly<Record<ProgramName, PeerStep>>>;
+export interface StepBench extends Partial<Readonly<Record<ProgramName, PeerStep>>> {
+  readonly ours: StepTimes;
   /** Largest |Δ log-probability| of what was sampled, ours against the tuned program's; null without it. */
   readonly logprobDifference: number | null;
-  /** Tokens per second; null where there is no peer. */
+  readonly plan: RunPlan;
+}
+
+/** Tokens per second; null where there is no peer. */
+export interface RatesBench {
   readonly train: { readonly ours: number; readonly tuned: number | null };
   readonly decode: readonly { readonly width: number; readonly ours: number; readonly tuned: number | null }[];
+  /** Or in words why it was not measured. */
   readonly llama: number | string;
-  readonly predicted: { readonly bytes: number; readonly sample: number; readonly train: number };
-  readonly plan: string;
+  readonly predicted: { readonly sample: number; readonly train: number };
+}
+
+export interface Setting {
   readonly machine: { readonly processor: string; readonly cores: number; readonly flags: string };
   readonly peer: PeerAbout | string;
 }
@@ -72,33 +79,48 @@ const trainWork = { sequences: 4, length: 256 };
 const decodeWork = { prompt: 32, sampled: 24 };
 const names = ["plain", "tuned"] as const;
 
-export async function benchModels(options: ModelsBenchOptions): Promise<ModelsBench> {
-  const { model, sizes, maxMemoryGb, say, peers } = options;
-  say("predicting");
-  const info = await modelInfo(model);
-  const policy = await openAskable(model, {
-    training: true,
-    concurrency: Math.max(sizes.questions * sizes.siblings, ...options.widths),
-    settings: PolicySettings.parse({ rollout: { contextLength: context } }),
-    engine: { maxMemoryGb },
+const settings = PolicySettings.parse({ rollout: { contextLength: context } });
+
+export function settingOf({ peers: { tuned } }: ModelsBenchOptions): Setting {
+  return {
+    machine: { processor: cpus()[0]?.model.trim() ?? "unknown", cores: cpus().length, flags: vectorFlags() },
+    peer: typeof tuned === "string" ? tuned : tuned.about,
+  };
+}
+
+/** A whole step within a limit of memory. */
+export function benchStep(options: ModelsBenchOptions): Promise<StepBench> {
+  const { model, sizes, maxMemoryGb } = options;
+  const concurrency = sizes.questions * sizes.siblings;
+  return withPolicy(model, { training: true, concurrency, settings, engine: { maxMemoryGb } }, (policy) => {
+    options.say(describePlan(policy.memory));
+    return measureStep(policy, options);
   });
+}
+
+/** Each by what would be opened for it: learning without that limit, and as many seats as sequences. */
+export async function benchRates(options: ModelsBenchOptions): Promise<RatesBench> {
+  const { model, say, widths } = options;
+  say("predicting");
+  const predicted = (await modelInfo(model)).tokensPerSecond;
+  const learner = { training: true, concurrency: 1, settings };
+  const train = await withPolicy(model, learner, (policy) => benchTrain(policy, options));
+  const decode = [];
+  for (const width of widths) {
+    const sampler = { training: false, concurrency: width, settings };
+    decode.push(await withPolicy(model, sampler, (policy) => benchDecode(policy, width, options)));
+  }
+  return { train, decode, llama: await benchLlama(options), predicted };
+}
+
+async function withPolicy<Result>(
+  model: string,
+  options: OpenOptions,
+  work: (policy: AskablePolicy) => Promise<Result>,
+): Promise<Result> {
+  const policy = await openAskable(model, options);
   try {
-    say(describePlan(policy.memory));
-    const { step, logprobDifference } = await benchStep(policy, options);
-    const train = await benchTrain(policy, options);
-    const decode = [];
-    for (const width of options.widths) decode.push(await benchDecode(policy, width, options));
-    return {
-      step,
-      logprobDifference,
-      train,
-      decode,
-      llama: await benchLlama(options),
-      predicted: { bytes: policy.memory.bytes, ...info.tokensPerSecond },
-      plan: describePlan(policy.memory),
-      machine: { processor: cpus()[0]?.model.trim() ?? "unknown", cores: cpus().length, flags: vectorFlags() },
-      peer: typeof peers.tuned === "string" ? peers.tuned : peers.tuned.about,
-    };
+    return await work(policy);
   } finally {
     await policy.engine.close();
   }
@@ -120,7 +142,7 @@ interface Round {
   readonly answers: Readonly<Record<ProgramName, PeerAnswer | undefined>>;
 }
 
-async function benchStep(policy: AskablePolicy, options: ModelsBenchOptions) {
+async function measureStep(policy: AskablePolicy, options: ModelsBenchOptions): Promise<StepBench> {
   const { engine, config } = policy;
   const { rounds, sizes, say, peers, directory } = options;
   const workload = scripts(sizes, config.vocabSize);
@@ -144,10 +166,10 @@ async function benchStep(policy: AskablePolicy, options: ModelsBenchOptions) {
     if (answers.tuned?.logprobs) logprobDifference = largestDifference(attempts, answers.tuned.logprobs);
     if (round > 0) measured.push({ sample, learn: learning, peakBytes, learnt, answers });
   }
-  return { step: summarise(measured), logprobDifference };
+  return { ...summarise(measured), logprobDifference, plan: policy.memory };
 }
 
-function summarise(rounds: readonly Round[]): ModelsBench["step"] {
+function summarise(rounds: readonly Round[]): Omit<StepBench, "logprobDifference" | "plan"> {
   const ours = {
     sample: median(rounds.map(({ sample }) => sample)),
     learn: median(rounds.map(({ learn: seconds }) => seconds)),
@@ -182,7 +204,7 @@ function largestDifference(attempts: readonly Attempt[], logprobs: readonly (rea
 async function benchTrain(
   { engine, config }: AskablePolicy,
   { rounds, peers, directory, model, say }: ModelsBenchOptions,
-): Promise<ModelsBench["train"]> {
+): Promise<RatesBench["train"]> {
   say("learning alone");
   const update = plainTraining(config.vocabSize, trainWork);
   const file = join(directory, "train.json");
@@ -197,7 +219,7 @@ async function benchDecode(
   { engine, config }: AskablePolicy,
   width: number,
   { rounds, peers, directory, model, say }: ModelsBenchOptions,
-): Promise<ModelsBench["decode"][number]> {
+): Promise<RatesBench["decode"][number]> {
   say(`sampling, ${width} at once`);
   const { prompt, sampled } = decodeWork;
   const update: readonly TrainingSequence[] = plainTraining(config.vocabSize, { sequences: width, length: prompt });

@@ -2,7 +2,7 @@
  * @file A real model side by side with PyTorch and transformers, in turn on one machine: a step of training, learning
  * alone, sampling at several widths, memory, and what `model info` had predicted.
  *   npm run bench:models -- --model DIR [--python PYTHON] [--rounds 3] [--questions 8] [--siblings 8]
- *     [--widths 1,16,64] [--max-memory-gb 6] [--gguf FILE] [--json] [--write docs/benchmarks.md]
+ *     [--widths 1,16,64] [--max-memory-gb 6] [--gguf FILE] [--parts step,rates] [--json] [--write docs/benchmarks.md]
  * PYTHON needs torch, transformers and safetensors; with --gguf (the model in f32) also llama-cpp-python. What is not
  * there is left out, and said. Every program does the same work: ours samples, the others write what was sampled.
  */
@@ -13,8 +13,8 @@ import { parseArgs } from "node:util";
 import { toJson } from "../../src/base/jsonl.ts";
 import { checkMarked, writeMarked } from "../../src/base/marked-page.ts";
 import { startPeer } from "../../src/run/bench/peer.ts";
-import { benchModels } from "./measure.ts";
-import { modelsTable } from "./table.ts";
+import { benchRates, benchStep, settingOf } from "./measure.ts";
+import { ratesTable, stepTable } from "./table.ts";
 
 const { values } = parseArgs({
   options: {
@@ -26,18 +26,22 @@ const { values } = parseArgs({
     widths: { type: "string", default: "1,16,64" },
     "max-memory-gb": { type: "string", default: "6" },
     gguf: { type: "string" },
+    parts: { type: "string", default: "step,rates" },
     write: { type: "string" },
     json: { type: "boolean", default: false },
   },
 });
 if (!values.model) throw new Error("--model is missing: a Hugging Face folder of a Llama with a tied head");
-const mark = "bench:models";
-if (values.write !== undefined) checkMarked(values.write, mark);
+const parts = values.parts.split(",");
+for (const part of parts) {
+  if (part !== "step" && part !== "rates") throw new Error(`--parts ${part}: there are "step" and "rates"`);
+  if (values.write !== undefined) checkMarked(values.write, `bench:models ${part}`);
+}
 const program = "models_peer.py";
 const peers = { plain: await startPeer(values.python, program), tuned: await startPeer(values.python, program) };
 const directory = mkdtempSync(join(tmpdir(), "r1-searcher-bench-"));
 try {
-  const result = await benchModels({
+  const options = {
     model: values.model,
     peers,
     directory,
@@ -46,10 +50,18 @@ try {
     widths: values.widths.split(",").map(Number),
     maxMemoryGb: Number(values["max-memory-gb"]),
     gguf: values.gguf,
-    say: (text) => void process.stderr.write(`${text}\n`),
-  });
-  if (values.write !== undefined) writeMarked(values.write, mark, modelsTable(result));
-  process.stdout.write(values.json ? `${toJson(result)}\n` : `${modelsTable(result)}\n`);
+    say: (text: string) => void process.stderr.write(`${text}\n`),
+  };
+  const setting = settingOf(options);
+  const keep = (part: string, text: string) => {
+    if (values.write !== undefined) writeMarked(values.write, `bench:models ${part}`, text);
+    if (!values.json) process.stdout.write(`${text}\n\n`);
+  };
+  const step = parts.includes("step") ? await benchStep(options) : undefined;
+  if (step) keep("step", stepTable(step, setting));
+  const rates = parts.includes("rates") ? await benchRates(options) : undefined;
+  if (rates) keep("rates", ratesTable(rates, setting));
+  if (values.json) process.stdout.write(`${toJson({ step, rates, ...setting })}\n`);
 } finally {
   for (const peer of Object.values(peers)) if (typeof peer !== "string") peer.close();
   rmSync(directory, { recursive: true, force: true });

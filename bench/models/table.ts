@@ -1,15 +1,12 @@
-import type { ModelsBench, StepTimes } from "./measure.ts";
+import { describePlan } from "../../src/run/memory-plan.ts";
+import type { RatesBench, Setting, StepBench, StepTimes } from "./measure.ts";
 
-/** The measurements in Markdown. */
-export function modelsTable(result: ModelsBench): string {
-  const { step, train, decode, llama, predicted, machine, peer, logprobDifference } = result;
+/** A step, in Markdown. */
+export function stepTable({ logprobDifference, plan, ...step }: StepBench, setting: Setting): string {
   const { ours, plain, tuned } = step;
   const total = (times: StepTimes | undefined) => (times ? number(times.sample + times.learn, 1) : "–");
   const cells = (name: string, of: (times: StepTimes) => string) =>
     `| ${name} | ${of(ours)} | ${plain ? of(plain) : "–"} | ${tuned ? of(tuned) : "–"} |`;
-  const rate = (name: string, mine: number, theirs: number | null) =>
-    `| ${name} | ${number(mine, 1)} | – | ${theirs === null ? "–" : `${number(theirs, 1)} (ours ${number(mine / theirs, 2)} ×)`} |`;
-  const sampled = decode.at(-1);
   return [
     "| | ours | transformers, plain | PyTorch, tuned |",
     "| --- | --- | --- | --- |",
@@ -19,16 +16,30 @@ export function modelsTable(result: ModelsBench): string {
     cells("peak memory of the process, GB", ({ peakBytes }) => number(peakBytes / 1e9, 2)),
     `| difference of loss and gradient norm | | ${scientific(plain?.largestDifference)} | ${scientific(tuned?.largestDifference)} |`,
     `| difference of a log-probability | | – | ${scientific(logprobDifference ?? undefined)} |`,
-    rate("learning alone, tokens/s", train.ours, train.tuned),
-    ...decode.map(({ width, ours: mine, tuned: theirs }) => rate(`sampling ${width} at once, tokens/s`, mine, theirs)),
-    `| llama.cpp f32, one sequence, tokens/s | ${typeof llama === "number" ? number(llama, 1) : llama} | | |`,
     "",
-    `Predicted: ${number(predicted.bytes / 1e9, 2)} GB, ${number(predicted.train, 0)} tokens/s learning, ${number(predicted.sample, 0)} sampling${sampled ? ` (measured ${number(ours.peakBytes / 1e9, 2)}, ${number(train.ours, 0)}, ${number(sampled.ours, 0)})` : ""}.`,
-    `${machine.processor}, ${machine.cores} cores, ${machine.flags}. ${typeof peer === "string" ? `No peer: ${peer}.` : `PyTorch ${peer.torch}, ${peer.threads} threads, ${peer.cpu}.`}`,
-    result.plan,
+    `The plan: ${describePlan(plan)}.`,
+    where(setting),
   ].join("\n");
 }
 
+/** Rates, in Markdown. */
+export function ratesTable({ train, decode, llama, predicted }: RatesBench, setting: Setting): string {
+  const row = (name: string, ours: number, tuned: number | null) =>
+    `| ${name} | ${number(ours, 1)} | ${tuned === null ? "–" : `${number(tuned, 1)} (ours ${number(ours / tuned, 2)} ×)`} |`;
+  return [
+    "| tokens per second | ours | PyTorch, tuned |",
+    "| --- | --- | --- |",
+    row("learning alone", train.ours, train.tuned),
+    ...decode.map(({ width, ours, tuned }) => row(`sampling ${width} at once`, ours, tuned)),
+    "",
+    `llama.cpp, f32, one sequence: ${typeof llama === "number" ? `${number(llama, 1)} tokens per second` : llama}.`,
+    `\`model info\` predicted ${number(predicted.train, 0)} tokens per second of learning and ${number(predicted.sample, 0)} of sampling, 16 at once.`,
+    where(setting),
+  ].join("\n");
+}
+
+const where = ({ machine, peer }: Setting) =>
+  `${machine.processor}, ${machine.cores} cores, ${machine.flags}. ${typeof peer === "string" ? `No peer: ${peer}.` : `PyTorch ${peer.torch}, ${peer.threads} threads, ${peer.cpu}.`}`;
 const number = (value: number, digits: number) => value.toFixed(digits);
 const ratio = (peer: { readonly ratio: number } | undefined) => (peer ? ` (ours ${number(peer.ratio, 2)} ×)` : "");
 const scientific = (value: number | undefined) => (value === undefined ? "–" : value.toExponential(1));

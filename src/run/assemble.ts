@@ -68,7 +68,8 @@ export async function openAskable(path: string, options: OpenOptions): Promise<A
     training: options.training,
     lora: options.lora,
     adapter,
-    maxSequences: Math.ceil(memory.sequences / layout.workers),
+    // one seat alone has kernels, and so bits, of its own: only for who asks for one attempt at a time
+    maxSequences: Math.max(Math.min(2, options.concurrency), Math.ceil(memory.sequences / layout.workers)),
     recompute: memory.recompute,
     contextLength,
     settings,

@@ -3,7 +3,8 @@
  *
  * A sequence gets the same bits in any company: a token is fed either by "append" (one sequence alone, boundaries
  * given by its own turns) or by "decode" with at least two rows, whose kernels treat rows alike. Its last token is
- * always fed by "decode", which gives the distribution to sample from.
+ * always fed by "decode", which gives the distribution to sample from. Where there is one seat alone, a row has no
+ * company, and the kernel for one row is half as fast again; it gives other bits.
  */
 import { EngineError } from "../../../base/errors.ts";
 import { uniform } from "../../../base/random.ts";
@@ -27,7 +28,7 @@ export interface DecoderOptions {
   readonly lora?: LoraConfig | undefined;
   readonly bytesOf: (id: number) => Uint8Array;
   readonly threads: number;
-  /** Tapes that are open at once; more wait. */
+  /** Tapes that are open at once; more wait. From two on, the number changes no bits. */
   readonly maxSequences: number;
   readonly contextLength: number;
   /** Tokens of a prompt that are fed at a time, whoever else is there, so that prompts which begin alike share them. */
@@ -59,7 +60,7 @@ export class Decoder {
     this.#decode = sessions.decode;
     this.#append = sessions.append;
     const { config, contextLength, maxSequences } = options;
-    const slots = Math.max(MIN_ROWS, maxSequences);
+    const slots = maxSequences;
     this.#cache = new KvCache(config, { slots, maximum: contextLength });
     this.#seating = new Seating(this.#cache);
     this.#logprobs = new Float32Array(slots * config.vocabSize);

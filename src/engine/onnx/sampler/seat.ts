@@ -2,7 +2,7 @@
 import type { Sample, SampleKey, SampleRequest } from "../../engine.ts";
 import type { StopMatcher } from "./stop-matcher.ts";
 
-/** A single row takes another kernel than many, so there is always a second one. */
+/** A single row takes another kernel than many, so there is always a second one, but where there is one seat alone. */
 export const MIN_ROWS = 2;
 
 export type Done = (result: Sample | Error) => void;

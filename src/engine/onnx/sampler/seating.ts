@@ -7,9 +7,12 @@ export class Seating {
   readonly #cache: KvCache;
   /** By slot of the cache. */
   readonly #seats: (Seat | undefined)[];
+  /** Where there is one seat alone, nobody's bits can depend on company. */
+  readonly #minRows: number;
 
   constructor(cache: KvCache) {
     this.#cache = cache;
+    this.#minRows = Math.min(MIN_ROWS, cache.slots);
     this.#seats = new Array(cache.slots).fill(undefined);
   }
 
@@ -74,14 +77,14 @@ export class Seating {
 
   /** Rows of the next batch: up to the last live slot. */
   rows(): number {
-    return Math.max(MIN_ROWS, this.#seats.findLastIndex((seat) => seat?.live) + 1);
+    return Math.max(this.#minRows, this.#seats.findLastIndex((seat) => seat?.live) + 1);
   }
 
   /** Moves live sequences to the front where many idle rows would be computed between them. */
   compact(): void {
     const live = this.#seats.filter((seat) => seat?.live).length;
     const rows = this.rows();
-    if (rows <= Math.max(MIN_ROWS, 1.2 * live)) return;
+    if (rows <= Math.max(this.#minRows, 1.2 * live)) return;
     for (let target = 0, source = rows - 1; target < source; ) {
       if (this.#seats[target]?.live) target++;
       else if (!this.#seats[source]?.live) source--;
