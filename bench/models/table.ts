@@ -33,7 +33,7 @@ export function ratesTable({ train, decode, llama, predicted }: RatesBench, sett
     ...decode.map(({ width, ours, tuned }) => row(`sampling ${width} at once`, ours, tuned)),
     "",
     `llama.cpp, f32, one sequence: ${typeof llama === "number" ? `${number(llama, 1)} tokens per second` : llama}.`,
-    `\`model info\` predicted ${number(predicted.train, 0)} tokens per second of learning and ${number(predicted.sample, 0)} of sampling, 16 at once.`,
+    `\`model info\` predicted ${number(predicted.train, 0)} tokens per second of learning and ${number(predicted.sample, 0)} of sampling, 16 at once, prompts apart.`,
     where(setting),
   ].join("\n");
 }
