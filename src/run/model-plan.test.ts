@@ -1,26 +1,56 @@
 import { expect, test } from "vitest";
 import { middleSize } from "./bench/model.ts";
-import { decidingProducts, speedFrom } from "./model-plan.ts";
+import { extrapolate, predictSpeed, sketchOf } from "./model-plan.ts";
 
-const assumed = { workers: 1, threads: 1, sequences: 16, context: 256, microBatchTokens: 512, loraRank: 16 };
-const rates = { decode: 30e9, train: 90e9 };
+const small = {
+  ...middleSize,
+  raw: { ...middleSize.raw, num_hidden_layers: 2, vocab_size: 300 },
+  layers: 2,
+  vocabSize: 300,
+};
 
-test("the products measured have the model's own shapes, and weights for decoding come from memory", () => {
-  const { decode, train } = decidingProducts(middleSize, { ...assumed, workers: 2 });
-  expect(decode).toMatchObject({ rows: 8, inner: 512, columns: 2816 });
-  expect(decode.copies * 512 * 2816 * 4).toBeGreaterThanOrEqual(64e6);
-  expect(train).toEqual({ rows: 512, inner: 512, columns: 2816, copies: 1 });
-  const small = { ...middleSize, width: 64, ffnWidth: 64, layers: 1, vocabSize: 100 };
-  expect(decidingProducts(small, assumed).decode.copies).toBe(15); // all that it has: 116,992 weights in matrices of 8,192
+test("of a model, layers beyond what caches hold are made up; a small one is made up whole", () => {
+  const { configs, layerFactor, headFactor } = sketchOf({ ...middleSize, layers: 40 });
+  expect(configs.map(({ layers }) => layers)).toEqual([1, 7]); // 11.8 MB each
+  expect(configs[0]).toMatchObject({ width: 512, ffnWidth: 1408, heads: 8, kvHeads: 4, vocabSize: 16_384, tied: true });
+  expect([layerFactor, headFactor]).toEqual([1, 1]);
+  expect(sketchOf(small).configs.map(({ layers }) => layers)).toEqual([2, 2]);
 });
 
-test("speed follows from the rates: a model of 32 M at what a core of the study reached", () => {
-  // by hand: 2 · 16 · 32.0 M / 30e9 = 34.1 ms, and 0.5 + 8 · 0.3 + 16 · 16,384 · 2e-6 = 3.4 ms
-  expect(speedFrom(middleSize, assumed, rates).sample).toBeCloseTo(16 / 0.0376, -1);
-  const { train } = speedFrom(middleSize, assumed, rates);
-  expect(speedFrom(middleSize, assumed, { ...rates, train: 180e9 }).train).toBeGreaterThan(1.5 * train);
-  expect(speedFrom(middleSize, { ...assumed, workers: 2, sequences: 32 }, rates)).toEqual({
-    sample: 2 * speedFrom(middleSize, assumed, rates).sample,
-    train: 2 * train,
-  });
+test("wide layers and large heads are made up narrower, and count for more", () => {
+  const wide = {
+    ...middleSize,
+    width: 4096,
+    ffnWidth: 14_336,
+    heads: 32,
+    kvHeads: 8,
+    headDim: 128,
+    vocabSize: 128_256,
+    layers: 32,
+  };
+  const { configs, layerFactor, headFactor } = sketchOf(wide);
+  const [one, several] = configs;
+  expect(one).toMatchObject({ width: 1024, ffnWidth: 3584, heads: 8, kvHeads: 2, headDim: 128, layers: 1 });
+  expect(several.layers).toBe(3);
+  expect(layerFactor).toBe(16);
+  expect(4 * one.width * one.vocabSize).toBeLessThanOrEqual(128e6);
+  expect(headFactor * one.width * one.vocabSize).toBeCloseTo(4096 * 128_256, 0);
+});
+
+test("layers cost alike, and the rest costs once", () => {
+  const config = { ...middleSize, layers: 40 };
+  const sketch = sketchOf(config); // of 1 and 7 layers
+  expect(extrapolate(config, sketch, [3, 15])).toBe(1 + 40 * 2);
+  expect(extrapolate(config, { ...sketch, layerFactor: 2, headFactor: 3 }, [3, 15])).toBe(3 + 40 * 4);
+  expect(extrapolate(small, sketchOf(small), [5, 5])).toBe(5);
+});
+
+test("a small model's own rates are found by running it", { timeout: 60_000 }, async () => {
+  const assumed = { workers: 1, threads: 1, sequences: 4, context: 256, microBatchTokens: 512 };
+  const { sample, train } = await predictSpeed(small, assumed);
+  expect(sample).toBeGreaterThan(10);
+  expect(train).toBeGreaterThan(10);
+  // twice as many layers take longer
+  const deeper = { ...small, raw: { ...small.raw, num_hidden_layers: 6 }, layers: 6 };
+  expect((await predictSpeed(deeper, assumed)).train).toBeLessThan(train);
 });

@@ -1,8 +1,15 @@
-/** @file How fast a policy will be here, before it is loaded: matrix products of its own shapes, measured now, and counted. */
-import type { ModelConfig } from "../engine/huggingface/model-config.ts";
-import { gradientFlops, matrixWeights } from "./bench/model.ts";
-import { measureProduct, type Product } from "./bench/rates.ts";
-import { activationsPerLayer, type PlanAssumptions } from "./memory-plan.ts";
+/**
+ * @file How fast a policy will be here, before it is loaded: a few of its layers with made-up weights sample and learn
+ * for some seconds, and the others are taken to cost as much. Products alone would not tell: what comes between them
+ * costs more beside quick processors.
+ */
+import type { TrainingSequence } from "../engine/engine.ts";
+import { type ModelConfig, packs, parseModelConfig, sizeOf } from "../engine/huggingface/model-config.ts";
+import type { NamedTensor } from "../engine/huggingface/safetensors.ts";
+import type { OnnxEngine } from "../engine/onnx/engine.ts";
+import { matrixWeights, openRandom } from "./bench/model.ts";
+import { median } from "./bench/rates.ts";
+import type { PlanAssumptions } from "./memory-plan.ts";
 
 /** Tokens per second, all workers together. */
 export interface SpeedPlan {
@@ -11,60 +18,150 @@ export interface SpeedPlan {
   readonly train: number;
 }
 
-/** Floating-point operations per second of one worker. */
-export interface ProductRates {
-  /** A few rows times weights that come from memory. */
-  readonly decode: number;
-  /** A micro-batch times weights. */
-  readonly train: number;
+/** Seconds that some work takes. */
+export type Clock = (work: () => Promise<unknown>) => Promise<number>;
+
+/** Bytes of weights, together beyond what caches hold, as those of a model are when their turn comes again. */
+const beyondCaches = 64e6;
+/** Layers and heads larger than this are measured narrower, for time and memory. */
+const largest = 128e6;
+const rounds = 3;
+
+/** A model small enough to be made up and measured, and what of the whole it stands for. */
+export interface Sketch {
+  /** One layer, and several; the same where the whole model is small. */
+  readonly configs: readonly [one: ModelConfig, several: ModelConfig];
+  /** Of the model, by which a layer and the head are larger than those of `configs`. */
+  readonly layerFactor: number;
+  readonly headFactor: number;
 }
 
-/** What a step of decoding takes besides products, in seconds: itself, each layer, and each number of a distribution. */
-const [perStep, perLayer, perProbability] = [500e-6, 300e-6, 2e-9];
-/** Products in learning are as fast as one alone but for their edges; the rest is the numbers that pass between them, in seconds each. */
-const [productShare, perActivation] = [0.92, 2.3e-9];
-
-/** Weights together beyond what caches hold, as those of a model are when their turn comes again; fewer where it has fewer. */
-const beyondCaches = 64e6;
-
-/** The products that decide the speed of sampling and of learning. */
-export function decidingProducts(
-  config: ModelConfig,
-  { workers, sequences, microBatchTokens }: PlanAssumptions,
-): Readonly<Record<keyof ProductRates, Product>> {
-  const { width, ffnWidth } = config;
-  const one = 8 * width * ffnWidth; // bytes
-  const copies = Math.max(1, Math.ceil(Math.min(beyondCaches, 4 * allWeights(config)) / one));
-  const shape = { inner: width, columns: 2 * ffnWidth };
+export function sketchOf(config: ModelConfig): Sketch {
+  const bytes = (of: ModelConfig) => 4 * matrixWeights({ ...of, layers: 1 });
+  let narrow = config;
+  while (bytes(narrow) > largest && narrow.width >= 512) {
+    const { width, ffnWidth, heads, kvHeads } = narrow;
+    const halved = heads % 2 === 0 && kvHeads % 2 === 0 ? { heads: heads / 2, kvHeads: kvHeads / 2 } : {};
+    narrow = { ...narrow, ...halved, width: width / 2, ffnWidth: Math.ceil(ffnWidth / 2) };
+  }
+  const vocabSize = Math.min(config.vocabSize, Math.floor(largest / (4 * narrow.width)));
+  const several = Math.min(config.layers, 1 + Math.ceil(beyondCaches / bytes(narrow)));
+  const one = several === config.layers ? several : 1;
   return {
-    decode: { ...shape, rows: Math.max(2, Math.ceil(sequences / workers)), copies },
-    train: { ...shape, rows: microBatchTokens, copies: 1 },
+    configs: [thin(narrow, one, vocabSize), thin(narrow, several, vocabSize)],
+    layerFactor: bytes(config) / bytes(narrow),
+    headFactor: (config.width * config.vocabSize) / (narrow.width * vocabSize),
   };
 }
 
-/** Every weight that a token is multiplied with. */
-function allWeights(config: ModelConfig): number {
-  return matrixWeights(config) + config.width * config.vocabSize;
+/** By way of its config.json, which is what an engine opens. */
+function thin({ raw, width, ffnWidth, heads, kvHeads, headDim }: ModelConfig, layers: number, vocabSize: number) {
+  const changes = {
+    ...{ hidden_size: width, intermediate_size: ffnWidth, num_hidden_layers: layers, vocab_size: vocabSize },
+    ...{ num_attention_heads: heads, num_key_value_heads: kvHeads, head_dim: headDim, tie_word_embeddings: true },
+  };
+  const { layer_types: types } = raw as { layer_types?: unknown };
+  const cut = Array.isArray(types) ? { layer_types: types.slice(0, layers) } : {};
+  return parseModelConfig({ ...raw, ...changes, ...cut }, "a sketch of the model");
 }
 
-export async function predictSpeed(config: ModelConfig, assumed: PlanAssumptions): Promise<SpeedPlan> {
-  const { decode, train } = decidingProducts(config, assumed);
-  return speedFrom(config, assumed, {
-    decode: await measureProduct(assumed, decode),
-    train: await measureProduct(assumed, train),
-  });
+/** Seconds of the whole from those of its sketch. */
+export function extrapolate(
+  config: ModelConfig,
+  { configs: [one, several], layerFactor, headFactor }: Sketch,
+  seconds: readonly [one: number, several: number],
+): number {
+  if (one.layers === several.layers) return seconds[1];
+  const perLayer = Math.max(0, seconds[1] - seconds[0]) / (several.layers - one.layers);
+  const rest = Math.max(0, seconds[0] - one.layers * perLayer);
+  return rest * headFactor + config.layers * perLayer * layerFactor;
 }
 
-export function speedFrom(config: ModelConfig, assumed: PlanAssumptions, rates: ProductRates): SpeedPlan {
+/** @param clock by the wall where absent */
+export async function predictSpeed(
+  config: ModelConfig,
+  assumed: PlanAssumptions,
+  clock: Clock = wallSeconds,
+): Promise<SpeedPlan> {
+  const sketch = sketchOf(config);
+  const [one, several] = sketch.configs;
+  const most = await measure(several, assumed, clock);
+  const least = one.layers === several.layers ? most : await measure(one, assumed, clock);
+  const of = (kind: "step" | "token") => extrapolate(config, sketch, [least[kind], most[kind]]);
+  return { sample: assumed.sequences / of("step"), train: 1 / of("token") };
+}
+
+/** Seconds of a step of decoding of all sequences, and of a token of learning. */
+async function measure(config: ModelConfig, assumed: PlanAssumptions, clock: Clock) {
   const { workers, sequences, context, microBatchTokens } = assumed;
-  const rows = sequences / workers;
-  const products = (2 * rows * allWeights(config)) / rates.decode;
-  const step = products + perStep + config.layers * perLayer + rows * config.vocabSize * perProbability;
-  const length = Math.min(context, microBatchTokens);
-  const weights = new Float32Array(length).fill(1);
-  weights[0] = 0;
-  const flops = gradientFlops(config, [{ weights }]) / length;
-  const perToken =
-    flops / (productShare * rates.train) + config.layers * activationsPerLayer(config, length / 2) * perActivation;
-  return { sample: sequences / step, train: workers / perToken };
+  const { engine } = await openRandom(config, assumed.sequences, { weights: madeUp(config), layout: assumed });
+  try {
+    const step = await stepSeconds(engine, config, sequences, clock);
+    const length = Math.min(256, context, microBatchTokens);
+    const count = workers * Math.max(2, Math.floor(microBatchTokens / length));
+    const batch = Array.from({ length: count }, (_, i) => scoredSequence(config, length, i));
+    const learn = async () => {
+      await engine.forwardBackward(batch, { kind: "ppo", clipLow: 0.2, clipHigh: 0.2 });
+    };
+    await learn();
+    return { step, token: (await often(() => clock(learn))) / (count * length) };
+  } finally {
+    await engine.close();
+  }
+}
+
+async function stepSeconds(engine: OnnxEngine, config: ModelConfig, sequences: number, clock: Clock): Promise<number> {
+  let step = 0;
+  const prompt = ids(config, Math.min(64, config.contextLength >> 1), 0);
+  const write = async (maxTokens: number) => {
+    const sampler = await engine.publish();
+    step++;
+    const limits = { maxTokens, temperature: 1, topP: 1, topK: 0, stop: { tokens: [], text: [] } };
+    // questions of their own, for siblings would all go to one worker
+    const one = (question: number) =>
+      sampler.sample({ ...limits, tokens: prompt, key: { seed: 1, step, question, sibling: 0, turn: 0 } });
+    await Promise.all(Array.from({ length: sequences }, (_, question) => one(question)));
+  };
+  const [few, many] = [2, 18];
+  await write(few);
+  const perStep = await often(async () => {
+    const short = await clock(() => write(few));
+    return ((await clock(() => write(many))) - short) / (many - few);
+  });
+  return Math.max(1e-9, perStep);
+}
+
+/** The median of a few measurements, of more where they are over at once. */
+async function often(seconds: () => Promise<number>): Promise<number> {
+  const all = [];
+  const end = performance.now() + 1000;
+  while (all.length < rounds || (performance.now() < end && all.length < 40)) all.push(await seconds());
+  return median(all);
+}
+
+/** Numbers of the size that a model's have; which they are costs nothing. */
+function madeUp(config: ModelConfig): NamedTensor[] {
+  return packs(config).flatMap(({ members }) =>
+    members.map(({ name, shape, role }) => {
+      const data = new Float32Array(sizeOf(shape)).fill(1);
+      if (role !== "norm") for (let i = 0; i < data.length; i++) data[i] = 0.02 * Math.sin(i % 4099);
+      return { name, shape, data };
+    }),
+  );
+}
+
+const ids = ({ vocabSize }: ModelConfig, length: number, salt: number) =>
+  Int32Array.from({ length }, (_, i) => (7919 * i + 31 * salt + 5) % vocabSize);
+
+const scoredSequence = (config: ModelConfig, length: number, salt: number): TrainingSequence => ({
+  tokens: ids(config, length, salt),
+  weights: Float32Array.from({ length }, (_, t) => (t === 0 ? 0 : 1e-3)),
+  advantages: new Float32Array(length).fill(1),
+  oldLogprobs: new Float32Array(length).fill(-Math.log(config.vocabSize)),
+});
+
+async function wallSeconds(work: () => Promise<unknown>): Promise<number> {
+  const began = performance.now();
+  await work();
+  return (performance.now() - began) / 1000;
 }

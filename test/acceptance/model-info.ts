@@ -9,34 +9,12 @@ import { randomOf } from "../../src/base/random.ts";
 import { type ModelConfig, readModelConfig } from "../../src/engine/huggingface/model-config.ts";
 import { byteTokenizer } from "../../src/protocol/byte-tokenizer.ts";
 import { layoutFor } from "../../src/run/assemble.ts";
-import { median, type Product, processorSeconds } from "../../src/run/bench/rates.ts";
-import { decidingProducts, speedFrom } from "../../src/run/model-plan.ts";
+import { median, processorSeconds } from "../../src/run/bench/rates.ts";
+import { predictSpeed } from "../../src/run/model-plan.ts";
 import { createEngine } from "../../src/run/policy.ts";
 import { PolicySettings } from "../../src/run/policy-settings.ts";
-import { GraphBuilder } from "../../src/runtime/graph-builder.ts";
-import { createSession, type Tensor } from "../../src/runtime/onnx.ts";
 
 const [sequences, rounds, bound] = [16, 3, 0.25];
-
-/** Operations per processor second, each product at its quickest. */
-async function productRate({ rows, inner, columns, copies }: Product): Promise<number> {
-  const graph = new GraphBuilder();
-  graph.output(graph.node("MatMul", [graph.input("a", 2), graph.input("b", 2)]), "y", 2);
-  const session = await createSession(graph.bytes(), { threads: 1 });
-  const matrix = (m: number, n: number): Tensor => ({ data: new Float32Array(m * n).fill(0.1), shape: [m, n] });
-  const [a, y] = [matrix(rows, inner), matrix(rows, columns)];
-  const weights = Array.from({ length: copies }, () => matrix(inner, columns));
-  const quickest = weights.map(() => Number.POSITIVE_INFINITY);
-  for (let used = 0; used < 2; ) {
-    for (const [i, b] of weights.entries()) {
-      const seconds = await processorSeconds(() => session.run({ a, b }, { y }));
-      quickest[i] = Math.min(quickest[i]!, seconds);
-      used += seconds;
-    }
-  }
-  await session.release();
-  return (2 * rows * inner * columns * copies) / quickest.reduce((sum, seconds) => sum + seconds, 0);
-}
 
 async function withEngine<T>(
   directory: string,
@@ -111,15 +89,11 @@ function measureLearning(directory: string, config: ModelConfig): Promise<number
 let isWithin = process.argv.length > 2;
 for (const directory of process.argv.slice(2)) {
   const config = readModelConfig(directory);
-  const { workers } = layoutFor(directory, undefined);
-  // one processor's worth: a worker with one thread and its share of the sequences
   const assumed = {
-    ...{ workers: 1, threads: 1, sequences: sequences / workers, context: Math.min(config.contextLength, 256) },
+    ...{ ...layoutFor(directory, undefined), sequences, context: Math.min(config.contextLength, 1024) },
     ...{ microBatchTokens: 512 },
   };
-  const products = decidingProducts(config, assumed);
-  const rates = { decode: await productRate(products.decode), train: await productRate(products.train) };
-  const predicted = speedFrom(config, assumed, rates);
+  const predicted = await predictSpeed(config, assumed, processorSeconds);
   const measured = {
     sample: await measureSampling(directory, config),
     train: await measureLearning(directory, config),

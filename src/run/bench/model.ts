@@ -9,7 +9,7 @@ import {
   sizeOf,
   writeModelConfig,
 } from "../../engine/huggingface/model-config.ts";
-import { writeSafetensors } from "../../engine/huggingface/safetensors.ts";
+import { type NamedTensor, writeSafetensors } from "../../engine/huggingface/safetensors.ts";
 import type { OnnxEngine } from "../../engine/onnx/engine.ts";
 import { byteTokenizer } from "../../protocol/byte-tokenizer.ts";
 import { layoutFor } from "../assemble.ts";
@@ -48,13 +48,20 @@ export interface OpenEngine {
   readonly layout: { readonly workers: number; readonly threads: number };
 }
 
-/** An engine with random weights, in the layout that a policy of this size gets. */
-export async function openRandom(config: ModelConfig, sequences: number): Promise<OpenEngine> {
+interface Given {
+  readonly weights: readonly NamedTensor[];
+  readonly layout: OpenEngine["layout"];
+}
+
+/** An engine with random weights in the layout that a policy of this size gets, or with what is given. */
+export async function openRandom(config: ModelConfig, sequences: number, given?: Given): Promise<OpenEngine> {
   const directory = mkdtempSync(join(tmpdir(), "r1-searcher-bench-"));
   try {
     writeModelConfig(directory, config);
-    writeSafetensors(join(directory, "model.safetensors"), initialWeights(config, 1), { format: "pt" });
-    const layout = layoutFor(directory, undefined);
+    const weights = given?.weights ?? initialWeights(config, 1);
+    writeSafetensors(join(directory, "model.safetensors"), weights, { format: "pt" });
+    const { workers, threads } = given?.layout ?? layoutFor(directory, undefined);
+    const layout = { workers, threads };
     const engine = createEngine(
       { directory, config, tokenizer: byteTokenizer([]) },
       {
