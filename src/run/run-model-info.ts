@@ -27,7 +27,7 @@ export interface ModelInfo {
   readonly chatTemplate: boolean;
   /** Predicted bytes of sampling alone, of training adapters, and of training all weights. */
   readonly memory: MemoryPlan;
-  /** Predicted from a matrix product measured now. */
+  /** Predicted from a sketch of the model that samples and learns for some seconds. */
   readonly tokensPerSecond: SpeedPlan;
   readonly assumed: PlanAssumptions;
 }

@@ -1,8 +1,8 @@
 /**
  * @file Is what `model info` predicts of speed what the engine then does?
  *   npm run model-info -- MODEL_DIR…
- * Times both in processor time, so that a machine with other work gives the same answer: the products that decide, and
- * the engine with 16 sequences that write, and at updates of 8 sequences of 256 tokens. Exits 1 beyond 25 %.
+ * Times both in processor time, so that a machine with other work gives the same answer: the sketch, and the whole
+ * model with 16 sequences that write, and at updates of 8 sequences of 256 tokens. Exits 1 beyond 25 %.
  */
 
 import { randomOf } from "../../src/base/random.ts";
