@@ -3,24 +3,13 @@ import { readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import type { TrainingSequence } from "../../src/engine/engine.ts";
-import type { AskablePolicy, OpenOptions } from "../../src/run/assemble.ts";
-import { openAskable } from "../../src/run/assemble.ts";
+import { type AskablePolicy, type OpenOptions, openAskable } from "../../src/run/assemble.ts";
 import type { Peer, PeerAbout, Timed } from "../../src/run/bench/peer.ts";
-import { median } from "../../src/run/bench/rates.ts";
+import { median, trainingBatch } from "../../src/run/bench/rates.ts";
 import { describePlan, type RunPlan } from "../../src/run/memory-plan.ts";
 import { PolicySettings } from "../../src/run/policy-settings.ts";
 import { modelInfo } from "../../src/run/run-model-info.ts";
-import {
-  type Attempt,
-  describeWork,
-  type Learnt,
-  learn,
-  plainTraining,
-  type Sizes,
-  sampleAll,
-  scripts,
-  toUpdate,
-} from "./work.ts";
+import { type Attempt, describeWork, type Learnt, learn, type Sizes, sampleAll, scripts, toUpdate } from "./work.ts";
 
 export type ProgramName = "plain" | "tuned";
 
@@ -206,7 +195,7 @@ async function benchTrain(
   { rounds, peers, directory, model, say }: ModelsBenchOptions,
 ): Promise<RatesBench["train"]> {
   say("learning alone");
-  const update = plainTraining(config.vocabSize, trainWork);
+  const update = trainingBatch(config, trainWork);
   const file = join(directory, "train.json");
   describeWork(file, { model, config, context }, { attempts: [], updates: [update] });
   const { tuned } = peers;
@@ -222,7 +211,7 @@ async function benchDecode(
 ): Promise<RatesBench["decode"][number]> {
   say(`sampling, ${width} at once`);
   const { prompt, sampled } = decodeWork;
-  const update: readonly TrainingSequence[] = plainTraining(config.vocabSize, { sequences: width, length: prompt });
+  const update: readonly TrainingSequence[] = trainingBatch(config, { sequences: width, length: prompt });
   let step = 1_000_000; // keys of their own
   let attempts: Attempt[] = [];
   const ours = async () => {

@@ -111,20 +111,6 @@ export async function learn(engine: OnnxEngine, update: readonly TrainingSequenc
   return { loss, gradNorm };
 }
 
-/** Sequences of which every position is scored. */
-export function plainTraining(vocabSize: number, { sequences, length }: { sequences: number; length: number }) {
-  const random = randomOf("bench", "models", "train");
-  return Array.from(
-    { length: sequences },
-    (_, i): TrainingSequence => ({
-      tokens: ids(random, length, vocabSize),
-      weights: Float32Array.from({ length }, (_, t) => (t === 0 ? 0 : 1 / (sequences * (length - 1)))),
-      advantages: new Float32Array(length).fill(i % 2 === 0 ? 1 : -1),
-      oldLogprobs: new Float32Array(length).fill(-Math.log(vocabSize)),
-    }),
-  );
-}
-
 /** The file that a peer reads. */
 export function describeWork(
   file: string,

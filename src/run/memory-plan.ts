@@ -106,10 +106,7 @@ function activations(config: ModelConfig, { context, microBatchTokens }: PlanAss
 }
 
 /** Floats of one token in one layer. @param attended tokens that it attends to, the mean over a sequence */
-export function activationsPerLayer(
-  { heads, kvHeads, headDim, width, ffnWidth }: ModelConfig,
-  attended: number,
-): number {
+function activationsPerLayer({ heads, kvHeads, headDim, width, ffnWidth }: ModelConfig, attended: number): number {
   return 6 * width + 4 * (heads + 2 * kvHeads) * headDim + 2 * heads * headDim + 6 * ffnWidth + 2 * heads * attended;
 }
 

@@ -3,12 +3,11 @@
  * for some seconds, and the others are taken to cost as much. Products alone would not tell: what comes between them
  * costs more beside quick processors.
  */
-import type { TrainingSequence } from "../engine/engine.ts";
 import { type ModelConfig, packs, parseModelConfig, sizeOf } from "../engine/huggingface/model-config.ts";
 import type { NamedTensor } from "../engine/huggingface/safetensors.ts";
 import type { OnnxEngine } from "../engine/onnx/engine.ts";
 import { matrixWeights, openRandom } from "./bench/model.ts";
-import { median } from "./bench/rates.ts";
+import { median, secondsOf, trainingBatch } from "./bench/rates.ts";
 import type { PlanAssumptions } from "./memory-plan.ts";
 
 /** Tokens per second, all workers together. */
@@ -81,7 +80,7 @@ export function extrapolate(
 export async function predictSpeed(
   config: ModelConfig,
   assumed: PlanAssumptions,
-  clock: Clock = wallSeconds,
+  clock: Clock = secondsOf,
 ): Promise<SpeedPlan> {
   const sketch = sketchOf(config);
   const [one, several] = sketch.configs;
@@ -94,12 +93,12 @@ export async function predictSpeed(
 /** Seconds of a step of decoding of all sequences, and of a token of learning. */
 async function measure(config: ModelConfig, assumed: PlanAssumptions, clock: Clock) {
   const { workers, sequences, context, microBatchTokens } = assumed;
-  const { engine } = await openRandom(config, assumed.sequences, { weights: madeUp(config), layout: assumed });
+  const { engine } = await openRandom(config, sequences, { weights: madeUp(config), layout: assumed });
   try {
     const step = await stepSeconds(engine, config, sequences, clock);
     const length = Math.min(256, context, microBatchTokens);
     const count = workers * Math.max(2, Math.floor(microBatchTokens / length));
-    const batch = Array.from({ length: count }, (_, i) => scoredSequence(config, length, i));
+    const batch = trainingBatch(config, { sequences: count, length });
     const learn = async () => {
       await engine.forwardBackward(batch, { kind: "ppo", clipLow: 0.2, clipHigh: 0.2 });
     };
@@ -112,7 +111,8 @@ async function measure(config: ModelConfig, assumed: PlanAssumptions, clock: Clo
 
 async function stepSeconds(engine: OnnxEngine, config: ModelConfig, sequences: number, clock: Clock): Promise<number> {
   let step = 0;
-  const prompt = ids(config, Math.min(64, config.contextLength >> 1), 0);
+  const length = Math.min(64, config.contextLength >> 1);
+  const prompt = Int32Array.from({ length }, (_, i) => (7919 * i + 5) % config.vocabSize);
   const write = async (maxTokens: number) => {
     const sampler = await engine.publish();
     step++;
@@ -148,20 +148,4 @@ function madeUp(config: ModelConfig): NamedTensor[] {
       return { name, shape, data };
     }),
   );
-}
-
-const ids = ({ vocabSize }: ModelConfig, length: number, salt: number) =>
-  Int32Array.from({ length }, (_, i) => (7919 * i + 31 * salt + 5) % vocabSize);
-
-const scoredSequence = (config: ModelConfig, length: number, salt: number): TrainingSequence => ({
-  tokens: ids(config, length, salt),
-  weights: Float32Array.from({ length }, (_, t) => (t === 0 ? 0 : 1e-3)),
-  advantages: new Float32Array(length).fill(1),
-  oldLogprobs: new Float32Array(length).fill(-Math.log(config.vocabSize)),
-});
-
-async function wallSeconds(work: () => Promise<unknown>): Promise<number> {
-  const began = performance.now();
-  await work();
-  return (performance.now() - began) / 1000;
 }

@@ -9,7 +9,7 @@ import { randomOf } from "../../src/base/random.ts";
 import { type ModelConfig, readModelConfig } from "../../src/engine/huggingface/model-config.ts";
 import { byteTokenizer } from "../../src/protocol/byte-tokenizer.ts";
 import { layoutFor } from "../../src/run/assemble.ts";
-import { median, processorSeconds } from "../../src/run/bench/rates.ts";
+import { median, processorSeconds, trainingBatch } from "../../src/run/bench/rates.ts";
 import { predictSpeed } from "../../src/run/model-plan.ts";
 import { createEngine } from "../../src/run/policy.ts";
 import { PolicySettings } from "../../src/run/policy-settings.ts";
@@ -65,14 +65,8 @@ function measureSampling(directory: string, config: ModelConfig): Promise<number
 }
 
 function measureLearning(directory: string, config: ModelConfig): Promise<number> {
-  const random = randomOf("model-info", "learning");
-  const [count, length] = [8, 256];
-  const batch = Array.from({ length: count }, () => ({
-    tokens: Int32Array.from({ length }, () => random.int(config.vocabSize)),
-    weights: Float32Array.from({ length }, (_, t) => (t === 0 ? 0 : 1e-3)),
-    advantages: new Float32Array(length).fill(1),
-    oldLogprobs: new Float32Array(length).fill(-Math.log(config.vocabSize)),
-  }));
+  const work = { sequences: 8, length: 256 };
+  const batch = trainingBatch(config, work);
   const optimizer = { kind: "adamw", beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1 } as const;
   return withEngine(directory, config, true, async (engine) => {
     const update = async () => {
@@ -81,7 +75,8 @@ function measureLearning(directory: string, config: ModelConfig): Promise<number
     };
     await update();
     const rates = [];
-    for (let round = 0; round < rounds; round++) rates.push((count * length) / (await processorSeconds(update)));
+    for (let round = 0; round < rounds; round++)
+      rates.push((work.sequences * work.length) / (await processorSeconds(update)));
     return median(rates);
   });
 }

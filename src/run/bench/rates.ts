@@ -60,19 +60,15 @@ export async function measureRates(config: ModelConfig, work: Work, peer: Peer |
 export async function measureGemm(layout: OpenEngine["layout"], sizes: readonly number[] = gemmSizes): Promise<number> {
   let peak = 0;
   for (const size of sizes) {
-    const square = { rows: size, inner: size, columns: size, copies: 1 };
-    peak = Math.max(peak, layout.workers * (await measureProduct(layout, square)));
+    peak = Math.max(peak, layout.workers * (await measureProduct(layout, size)));
   }
   return peak;
 }
 
-/** A product of matrices, [rows, inner] × [inner, columns], with `copies` second matrices in turn. */
-export type Product = Omit<GemmJob, "threads" | "seconds">;
-
 /** @returns floating-point operations per second of one worker, the mean while all of them multiply */
-export async function measureProduct({ workers, threads }: OpenEngine["layout"], product: Product): Promise<number> {
+async function measureProduct({ workers, threads }: OpenEngine["layout"], size: number): Promise<number> {
   const pool = Array.from({ length: workers }, () => startWorker(new URL("./gemm-worker", import.meta.url), undefined));
-  const job: GemmJob = { ...product, threads, seconds: 0.4 };
+  const job: GemmJob = { size, threads, seconds: 0.4 };
   const rates = await Promise.all(pool.map((worker) => worker.call<number>("multiply", job)));
   await Promise.all(pool.map((worker) => worker.close()));
   return rates.reduce((sum, rate) => sum + rate, 0) / workers;
@@ -131,7 +127,10 @@ async function trainRate(
 }
 
 /** Every position is scored. */
-function trainingBatch(config: ModelConfig, { sequences, length }: Work): TrainingSequence[] {
+export function trainingBatch(
+  config: ModelConfig,
+  { sequences, length }: Pick<Work, "sequences" | "length">,
+): TrainingSequence[] {
   const random = randomOf("bench", "train");
   return Array.from({ length: sequences }, (_, i) => ({
     tokens: Int32Array.from({ length }, () => random.int(config.vocabSize)),
@@ -169,7 +168,7 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-async function secondsOf(work: () => Promise<unknown>): Promise<number> {
+export async function secondsOf(work: () => Promise<unknown>): Promise<number> {
   const began = performance.now();
   await work();
   return (performance.now() - began) / 1000;
