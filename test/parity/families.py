@@ -1,8 +1,10 @@
-"""What the scripts about model families share: small configs of each, and token ids, log-probabilities and a PPO loss that are formulas."""
+"""What the scripts about model families share: small configs of each, models that are folders, and token ids, log-probabilities and a PPO loss that are formulas."""
 import itertools
 import math
+import pathlib
 
 import torch
+from transformers import AutoTokenizer
 
 CLIP_LOW, CLIP_HIGH = 0.2, 0.3
 ROPES = {
@@ -30,13 +32,27 @@ def configs():
         yield f"{family}-{'mha' if kv_heads == 4 else 'gqa'}-{'tied' if tied else 'untied'}-{rope}-v{spelling}", raw
 
 
+def place(directory: pathlib.Path, model: pathlib.Path):
+    """A model that is there already, at `directory` as if it had been made there."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    directory.symlink_to(model.resolve(), target_is_directory=True)
+
+
+def text_tokens(model: pathlib.Path, sequence: int, length: int):
+    """Ids of a text of this project: what a model that was trained expects better than a formula."""
+    readme = pathlib.Path(__file__).parents[2] / "README.md"
+    ids = AutoTokenizer.from_pretrained(model)(readme.read_text(), add_special_tokens=False)["input_ids"]
+    return ids[sequence * length:][:length]
+
+
 def tokens(sequence: int, length: int, vocab: int):
     return [(7 * i * i + 13 * i + 29 * sequence + 3) % vocab for i in range(length)]
 
 
 def logprobs(model, ids):
-    """[T - 1]: of every next token."""
-    logits = model(torch.tensor([ids])).logits[0]
+    """[T - 1]: of every next token. In f64 from the model's logits, for over 49,152 words torch.log_softmax loses up to
+    2e-5 of the sum in f32, which moves gradients of SmolLM2 by 3e-4 from those of the whole model in f64."""
+    logits = model(torch.tensor([ids])).logits[0].double()
     return torch.log_softmax(logits[:-1], -1)[torch.arange(len(ids) - 1), torch.tensor(ids[1:])]
 
 

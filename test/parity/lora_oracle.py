@@ -1,7 +1,7 @@
-"""Random models of each family with a random PEFT adapter, and what PEFT makes of them in f32, for compare-lora.ts.
+"""Random models of each family, and models named, with a random PEFT adapter, and what PEFT makes of them in f32, for compare-lora.ts.
 
-  python lora_oracle.py make DIR        writes DIR/<name>/model, DIR/<name>/adapter (a PEFT folder), DIR/<name>.safetensors
-  python lora_oracle.py check DIR       prints, as JSON by name, log-probabilities of DIR/<name>/ours over DIR/<name>/model
+  python lora_oracle.py make DIR [MODEL_DIR…]   writes DIR/<name>/model, DIR/<name>/adapter (a PEFT folder), DIR/<name>.safetensors
+  python lora_oracle.py check DIR               prints, as JSON by name, log-probabilities of DIR/<name>/ours over DIR/<name>/model
 Needs torch, transformers, safetensors and peft.
 """
 import json
@@ -10,10 +10,11 @@ import sys
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from families import configs, logprobs, ppo_loss, tokens
+from families import configs, logprobs, place, ppo_loss, text_tokens, tokens
 
 torch.set_num_threads(1)
 
@@ -26,7 +27,7 @@ ADAPTERS = [dict(r=8, lora_alpha=16, target_modules=ALL), dict(r=4, lora_alpha=4
 STEP = dict(lr=0.01, betas=(0.9, 0.95), eps=0.1, weight_decay=0.01)
 
 
-def make(directory: pathlib.Path):
+def make(directory: pathlib.Path, *models: str):
     for number, (name, raw) in enumerate(configs()):
         torch.manual_seed(number)
         folder = directory / name
@@ -36,34 +37,41 @@ def make(directory: pathlib.Path):
                 value.normal_(1.0 if "norm" in key else 0.0, 0.15)
         model.save_pretrained(folder / "model")
         (folder / "model" / "config.json").write_text(json.dumps(raw))
-        model = AutoModelForCausalLM.from_pretrained(folder / "model", dtype=torch.float32)
-        peft = get_peft_model(model, LoraConfig(**ADAPTERS[number % 3], lora_dropout=0.0, task_type="CAUSAL_LM"))
-        with torch.no_grad():
-            for key, value in peft.named_parameters():
-                if "lora_B" in key:
-                    value.normal_(0.0, 0.05)
-        peft.save_pretrained(folder / "adapter")
-        save_file(results(peft), directory / f"{name}.safetensors")
-        print(name, file=sys.stderr)
+        ask(directory, name, ADAPTERS[number % 3], tokens(0, LENGTH, 199))
+    for model in map(pathlib.Path, models):
+        torch.manual_seed(0)
+        place(directory / model.resolve().name / "model", model)
+        ask(directory, model.resolve().name, ADAPTERS[0], text_tokens(model, 0, LENGTH))
 
 
-def results(peft):
-    vocab = peft.config.vocab_size
-    logprob = logprobs(peft, tokens(0, LENGTH, vocab))
+def ask(directory: pathlib.Path, name: str, adapter: dict, ids):
+    model = AutoModelForCausalLM.from_pretrained(directory / name / "model", dtype=torch.float32)
+    peft = get_peft_model(model, LoraConfig(**adapter, lora_dropout=0.0, task_type="CAUSAL_LM"))
+    with torch.no_grad():
+        for key, value in peft.named_parameters():
+            if "lora_B" in key:
+                value.normal_(0.0, 0.05)
+    peft.save_pretrained(directory / name / "adapter")
+    save_file(results(peft, ids), directory / f"{name}.safetensors")
+    print(name, file=sys.stderr)
+
+
+def results(peft, ids):
+    logprob = logprobs(peft, ids)
     loss, old = ppo_loss(logprob, 0)
     loss.backward()
     learnt = {key.replace(".default", ""): value for key, value in peft.named_parameters() if value.requires_grad}
     out = {f"gradient.{key}": value.grad.clone() for key, value in learnt.items()}
     with peft.disable_adapter(), torch.no_grad():
-        out["base"] = logprobs(peft, tokens(0, LENGTH, vocab))
+        out["base"] = logprobs(peft, ids)
         before = {key: value.clone() for key, value in matrices(peft).items()}
     torch.optim.AdamW(learnt.values(), **STEP).step()
     with torch.no_grad():
-        out["stepped"] = logprobs(peft, tokens(0, LENGTH, vocab))
+        out["stepped"] = logprobs(peft, ids)
         merged = dict(peft.merge_and_unload().named_parameters())
     out |= {f"change.{key}": merged[key] - value for key, value in before.items()}
-    out |= dict(logprob=logprob.detach(), old=old)
-    return {key: value.detach().contiguous() for key, value in out.items()}
+    out |= dict(logprob=logprob.detach(), old=old, ids=torch.tensor(ids).float())
+    return {key: value.detach().float().contiguous() for key, value in out.items()}
 
 
 def matrices(peft):
@@ -76,10 +84,10 @@ def check(directory: pathlib.Path):
     found = {}
     for folder in sorted(path for path in directory.iterdir() if (path / "ours").is_dir()):
         model = AutoModelForCausalLM.from_pretrained(folder / "model", dtype=torch.float32)
-        with torch.no_grad():
+        with safe_open(directory / f"{folder.name}.safetensors", "pt") as asked, torch.no_grad():
             peft = PeftModel.from_pretrained(model, folder / "ours")
-            found[folder.name] = logprobs(peft, tokens(0, LENGTH, model.config.vocab_size)).tolist()
+            found[folder.name] = logprobs(peft, asked.get_tensor("ids").long().tolist()).tolist()
     print(json.dumps(found))
 
 
-dict(make=make, check=check)[sys.argv[1]](pathlib.Path(sys.argv[2]))
+dict(make=make, check=check)[sys.argv[1]](pathlib.Path(sys.argv[2]), *sys.argv[3:])

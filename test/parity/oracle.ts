@@ -3,10 +3,6 @@ import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { WeightsFile } from "../../src/engine/huggingface/safetensors.ts";
 
-/** The same ids as `tokens` of families.py. */
-export const tokensOf = (sequence: number, count: number, vocabulary: number) =>
-  Int32Array.from({ length: count }, (_, i) => (7 * i * i + 13 * i + 29 * sequence + 3) % vocabulary);
-
 /** Runs a Python script of this folder. @returns what it printed */
 export function python(name: string, ...options: readonly string[]): string {
   const script = fileURLToPath(new URL(name, import.meta.url));
@@ -23,6 +19,8 @@ export async function numbers(file: WeightsFile, name: string): Promise<Float32A
   await file.read(name, data);
   return data;
 }
+
+export const idsOf = async (file: WeightsFile, name: string) => Int32Array.from(await numbers(file, name));
 
 export function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
   if (a.length !== b.length) return Number.POSITIVE_INFINITY;

@@ -142,7 +142,7 @@ const cases: Record<string, Case> = {
     variables: { x: [5, 6], head: [9, 6] },
     fixed: { target: { data: Int32Array.from([0, 8, 3, 3, 5]), shape: [5, 1] } },
     outputShape: [5, 1],
-    build: (tape, { x, head, target }) => targetLogprobs(tape, x!, head!, target!),
+    build: (tape, { x, head, target }) => targetLogprobs(tape, x!, head!, { target: target!, vocabSize: 9 }),
   },
 };
 
@@ -208,6 +208,41 @@ test.each(Object.keys(cases))("%s: directional derivatives agree with central di
         1e-3 * Math.max(Math.abs(analytic), 0.05 * size),
       );
     }
+  }
+  await session.release();
+});
+
+test("the exponentials of a large vocabulary lose nothing of their sum", async () => {
+  const [rows, width, vocabSize] = [8, 4, 49_152];
+  const target = { data: new Int32Array(rows), shape: [rows, 1] };
+  const session = await compile({
+    variables: { x: [rows, width], head: [vocabSize, width] },
+    fixed: { target },
+    outputShape: [rows, 1],
+    build: (tape, inputs) =>
+      targetLogprobs(tape, inputs["x"]!, inputs["head"]!, { target: inputs["target"]!, vocabSize }),
+  });
+  const random = randomOf("composites", "large vocabulary");
+  const normals = (count: number) => Float32Array.from({ length: count }, () => random.normal());
+  const [x, head, y] = [normals(rows * width), normals(vocabSize * width), new Float32Array(rows)];
+  // one word is likely, as in a model that was trained: the others are small beside it and together count
+  x.forEach((value, i) => void (x[i] = 2 + value / 10));
+  head.fill(2.5, 0, width);
+  const [dx, dHead] = [new Float32Array(x.length), new Float32Array(head.length)];
+  const dy = { data: new Float32Array(rows).fill(1), shape: [rows, 1] };
+  await session.run(
+    { ...{ target, dy }, x: { data: x, shape: [rows, width] }, head: { data: head, shape: [vocabSize, width] } },
+    {
+      y: { data: y, shape: [rows, 1] },
+      ...{ d_x: { data: dx, shape: [rows, width] }, d_head: { data: dHead, shape: [vocabSize, width] } },
+    },
+  );
+  for (let row = 0; row < rows; row++) {
+    const logit = (id: number) =>
+      Array.from({ length: width }, (_, i) => x[row * width + i]! * head[id * width + i]!).reduce((a, b) => a + b, 0);
+    let sum = 0;
+    for (let id = 0; id < vocabSize; id++) sum += Math.exp(logit(id));
+    expect(Math.abs(y[row]! - (logit(0) - Math.log(sum)))).toBeLessThan(3e-6);
   }
   await session.release();
 });

@@ -116,16 +116,32 @@ export function takeRows(
 }
 
 /**
- * log softmax(x · headᵀ) of each row's target → [R, 1].
- * @param target int32 [R, 1]
+ * The sum of each row of x[R, n] → [R, 1], by sums of about √n numbers. One after the other in f32, the exponentials
+ * of a vocabulary of 49,152 lose up to 2e-5 of their sum, always to the same side, and gradients of SmolLM2 were up to 7e-4
+ * from exact ones for it (over the largest number of a tensor; 1e-4 so).
  */
-export function targetLogprobs(tape: GradientTape, x: Value, head: Value, target: Value): Value {
+function sumOfRow(graph: GraphBuilder, x: Value, n: number): Value {
+  let blocks = Math.floor(Math.sqrt(n));
+  while (n % blocks !== 0) blocks--;
+  const apart = graph.node("Reshape", [x, graph.constant([0, blocks, n / blocks], [3], "int64")]);
+  const sums = graph.node("ReduceSum", [apart, graph.constant([2], [1], "int64")], { keepdims: 0 });
+  return graph.node("ReduceSum", [sums, graph.constant([1], [1], "int64")], { keepdims: 1 });
+}
+
+export interface Targets {
+  /** int32 [R, 1]. */
+  readonly target: Value;
+  readonly vocabSize: number;
+}
+
+/** log softmax(x · headᵀ) of each row's target → [R, 1]. */
+export function targetLogprobs(tape: GradientTape, x: Value, head: Value, { target, vocabSize }: Targets): Value {
   const { graph } = tape;
   const lastAxis = graph.constant([1], [1], "int64");
   const logits = graph.node("Gemm", [x, head], { transB: 1 });
   const shifted = graph.node("Sub", [logits, graph.node("ReduceMax", [logits, lastAxis], { keepdims: 1 })]);
   const exps = graph.node("Exp", [shifted]);
-  const sum = graph.node("ReduceSum", [exps, lastAxis], { keepdims: 1 });
+  const sum = sumOfRow(graph, exps, vocabSize);
   const y = graph.node("Sub", [graph.node("GatherElements", [shifted, target], { axis: 1 }), graph.node("Log", [sum])]);
   tape.record(y, (dy) => {
     // d logits = dy · (onehot − softmax)

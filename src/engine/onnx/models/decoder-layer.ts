@@ -146,7 +146,8 @@ export function scoredLogprobs(
   });
   const final = rmsNorm(tape, taken, parameters.get("norm", 1), config.rmsEpsilon);
   const head = parameters.get(config.tied ? "embedding" : "head", 2);
-  return targetLogprobs(tape, final, head, graph.input(trainNames.target, 2, "int32"));
+  const target = graph.input(trainNames.target, 2, "int32");
+  return targetLogprobs(tape, final, head, { target, vocabSize: config.vocabSize });
 }
 
 /** A prompt's keys and values of one layer as inputs; where something is learnt, with their gradient so far. */
