@@ -11,7 +11,7 @@ const small = {
 
 test("of a model, layers beyond what caches hold are made up; a small one is made up whole", () => {
   const { configs, layerFactor, headFactor } = sketchOf({ ...middleSize, layers: 40 });
-  expect(configs.map(({ layers }) => layers)).toEqual([1, 7]); // 11.8 MB each
+  expect(configs.map(({ layers }) => layers)).toEqual([1, 12]); // 11.8 MB each
   expect(configs[0]).toMatchObject({ width: 512, ffnWidth: 1408, heads: 8, kvHeads: 4, vocabSize: 16_384, tied: true });
   expect([layerFactor, headFactor]).toEqual([1, 1]);
   expect(sketchOf(small).configs.map(({ layers }) => layers)).toEqual([2, 2]);
@@ -31,7 +31,7 @@ test("wide layers and large heads are made up narrower, and count for more", () 
   const { configs, layerFactor, headFactor } = sketchOf(wide);
   const [one, several] = configs;
   expect(one).toMatchObject({ width: 1024, ffnWidth: 3584, heads: 8, kvHeads: 2, headDim: 128, layers: 1 });
-  expect(several.layers).toBe(3);
+  expect(several.layers).toBe(4);
   expect(layerFactor).toBe(16);
   expect(4 * one.width * one.vocabSize).toBeLessThanOrEqual(128e6);
   expect(headFactor * one.width * one.vocabSize).toBeCloseTo(4096 * 128_256, 0);
@@ -39,9 +39,9 @@ test("wide layers and large heads are made up narrower, and count for more", () 
 
 test("layers cost alike, and the rest costs once", () => {
   const config = { ...middleSize, layers: 40 };
-  const sketch = sketchOf(config); // of 1 and 7 layers
-  expect(extrapolate(config, sketch, [3, 15])).toBe(1 + 40 * 2);
-  expect(extrapolate(config, { ...sketch, layerFactor: 2, headFactor: 3 }, [3, 15])).toBe(3 + 40 * 4);
+  const sketch = sketchOf(config); // of 1 and 12 layers
+  expect(extrapolate(config, sketch, [3, 25])).toBe(1 + 40 * 2);
+  expect(extrapolate(config, { ...sketch, layerFactor: 2, headFactor: 3 }, [3, 25])).toBe(3 + 40 * 4);
   expect(extrapolate(small, sketchOf(small), [5, 5])).toBe(5);
 });
 

@@ -20,8 +20,11 @@ export interface SpeedPlan {
 /** Seconds that some work takes. */
 export type Clock = (work: () => Promise<unknown>) => Promise<number>;
 
-/** Bytes of weights, together beyond what caches hold, as those of a model are when their turn comes again. */
-const beyondCaches = 64e6;
+/**
+ * Bytes of weights, together beyond what caches hold, as those of a model are when their turn comes again, and enough
+ * layers that the difference from one is more than noise.
+ */
+const beyondCaches = 128e6;
 /** Layers and heads larger than this are measured narrower, for time and memory. */
 const largest = 128e6;
 const rounds = 3;

@@ -32,8 +32,13 @@ export interface ModelInfo {
   readonly assumed: PlanAssumptions;
 }
 
+export interface ModelInfoOptions {
+  /** Called once the folder is known to load, before the seconds that speed takes. */
+  readonly onMeasuring?: () => void;
+}
+
 /** Opens everything an engine would open, so that a folder which this describes is one that loads. */
-export async function modelInfo(directory: string): Promise<ModelInfo> {
+export async function modelInfo(directory: string, { onMeasuring }: ModelInfoOptions = {}): Promise<ModelInfo> {
   const config = readModelConfig(directory);
   const hasTokenizer = existsSync(join(directory, "tokenizer.json"));
   const tokenizer = hasTokenizer ? await loadTokenizer(directory) : undefined;
@@ -44,6 +49,7 @@ export async function modelInfo(directory: string): Promise<ModelInfo> {
     ...layoutFor(directory, undefined),
     ...{ sequences: 16, context: Math.min(contextLength, 1024), microBatchTokens: 512 },
   };
+  onMeasuring?.();
   return {
     ...{ directory, architecture, family, parameters: parameters(config), layers, width, heads, kvHeads, headDim },
     ...{ ffnWidth, contextLength, vocabSize, tiedHead: config.tied, tokenizer: hasTokenizer },

@@ -12,7 +12,9 @@ export function info() {
     .action(async (directory, { json }) => {
       const output = createOutput({ json });
       const { modelInfo } = await import("../../run/run-model-info.ts");
-      const facts = await modelInfo(directory);
+      const facts = await modelInfo(directory, {
+        onMeasuring: () => output.say("a sketch of the model samples and learns here for some seconds, for its speed"),
+      });
       for (const [name, value] of Object.entries(facts))
         output.say(`${name.padEnd(16)}${printable(typeof value === "object" ? JSON.stringify(value) : String(value))}`);
       output.say("memory (bytes) and tokensPerSecond are predictions for what `assumed` says, not measurements");
