@@ -89,7 +89,7 @@ const tooLarge: Refusal = {
   args: trains,
   code: 2,
   says: [
-    /the policy needs \d{4}\.\d+ GB of memory \(weights \d{3}\.\d+, .*; \d+\.\d+ GB may be used/,
+    /the policy needs \d{4}\.\d+ GB of memory \(weights \d{3}\.\d+, .*; \d+\.\d+ GB may be planned for/,
     "take a smaller model",
   ],
 };

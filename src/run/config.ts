@@ -89,7 +89,9 @@ export const Recipe = z.strictObject({
         .number()
         .positive()
         .optional()
-        .describe("How much the run may plan for, in GB; it limits attempts at once. Default 80 % of what is free."),
+        .describe(
+          "Memory of the run in GB, planned to 96 %; it limits attempts at once. Default 80 % of what is free.",
+        ),
       recompute: z
         .boolean()
         .optional()

@@ -33,9 +33,9 @@ test("with room for all, all attempts run at once and nothing is computed twice"
 
 test("less memory means fewer attempts at once, and never more than it", () => {
   let before = 64;
-  for (const limit of [9e9, 7e9, 6.5e9, 5.9e9]) {
+  for (const limit of [9e9, 7e9, 6.5e9, 6.1e9]) {
     const { sequences, bytes } = planRun(config, { ...demand, limit, recompute: false }, roomy);
-    expect(bytes).toBeLessThanOrEqual(limit);
+    expect(bytes).toBeLessThanOrEqual(0.96 * limit);
     expect(sequences).toBeLessThanOrEqual(before);
     before = sequences;
   }
@@ -57,7 +57,7 @@ test("what is free now decides how many attempts run at once, not whether layers
 
 test("a policy that cannot fit is refused with the numbers", () => {
   expect(() => planRun(config, { ...demand, limit: 2e9 }, roomy)).toThrow(
-    /needs 3\.\d\d GB of memory \(weights 0\.54, gradients 0\.54, optimiser 1\.08.*; 2\.00 GB may be used/,
+    /needs 3\.\d\d GB of memory \(weights 0\.54, gradients 0\.54, optimiser 1\.08.*; 1\.92 GB may be planned for/,
   );
 });
 

@@ -47,8 +47,8 @@ export interface MemoryParts {
 }
 
 const FLOAT = 4;
-/** Node, this program and ONNX Runtime with nothing loaded; then each worker. */
-const processBytes = 120e6;
+/** Node, this program, its garbage and ONNX Runtime with nothing loaded; then each worker. */
+const processBytes = 220e6;
 const workerBytes = 45e6;
 
 export function memoryParts(
@@ -146,6 +146,8 @@ export interface RunPlan {
 
 /** What a plan leaves to others, and to what it does not know of. */
 const shareUsed = 0.8;
+/** Of a limit that was given; the rest is for the index and what allocators keep of what was freed. */
+const shareOfLimit = 0.96;
 /** A sampler is slow below this: rather are layers computed anew. */
 const fewSequences = 16;
 
@@ -159,16 +161,18 @@ export function planRun(config: ModelConfig, demand: RunDemand, machine: Machine
   const context = Math.min(demand.context, config.contextLength);
   const partsOf = (sequences: number, recompute: boolean) =>
     memoryParts(config, { ...demand, context, sequences }, { learnt, recompute });
-  const steady = demand.limit ?? shareUsed * machine.total;
+  const given = demand.limit === undefined ? undefined : shareOfLimit * demand.limit;
+  const steady = given ?? shareUsed * machine.total;
   const recompute =
     demand.recompute ?? (learnt !== "nothing" && sumOf(partsOf(Math.min(wanted, fewSequences), false)) > steady);
   const limit = demand.limit ?? shareUsed * machine.free;
   const least = Math.min(wanted, 2 * workers);
-  const room = Math.floor((limit - sumOf(partsOf(0, recompute))) / bytesPerSequence(config, context));
+  const usable = given ?? limit;
+  const room = Math.floor((usable - sumOf(partsOf(0, recompute))) / bytesPerSequence(config, context));
   if (room < least) {
     const needed = sumOf(partsOf(least, recompute));
     throw new ConfigError(
-      `the policy needs ${gigabytes(needed)} GB of memory (${describeParts(partsOf(least, recompute))}); ${gigabytes(limit)} GB may be used`,
+      `the policy needs ${gigabytes(needed)} GB of memory (${describeParts(partsOf(least, recompute))}); ${gigabytes(usable)} GB may be planned for`,
       {
         hint: `${learnt !== "nothing" && !recompute ? "set engine.recompute=true, " : ""}free memory, shorten rollout.contextLength, raise engine.maxMemoryGb, or take a smaller model`,
       },

@@ -1,15 +1,19 @@
 /**
- * @file Is what `model info` predicts of speed what the engine then does?
+ * @file Is what `model info` predicts of speed and memory what the engine then does?
  *   npm run model-info -- MODEL_DIR…
  * Times both in processor time, so that a machine with other work gives the same answer: the sketch, and the whole
- * model with 16 sequences that write, and at updates of 8 sequences of 256 tokens. Exits 1 beyond 25 %.
+ * model with 16 sequences that write, and at updates of 8 sequences of 256 tokens. Memory is the peak of a process
+ * (model-memory.ts) per kind of use, on Linux. Exits 1 beyond 25 %.
  */
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
 
 import { randomOf } from "../../src/base/random.ts";
 import { type ModelConfig, readModelConfig } from "../../src/engine/huggingface/model-config.ts";
 import { byteTokenizer } from "../../src/protocol/byte-tokenizer.ts";
 import { layoutFor } from "../../src/run/assemble.ts";
 import { median, processorSeconds, trainingBatch } from "../../src/run/bench/rates.ts";
+import { planMemory } from "../../src/run/memory-plan.ts";
 import { predictSpeed } from "../../src/run/model-plan.ts";
 import { createEngine } from "../../src/run/policy.ts";
 import { PolicySettings } from "../../src/run/policy-settings.ts";
@@ -84,7 +88,23 @@ function measureLearning(directory: string, config: ModelConfig): Promise<number
   });
 }
 
+function measureMemory(directory: string, kind: "eval" | "lora" | "full"): number {
+  const script = fileURLToPath(new URL("model-memory.ts", import.meta.url));
+  const { stdout, stderr, status } = spawnSync(process.execPath, ["--import", "tsx", script, directory, kind], {
+    encoding: "utf8",
+  });
+  if (status !== 0) throw new Error(`model-memory.ts ${kind} failed: ${stderr}`);
+  return Number(stdout);
+}
+
 let isWithin = process.argv.length > 2;
+function compare(what: string, predicted: number, measured: number, unit: string): void {
+  const ratio = predicted / measured;
+  isWithin &&= Math.abs(ratio - 1) <= bound;
+  const [p, m] = [predicted, measured].map((value) => value.toLocaleString("en", { maximumFractionDigits: 2 }));
+  process.stdout.write(`${what}: predicted ${p}, measured ${m} ${unit} (${ratio.toFixed(2)})\n`);
+}
+
 for (const directory of process.argv.slice(2)) {
   const config = readModelConfig(directory);
   const assumed = {
@@ -92,16 +112,12 @@ for (const directory of process.argv.slice(2)) {
     ...{ microBatchTokens: 512 },
   };
   const predicted = await predictSpeed(config, assumed, processorSeconds);
-  const measured = {
-    sample: await measureSampling(directory, config),
-    train: await measureLearning(directory, config),
-  };
-  for (const kind of ["sample", "train"] as const) {
-    const ratio = predicted[kind] / measured[kind];
-    isWithin &&= Math.abs(ratio - 1) <= bound;
-    process.stdout.write(
-      `${directory} ${kind}: predicted ${predicted[kind].toFixed(0)}, measured ${measured[kind].toFixed(0)} tokens per processor second (${ratio.toFixed(2)})\n`,
-    );
-  }
+  const rate = "tokens per processor second";
+  compare(`${directory} sample`, predicted.sample, await measureSampling(directory, config), rate);
+  compare(`${directory} train`, predicted.train, await measureLearning(directory, config), rate);
+  if (process.platform !== "linux") continue;
+  const memory = planMemory(config, assumed);
+  for (const kind of ["eval", "lora", "full"] as const)
+    compare(`${directory} memory, ${kind}`, memory[kind] / 1e9, measureMemory(directory, kind) / 1e9, "GB");
 }
 process.exitCode = isWithin ? 0 : 1;
