@@ -161,13 +161,12 @@ export function planRun(config: ModelConfig, demand: RunDemand, machine: Machine
   const context = Math.min(demand.context, config.contextLength);
   const partsOf = (sequences: number, recompute: boolean) =>
     memoryParts(config, { ...demand, context, sequences }, { learnt, recompute });
-  const given = demand.limit === undefined ? undefined : shareOfLimit * demand.limit;
-  const steady = given ?? shareUsed * machine.total;
+  const usableOf = (bytes: number) => (demand.limit === undefined ? shareUsed * bytes : shareOfLimit * demand.limit);
+  const steady = usableOf(machine.total);
   const recompute =
     demand.recompute ?? (learnt !== "nothing" && sumOf(partsOf(Math.min(wanted, fewSequences), false)) > steady);
-  const limit = demand.limit ?? shareUsed * machine.free;
+  const usable = usableOf(machine.free);
   const least = Math.min(wanted, 2 * workers);
-  const usable = given ?? limit;
   const room = Math.floor((usable - sumOf(partsOf(0, recompute))) / bytesPerSequence(config, context));
   if (room < least) {
     const needed = sumOf(partsOf(least, recompute));
@@ -180,7 +179,7 @@ export function planRun(config: ModelConfig, demand: RunDemand, machine: Machine
   }
   const sequences = Math.min(wanted, room);
   const parts = partsOf(sequences, recompute);
-  return { parts, bytes: sumOf(parts), limit, sequences, context, recompute };
+  return { parts, bytes: sumOf(parts), limit: demand.limit ?? usable, sequences, context, recompute };
 }
 
 /** One line for whoever starts a run. */
