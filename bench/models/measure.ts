@@ -5,11 +5,11 @@ import { join } from "node:path";
 import type { TrainingSequence } from "../../src/engine/engine.ts";
 import { type AskablePolicy, type OpenOptions, openAskable } from "../../src/run/assemble.ts";
 import type { Peer, PeerAbout, Timed } from "../../src/run/bench/peer.ts";
-import { median, trainingBatch } from "../../src/run/bench/rates.ts";
+import { median, trainingBatch, type Updated, updateOnce } from "../../src/run/bench/rates.ts";
 import { describePlan, type RunPlan } from "../../src/run/memory-plan.ts";
 import { PolicySettings } from "../../src/run/policy-settings.ts";
 import { modelInfo } from "../../src/run/run-model-info.ts";
-import { type Attempt, describeWork, type Learnt, learn, type Sizes, sampleAll, scripts, toUpdate } from "./work.ts";
+import { type Attempt, describeWork, type Sizes, sampleAll, scripts, toUpdate } from "./work.ts";
 
 export type ProgramName = "plain" | "tuned";
 
@@ -118,7 +118,7 @@ async function withPolicy<Result>(
 interface PeerAnswer {
   readonly sample: Timed;
   readonly learn: Timed;
-  readonly learnt: readonly Learnt[];
+  readonly learnt: readonly Updated[];
   readonly logprobs?: readonly (readonly number[])[];
   readonly peakBytes: number;
 }
@@ -127,7 +127,7 @@ interface Round {
   readonly sample: number;
   readonly learn: number;
   readonly peakBytes: number;
-  readonly learnt: Learnt;
+  readonly learnt: Updated;
   readonly answers: Readonly<Record<ProgramName, PeerAnswer | undefined>>;
 }
 
@@ -143,7 +143,7 @@ async function measureStep(policy: AskablePolicy, options: ModelsBenchOptions): 
     const sampler = await engine.publish();
     const [sample, attempts] = await timed(() => sampleAll(sampler, all, round));
     const update = toUpdate(attempts);
-    const [learning, learnt] = await timed(() => learn(engine, update));
+    const [learning, learnt] = await timed(() => updateOnce(engine, update, 0));
     const peakBytes = process.resourceUsage().maxRSS * 1024;
     const file = join(directory, "step.json");
     describeWork(file, { model: options.model, config, context }, { attempts, updates: [update] });
@@ -180,7 +180,7 @@ function summarise(rounds: readonly Round[]): Omit<StepBench, "logprobDifference
   return { ours, ...Object.fromEntries(theirs) };
 }
 
-function difference(ours: Learnt, theirs: Learnt): number {
+function difference(ours: Updated, theirs: Updated): number {
   const relative = (a: number, b: number) => Math.abs(a - b) / Math.max(Math.abs(a), Math.abs(b));
   return Math.max(relative(ours.loss, theirs.loss), relative(ours.gradNorm, theirs.gradNorm));
 }
@@ -201,7 +201,7 @@ async function benchTrain(
   const { tuned } = peers;
   const theirs =
     typeof tuned === "string" ? undefined : () => tuned.ask<Timed>({ task: "train", program: "tuned", file });
-  return perSecond(trainWork.sequences * trainWork.length, rounds, () => learn(engine, update), theirs);
+  return perSecond(trainWork.sequences * trainWork.length, rounds, () => updateOnce(engine, update, 0), theirs);
 }
 
 async function benchDecode(

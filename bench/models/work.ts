@@ -4,7 +4,6 @@ import { toJson } from "../../src/base/jsonl.ts";
 import { type Random, randomOf } from "../../src/base/random.ts";
 import type { Sampler, TrainingSequence } from "../../src/engine/engine.ts";
 import type { ModelConfig } from "../../src/engine/huggingface/model-config.ts";
-import type { OnnxEngine } from "../../src/engine/onnx/engine.ts";
 import { shapeOf } from "../../src/run/bench/model.ts";
 import { plainSequence } from "../../src/run/bench/step.ts";
 
@@ -96,19 +95,6 @@ export function toUpdate(attempts: readonly Attempt[]): TrainingSequence[] {
     }
     return { tokens, weights, advantages: new Float32Array(tokens.length).fill(i % 2 === 0 ? 1 : -0.5), oldLogprobs };
   });
-}
-
-export interface Learnt {
-  readonly loss: number;
-  readonly gradNorm: number;
-}
-
-/** One update with a learning rate of 0: all of the work, and the same weights in every round and program. */
-export async function learn(engine: OnnxEngine, update: readonly TrainingSequence[]): Promise<Learnt> {
-  const { loss } = await engine.forwardBackward(update, { kind: "ppo", clipLow: 0.2, clipHigh: 0.2 });
-  const optimizer = { kind: "adamw", beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1 } as const;
-  const { gradNorm } = await engine.optimStep({ ...optimizer, learningRate: 0 });
-  return { loss, gradNorm };
 }
 
 /** The file that a peer reads. */

@@ -7,7 +7,7 @@ import { type ModelConfig, packs, parseModelConfig, sizeOf } from "../engine/hug
 import type { NamedTensor } from "../engine/huggingface/safetensors.ts";
 import type { OnnxEngine } from "../engine/onnx/engine.ts";
 import { matrixWeights, openRandom } from "./bench/model.ts";
-import { median, secondsOf, trainingBatch } from "./bench/rates.ts";
+import { median, secondsOf, toTheEnd, trainingBatch } from "./bench/rates.ts";
 import type { PlanAssumptions } from "./memory-plan.ts";
 
 /** Tokens per second, all workers together. */
@@ -119,7 +119,7 @@ async function stepSeconds(engine: OnnxEngine, config: ModelConfig, sequences: n
   const write = async (maxTokens: number) => {
     const sampler = await engine.publish();
     step++;
-    const limits = { maxTokens, temperature: 1, topP: 1, topK: 0, stop: { tokens: [], text: [] } };
+    const limits = { ...toTheEnd, maxTokens };
     // questions of their own, for siblings would all go to one worker
     const one = (question: number) =>
       sampler.sample({ ...limits, tokens: prompt, key: { seed: 1, step, question, sibling: 0, turn: 0 } });

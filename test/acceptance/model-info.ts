@@ -12,7 +12,7 @@ import { randomOf } from "../../src/base/random.ts";
 import { type ModelConfig, readModelConfig } from "../../src/engine/huggingface/model-config.ts";
 import { byteTokenizer } from "../../src/protocol/byte-tokenizer.ts";
 import { layoutFor } from "../../src/run/assemble.ts";
-import { median, processorSeconds, trainingBatch } from "../../src/run/bench/rates.ts";
+import { median, processorSeconds, toTheEnd, trainingBatch, updateOnce } from "../../src/run/bench/rates.ts";
 import { planMemory } from "../../src/run/memory-plan.ts";
 import { predictSpeed } from "../../src/run/model-plan.ts";
 import { createEngine } from "../../src/run/policy.ts";
@@ -58,7 +58,7 @@ function measureSampling(directory: string, config: ModelConfig): Promise<number
     const write = async (maxTokens: number) => {
       const sampler = await engine.publish();
       step++;
-      const limits = { maxTokens, temperature: 1, topP: 1, topK: 0, stop: { tokens: [], text: [] } };
+      const limits = { ...toTheEnd, maxTokens };
       const one = (question: number) =>
         sampler.sample({
           ...{ ...limits, tokens: Int32Array.from({ length: 32 }, () => random.int(config.vocabSize)) },
@@ -77,12 +77,8 @@ function measureSampling(directory: string, config: ModelConfig): Promise<number
 function measureLearning(directory: string, config: ModelConfig): Promise<number> {
   const work = { sequences: 8, length: 256 };
   const batch = trainingBatch(config, work);
-  const optimizer = { kind: "adamw", beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1 } as const;
   return withEngine(directory, config, true, async (engine) => {
-    const update = async () => {
-      await engine.forwardBackward(batch, { kind: "ppo", clipLow: 0.2, clipHigh: 0.2 });
-      await engine.optimStep({ ...optimizer, learningRate: 1e-6 });
-    };
+    const update = () => updateOnce(engine, batch, 1e-6);
     await update();
     return steady(async () => (work.sequences * work.length) / (await processorSeconds(update)));
   });

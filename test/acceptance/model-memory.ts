@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { randomOf } from "../../src/base/random.ts";
 import { readModelConfig } from "../../src/engine/huggingface/model-config.ts";
 import { layoutFor } from "../../src/run/assemble.ts";
-import { trainingBatch } from "../../src/run/bench/rates.ts";
+import { toTheEnd, trainingBatch, updateOnce } from "../../src/run/bench/rates.ts";
 import { usualAdapter } from "../../src/run/memory-plan.ts";
 import { openPolicy } from "../../src/run/policy.ts";
 import { PolicySettings } from "../../src/run/policy-settings.ts";
@@ -31,7 +31,7 @@ const { engine } = await openPolicy(directory, {
 });
 const random = randomOf("model-memory");
 const sampler = await engine.publish();
-const limits = { maxTokens: written, temperature: 1, topP: 1, topK: 0, stop: { tokens: [], text: [] } };
+const limits = { ...toTheEnd, maxTokens: written };
 const one = (question: number) =>
   sampler.sample({
     ...{ ...limits, tokens: Int32Array.from({ length: length - written }, () => random.int(config.vocabSize)) },
@@ -40,11 +40,7 @@ const one = (question: number) =>
 await Promise.all(Array.from({ length: sequences }, (_, question) => one(question)));
 if (kind !== "eval") {
   const batch = trainingBatch(config, { sequences: 2 * layout.workers, length });
-  const optimizer = { kind: "adamw", beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1 } as const;
-  for (let step = 0; step < 2; step++) {
-    await engine.forwardBackward(batch, { kind: "ppo", clipLow: 0.2, clipHigh: 0.2 });
-    await engine.optimStep({ ...optimizer, learningRate: 1e-6 });
-  }
+  for (let step = 0; step < 2; step++) await updateOnce(engine, batch, 1e-6);
   const folder = mkdtempSync(join(tmpdir(), "r1-searcher-memory-"));
   await engine.save(folder);
   rmSync(folder, { recursive: true, force: true });

@@ -1,6 +1,6 @@
 /** @file Tokens per second of sampling and of learning alone, for a model and a peer that does the same. */
 import { randomOf } from "../../base/random.ts";
-import type { TrainingSequence } from "../../engine/engine.ts";
+import type { Learner, TrainingSequence } from "../../engine/engine.ts";
 import type { ModelConfig } from "../../engine/huggingface/model-config.ts";
 import { startWorker } from "../../runtime/worker-pool.ts";
 import type { GemmJob } from "./gemm-worker.ts";
@@ -83,7 +83,7 @@ async function decodeRate(
   const random = randomOf("bench", "decode");
   const ids = (length: number) => Int32Array.from({ length }, () => random.int(config.vocabSize));
   const prompts = Array.from({ length: rows }, () => ids(prompt));
-  const limits = { maxTokens: sampled, temperature: 1, topP: 1, topK: 0, stop: { tokens: [], text: [] } };
+  const limits = { ...toTheEnd, maxTokens: sampled };
   const ours = async (round: number) => {
     const sampler = await engine.publish();
     const key = (question: number) => ({ seed: 1, step: round, question, sibling: 0, turn: 0 });
@@ -110,12 +110,7 @@ async function trainRate(
   peer: Peer | undefined,
 ): Promise<Rate> {
   const batch = trainingBatch(config, work);
-  const optimizer = { kind: "adamw", beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1 } as const;
-  const ours = () =>
-    secondsOf(async () => {
-      await engine.forwardBackward(batch, { kind: "ppo", clipLow: 0.2, clipHigh: 0.2 });
-      await engine.optimStep({ ...optimizer, learningRate: 1e-5 });
-    });
+  const ours = () => secondsOf(() => updateOnce(engine, batch, 1e-5));
   const task = {
     task: "train",
     config: shapeOf(config),
@@ -124,6 +119,26 @@ async function trainRate(
   };
   const { seconds, peerSeconds } = await alternate(work.rounds, ours, peer && (() => peer.ask<Timed>(task)));
   return rateOf(work.sequences * work.length, seconds, peerSeconds);
+}
+
+/** How a request samples where only the work counts: nothing but maxTokens ends it. */
+export const toTheEnd = { temperature: 1, topP: 1, topK: 0, stop: { tokens: [], text: [] } } as const;
+
+export interface Updated {
+  readonly loss: number;
+  readonly gradNorm: number;
+}
+
+/** All that an update of PPO by AdamW takes; with a learning rate of 0 the weights stay as they are. */
+export async function updateOnce(
+  learner: Learner,
+  batch: readonly TrainingSequence[],
+  learningRate: number,
+): Promise<Updated> {
+  const { loss } = await learner.forwardBackward(batch, { kind: "ppo", clipLow: 0.2, clipHigh: 0.2 });
+  const adamw = { kind: "adamw", beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1 } as const;
+  const { gradNorm } = await learner.optimStep({ ...adamw, learningRate });
+  return { loss, gradNorm };
 }
 
 /** Every position is scored. */
