@@ -1,10 +1,6 @@
 /**
  * @file A real model side by side with PyTorch and transformers, in turn on one machine: a step of training, learning
- * alone, sampling at several widths, memory, and what `model info` had predicted.
- *   npm run bench:models -- --model DIR [--python PYTHON] [--rounds 3] [--questions 8] [--siblings 8]
- *     [--widths 1,16,64] [--max-memory-gb 6] [--gguf FILE] [--parts step,rates] [--json] [--write docs/benchmarks.md]
- * PYTHON needs torch, transformers and safetensors; with --gguf (the model in f32) also llama-cpp-python. What is not
- * there is left out, and said. Every program does the same work: ours samples, the others write what was sampled.
+ * alone, sampling at several widths, memory, and what `model info` had predicted. `npm run bench:models -- --help`
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,6 +11,29 @@ import { checkMarked, writeMarked } from "../../src/base/marked-page.ts";
 import { startPeer } from "../../src/run/bench/peer.ts";
 import { benchRates, benchStep, settingOf } from "./measure.ts";
 import { ratesTable, stepTable } from "./table.ts";
+
+const help = `A real model beside PyTorch and transformers, in turn on one machine. All programs do the same work: ours
+samples, the others write what was sampled. What is not there is left out, and said.
+
+usage: npm run bench:models -- --model DIR [options]
+  --model <dir>          a Hugging Face folder of a Llama with a tied head
+  --python <program>     has torch, transformers and safetensors; for --gguf also llama-cpp-python
+                         (default: $R1_SEARCHER_PYTHON, or python3)
+  --parts <step,rates>   step: one of training, and its memory; rates: learning alone, and sampling (default: both)
+  --rounds <n>           medians are of so many (default: 3)
+  --questions <n>        of a step (default: 8)
+  --siblings <n>         attempts at each (default: 8)
+  --widths <a,b,…>       sequences sampled at once, for rates (default: 1,16,64)
+  --max-memory-gb <n>    engine.maxMemoryGb of ours, for step (default: 6)
+  --gguf <file>          the model for llama.cpp, in f32: "r1-searcher model export DIR FILE --format gguf --dtype f32"
+  --write <page>         puts the tables between the marks of this page
+  --json                 prints numbers in place of tables
+  --help
+
+examples:
+  npm run bench:models -- --model models/smollm2-135m-instruct --python venv/bin/python
+  npm run bench:models -- --model models/smollm2-135m-instruct --parts rates --rounds 7 --write docs/benchmarks.md
+`;
 
 const { values } = parseArgs({
   options: {
@@ -29,8 +48,13 @@ const { values } = parseArgs({
     parts: { type: "string", default: "step,rates" },
     write: { type: "string" },
     json: { type: "boolean", default: false },
+    help: { type: "boolean", default: false },
   },
 });
+if (values.help) {
+  process.stdout.write(help);
+  process.exit(0);
+}
 if (!values.model) throw new Error("--model is missing: a Hugging Face folder of a Llama with a tied head");
 const parts = values.parts.split(",");
 for (const part of parts) {
