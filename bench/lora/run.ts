@@ -10,7 +10,7 @@ import { LoraConfig } from "../../src/engine/lora.ts";
 import { LearnerCore } from "../../src/engine/onnx/learner-core.ts";
 import { Replica } from "../../src/engine/onnx/replica.ts";
 import { Decoder } from "../../src/engine/onnx/sampler/decoder.ts";
-import { processorSeconds } from "../../src/run/bench/rates.ts";
+import { processorSeconds, toTheEnd } from "../../src/run/bench/rates.ts";
 
 const { values } = parseArgs({
   options: {
@@ -59,8 +59,8 @@ async function program(merge: boolean | undefined) {
     for (let i = 0; i < tapes; i++) {
       decoder.submit(
         {
-          ...{ tokens: tokens(prompt, 1), maxTokens: sampled, temperature: 1, topP: 1, topK: 0 },
-          ...{ stop: { tokens: [], text: [] }, key: { seed: 1, step: key, question: 0, sibling: i, turn: 0 } },
+          ...{ ...toTheEnd, tokens: tokens(prompt, 1), maxTokens: sampled },
+          key: { seed: 1, step: key, question: 0, sibling: i, turn: 0 },
         },
         () => left--,
       );
