@@ -1,7 +1,6 @@
 /**
  * @file Exact search among vectors beside FAISS's IndexFlatIP, one thread each, on the same vectors in one run.
- *
- * npm run bench:dense -- --python PYTHON-WITH-FAISS [--rows 200000] [--dimension 384] [--write docs/results.md]
+ * `npm run bench:dense -- --help`
  */
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -17,6 +16,21 @@ import { openDenseIndex } from "../../src/search/dense/open.ts";
 import { openVectorFile } from "../../src/search/dense/vector-files.ts";
 import type { Searcher } from "../../src/search/searcher.ts";
 
+const help = `Exact search among vectors beside FAISS's IndexFlatIP, one thread each, on the same vectors in one run.
+
+usage: npm run bench:dense -- --python PROGRAM [options]
+  --python <program>   has numpy and faiss-cpu
+  --rows <n>           vectors searched (default: 200000)
+  --dimension <n>      of a vector (default: 384)
+  --queries <n>        searched one by one, then 64 at once (default: 256)
+  --write <page>       puts the table between the marks of this page
+  --help
+
+examples:
+  npm run bench:dense -- --python venv/bin/python --rows 20000
+  npm run bench:dense -- --python venv/bin/python --write docs/results.md
+`;
+
 const { values } = parseArgs({
   options: {
     python: { type: "string" },
@@ -24,12 +38,14 @@ const { values } = parseArgs({
     dimension: { type: "string", default: "384" },
     queries: { type: "string", default: "256" },
     write: { type: "string" },
+    help: { type: "boolean", default: false },
   },
 });
-if (values.python === undefined) {
-  console.error("npm run bench:dense -- --python PYTHON [--rows N] [--dimension N] [--write docs/results.md]");
-  process.exit(2);
+if (values.help) {
+  process.stdout.write(help);
+  process.exit(0);
 }
+if (values.python === undefined) throw new Error("--python is missing: a Python with numpy and faiss-cpu");
 if (values.write !== undefined) checkMarked(values.write, "bench:dense");
 
 interface Times {

@@ -1,7 +1,7 @@
 /**
  * @file What an adapter costs merged and apart, beside training all weights: processor time of learning, sampling and
  * merging, in turn on one thread, the smallest of several rounds, with weights of all as they are loaded.
- *   npm run bench:lora -- --model DIR [--rank 16] [--rounds 4] [--tapes 16]
+ * `npm run bench:lora -- --help`
  */
 import { parseArgs } from "node:util";
 import type { LossSpec, TrainingSequence } from "../../src/engine/engine.ts";
@@ -12,14 +12,33 @@ import { Replica } from "../../src/engine/onnx/replica.ts";
 import { Decoder } from "../../src/engine/onnx/sampler/decoder.ts";
 import { processorSeconds, toTheEnd } from "../../src/run/bench/rates.ts";
 
+const help = `What an adapter costs merged and apart, beside training all weights: processor seconds of learning, sampling
+and merging, one thread each, the least of several rounds.
+
+usage: npm run bench:lora -- --model DIR [options]
+  --model <dir>   a Hugging Face folder
+  --rank <n>      of the adapter (default: 16)
+  --rounds <n>    after one that warms up (default: 4)
+  --tapes <n>     sequences sampled at once (default: 16)
+  --help
+
+example:
+  npm run bench:lora -- --model models/smollm2-135m-instruct --rank 8
+`;
+
 const { values } = parseArgs({
   options: {
     model: { type: "string" },
     rank: { type: "string", default: "16" },
     rounds: { type: "string", default: "4" },
     tapes: { type: "string", default: "16" },
+    help: { type: "boolean", default: false },
   },
 });
+if (values.help) {
+  process.stdout.write(help);
+  process.exit(0);
+}
 if (!values.model) throw new Error("--model is missing: a Hugging Face folder");
 const [directory, tapes] = [values.model, Number(values.tapes)];
 const config = readModelConfig(directory);

@@ -1,11 +1,6 @@
 /**
  * @file Search side by side on one corpus of synthetic passages: ours with one thread and two, and where they can run,
- * bm25s with numba and Lucene.
- *   npm run bench:search -- [--passages 100000] [--folder DIR] [--threads 1,2] [--python PYTHON] [--lucene lucene-core.jar]
- *     [--write docs/results.md]
- * bm25s needs a Python with bm25s and numba; Lucene a JDK 17 and the jar of `bench/peers/pom.xml`
- * (`mvn -f bench/peers dependency:copy-dependencies`). What is not given is left out, and said. The folder keeps the corpus
- * for the next run.
+ * bm25s with numba and Lucene. `npm run bench:search -- --help`
  */
 import { execFileSync, spawnSync } from "node:child_process";
 import { rmSync } from "node:fs";
@@ -16,6 +11,23 @@ import { parseArgs } from "node:util";
 import { generate } from "./generate.ts";
 import { type Measured, report } from "./report.ts";
 
+const help = `Search side by side on one corpus of synthetic passages: ours, and where they can run, bm25s and Lucene.
+What is not given is left out, and said.
+
+usage: npm run bench:search -- [options]
+  --passages <n>       how many (default: 100000)
+  --folder <dir>       keeps the corpus for the next run (default: bench-search in the temporary folder)
+  --threads <a,b,…>    of ours (default: 1,2)
+  --python <program>   has bm25s and numba
+  --lucene <jar>       lucene-core of bench/peers/pom.xml, by "mvn -f bench/peers dependency:copy-dependencies"; wants a JDK 17
+  --write <page>       puts the table between the marks of this page, which name the number of passages
+  --help
+
+examples:
+  npm run bench:search -- --passages 20000
+  npm run bench:search -- --passages 1000000 --python venv/bin/python --write docs/benchmarks.md
+`;
+
 const { values } = parseArgs({
   options: {
     passages: { type: "string", default: "100000" },
@@ -24,8 +36,13 @@ const { values } = parseArgs({
     lucene: { type: "string" },
     threads: { type: "string", default: "1,2" },
     write: { type: "string" },
+    help: { type: "boolean", default: false },
   },
 });
+if (values.help) {
+  process.stdout.write(help);
+  process.exit(0);
+}
 const say = (line: string) => void process.stderr.write(`${line}\n`);
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
