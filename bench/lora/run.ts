@@ -78,7 +78,9 @@ async function program(merge: boolean | undefined) {
     for (let i = 0; i < tapes; i++) {
       decoder.submit(
         {
-          ...{ ...toTheEnd, tokens: tokens(prompt, 1), maxTokens: sampled },
+          ...toTheEnd,
+          tokens: tokens(prompt, 1),
+          maxTokens: sampled,
           key: { seed: 1, step: key, question: 0, sibling: i, turn: 0 },
         },
         () => left--,
