@@ -4,8 +4,8 @@
  */
 import { copyFileSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { bundled, exampleWorld } from "../src/run/assemble.ts";
-import { findPolicy } from "../src/run/policy-place.ts";
+import { bundled, exampleWorld } from "../src/run/engines/open-policy.ts";
+import { findPolicy } from "../src/run/store/find-policy.ts";
 import { buildIndex } from "../src/search/bm25/build.ts";
 
 const run = process.argv[2];

@@ -33,10 +33,17 @@ export { type CollectOptions, collectGroups } from "./rollout/collect.ts";
 export { RolloutConfig } from "./rollout/config.ts";
 export { type EpisodeOptions, type RolloutParts, runEpisode } from "./rollout/episode.ts";
 export type { SearchRecord, Stop, Trajectory } from "./rollout/trajectory.ts";
-export { type AskablePolicy, openAskable } from "./run/assemble.ts";
-export { loadRecipe, Recipe } from "./run/config.ts";
-export { type AskOptions, type AskResult, runAsk } from "./run/run-ask.ts";
-export { type EvalOptions, type EvalSummary, runEval } from "./run/run-eval.ts";
-export { type ModelInfo, modelInfo } from "./run/run-model-info.ts";
-export { type PretrainOptions, runPretrain } from "./run/run-pretrain.ts";
-export { runTraining, type TrainingEvent, type TrainingOptions, type TrainingResult } from "./run/run-training.ts";
+export { type AskablePolicy, openAskable } from "./run/engines/open-policy.ts";
+export { type AskOptions, type AskResult, runAsk } from "./run/evaluate/run-ask.ts";
+export { type EvalOptions, runEval } from "./run/evaluate/run-eval.ts";
+export { type ModelInfo, modelInfo } from "./run/policy/run-model-info.ts";
+export { type PretrainOptions, runPretrain } from "./run/pretrain/run-pretrain.ts";
+export { loadRecipe } from "./run/recipe/load-recipe.ts";
+export { Recipe } from "./run/recipe/recipe.ts";
+export type { EvalSummary } from "./run/store/evaluation.ts";
+export {
+  runTraining,
+  type TrainingEvent,
+  type TrainingOptions,
+  type TrainingResult,
+} from "./run/train/run-training.ts";

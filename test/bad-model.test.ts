@@ -11,7 +11,7 @@ import {
   writeModelConfig,
 } from "../src/engine/huggingface/model-config.ts";
 import { type NamedTensor, safetensorsHeader, writeSafetensors } from "../src/engine/huggingface/safetensors.ts";
-import { initialWeights } from "../src/run/initial-weights.ts";
+import { initialWeights } from "../src/run/pretrain/initial-weights.ts";
 import { startCli } from "./acceptance/cli-process.ts";
 import { expectRefusal, type Refusal } from "./acceptance/refusal.ts";
 import { writeTinyPolicy } from "./acceptance/tiny-policy.ts";

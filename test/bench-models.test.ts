@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 import { benchRates, benchStep, settingOf } from "../bench/models/measure.ts";
 import { ratesTable, stepTable } from "../bench/models/table.ts";
 import { scripts, toUpdate } from "../bench/models/work.ts";
-import { bundled } from "../src/run/assemble.ts";
+import { bundled } from "../src/run/engines/open-policy.ts";
 
 test("a model is measured without a peer, and its table says why there is none", { timeout: 120_000 }, async () => {
   const directory = mkdtempSync(join(tmpdir(), "r1-bench-models-"));

@@ -10,7 +10,7 @@ import { parameterSpecs, readModelConfig, sizeOf } from "../src/engine/huggingfa
 import { rotaryFrequencies } from "../src/engine/huggingface/rope.ts";
 import { openWeights, writeSafetensors } from "../src/engine/huggingface/safetensors.ts";
 import { loadTokenizer } from "../src/engine/huggingface/tokenizer.ts";
-import { exportModel } from "../src/run/run-model-export.ts";
+import { exportModel } from "../src/run/policy/run-model-export.ts";
 import { packageFolder, startCli } from "./acceptance/cli-process.ts";
 import { writeTinyPolicy } from "./acceptance/tiny-policy.ts";
 import { type Cutting, randomModels, writeCuttingTokenizer, writeRandomModel } from "./parity/random-models.ts";

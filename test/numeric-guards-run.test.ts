@@ -13,8 +13,8 @@ import { EstimatorConfig } from "../src/rl/config.ts";
 import type { StepRecord, TrainerParts } from "../src/rl/parts.ts";
 import { config, TinyLearner, tinyParts, trajectory } from "../src/rl/testing/tiny-run.ts";
 import { train } from "../src/rl/trainer.ts";
-import { openRun } from "../src/run/run-folder.ts";
-import { runKeeper } from "../src/run/run-keeper.ts";
+import { openRun } from "../src/run/store/run-folder.ts";
+import { runKeeper } from "../src/run/store/run-keeper.ts";
 
 const root = mkdtempSync(join(tmpdir(), "numeric-guards-run-"));
 let engine: OnnxEngine;

@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { worldQuestions } from "../src/data/world/questions.ts";
-import { bundled, exampleWorld } from "../src/run/assemble.ts";
-import { worldSearcher } from "../src/run/assemble-search.ts";
+import { bundled, exampleWorld } from "../src/run/engines/open-policy.ts";
+import { worldSearcher } from "../src/run/search/open-search.ts";
 import { startCli } from "./acceptance/cli-process.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "record-replay-"));

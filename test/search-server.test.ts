@@ -6,8 +6,8 @@ import { fileURLToPath } from "node:url";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { openSearch } from "../src/run/assemble-search.ts";
-import { waitForSearch } from "../src/run/wait-out.ts";
+import { openSearch } from "../src/run/search/open-search.ts";
+import { waitForSearch } from "../src/run/train/wait-out.ts";
 import { buildIndex } from "../src/search/bm25/build.ts";
 import { type CliProcess, sleep, startCli } from "./acceptance/cli-process.ts";
 

@@ -10,7 +10,8 @@ import { LoraConfig } from "../../src/engine/lora.ts";
 import { LearnerCore } from "../../src/engine/onnx/learner-core.ts";
 import { Replica } from "../../src/engine/onnx/replica.ts";
 import { Decoder } from "../../src/engine/onnx/sampler/decoder.ts";
-import { processorSeconds, toTheEnd } from "../../src/run/bench/rates.ts";
+import { toTheEnd } from "../../src/run/engines/measuring.ts";
+import { processorSeconds } from "../nano/rates.ts";
 
 const help = `What an adapter costs merged and apart, beside training all weights: processor seconds of learning, sampling
 and merging, one thread each, the least of several rounds.

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { toJson } from "../../src/base/jsonl.ts";
 import { checkMarked, writeMarked } from "../../src/base/marked-page.ts";
-import { startPeer } from "../../src/run/bench/peer.ts";
+import { startPeer } from "../nano/peer.ts";
 import { benchRates, benchStep, settingOf } from "./measure.ts";
 import { ratesTable, stepTable } from "./table.ts";
 

@@ -1,4 +1,4 @@
-import { describePlan } from "../../src/run/memory-plan.ts";
+import { describePlan } from "../../src/run/engines/memory-plan.ts";
 import type { RatesBench, Setting, StepBench, StepTimes } from "./measure.ts";
 
 /** A step, in Markdown. */

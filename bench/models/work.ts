@@ -4,8 +4,8 @@ import { toJson } from "../../src/base/jsonl.ts";
 import { type Random, randomOf } from "../../src/base/random.ts";
 import type { Sampler, TrainingSequence } from "../../src/engine/engine.ts";
 import type { ModelConfig } from "../../src/engine/huggingface/model-config.ts";
-import { shapeOf } from "../../src/run/bench/model.ts";
-import { plainSequence } from "../../src/run/bench/step.ts";
+import { shapeOf } from "../nano/model.ts";
+import { plainSequence } from "../nano/step.ts";
 
 export interface Sizes {
   readonly questions: number;

@@ -90,7 +90,7 @@ export async function testEngine(): Promise<Finding> {
 export async function testSampler(): Promise<Finding> {
   const name = "sampler";
   try {
-    const { selfTest } = await import("../run/self-test.ts");
+    const { selfTest } = await import("../run/engines/self-test.ts");
     const { sameInCompany, largestDifference, tokens } = await selfTest();
     const isClose = largestDifference <= 1e-4;
     const text = [
@@ -109,13 +109,13 @@ export async function testSearch(index: string, questions: string | undefined): 
   const name = "search";
   try {
     if (questions === undefined) {
-      const { openSearch } = await import("../run/assemble-search.ts");
+      const { openSearch } = await import("../run/search/open-search.ts");
       const { searcher } = await openSearch({ source: "index", path: index });
       const { passages } = searcher.info();
       await searcher.close();
       return { name, state: "warning", text: `${passages} passages; give --questions to see whether they are found` };
     }
-    const { runIndexCheck } = await import("../run/run-index-check.ts");
+    const { runIndexCheck } = await import("../run/search/run-index-check.ts");
     const { healthy, n, recall, reasons } = await runIndexCheck(index, questions);
     const text = healthy ? `${n} questions, recall@10 ${percent(recall["10"])}` : reasons.join("; ");
     return { name, state: healthy ? "ok" : "failed", text };

@@ -1,6 +1,6 @@
 /** @file The command line: the only file that reads argv and sets exit codes. Each verb is loaded when it is asked for. */
-import { readFileSync } from "node:fs";
 import { Command, CommanderError, type CommandUnknownOpts } from "@commander-js/extra-typings";
+import { packageVersion } from "../base/package.ts";
 import { failureOf } from "./exit.ts";
 
 /** In the order of the help. */
@@ -14,17 +14,13 @@ const verbs: Readonly<
   index: { summary: "build and search a corpus index", load: () => import("./commands/index-verb.ts") },
   serve: { summary: "search for other programs, over HTTP or MCP", load: () => import("./commands/serve.ts") },
   model: { summary: "look at a policy, or make a small one from nothing", load: () => import("./commands/model.ts") },
-  bench: { summary: "speed on this machine, beside PyTorch", load: () => import("./commands/bench.ts") },
   doctor: { summary: "what works on this machine, and what would fail", load: () => import("./commands/doctor.ts") },
 };
 
 async function program(argv: readonly string[]): Promise<CommandUnknownOpts> {
-  const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
-    version: string;
-  };
   const root = new Command("r1-searcher")
     .description("Teach a language model to search while it reasons, by outcome reward alone.")
-    .version(version)
+    .version(packageVersion())
     .showHelpAfterError("(add --help for what there is)")
     .addHelpText(
       "after",

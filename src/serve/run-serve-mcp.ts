@@ -1,10 +1,10 @@
 import { checkBind, serveHttp } from "../base/http/serve.ts";
-import { openSearch } from "../run/assemble-search.ts";
-import { findPolicy } from "../run/policy-place.ts";
-import { type Asker, openAsker } from "../run/run-ask.ts";
-import type { SearchConfig } from "../run/search-settings.ts";
+import { packageVersion } from "../base/package.ts";
+import { type Asker, openAsker } from "../run/evaluate/run-ask.ts";
+import type { SearchConfig } from "../run/recipe/search-settings.ts";
+import { openSearch } from "../run/search/open-search.ts";
+import { findPolicy } from "../run/store/find-policy.ts";
 import { type McpParts, mcpApp, serveMcpStdio } from "./mcp.ts";
-import { packageVersion } from "./run-serve-search.ts";
 
 export interface ServeMcpOptions {
   readonly search: Partial<SearchConfig>;

@@ -1,8 +1,8 @@
-import { readFileSync } from "node:fs";
 import { checkBind } from "../base/http/serve.ts";
-import { openSearch } from "../run/assemble-search.ts";
-import { rerankerAt } from "../run/open-search.ts";
-import type { SearchConfig } from "../run/search-settings.ts";
+import { packageVersion } from "../base/package.ts";
+import type { SearchConfig } from "../run/recipe/search-settings.ts";
+import { openSearch } from "../run/search/open-search.ts";
+import { rerankerAt } from "../run/search/open-source.ts";
 import type { SearchTotals } from "./search-app.ts";
 import { type SearchServerOptions, serveSearch } from "./search-server.ts";
 
@@ -34,9 +34,4 @@ export async function runServeSearch(options: ServeSearchOptions): Promise<Searc
     await searcher.close();
     await reranker?.close();
   }
-}
-
-export function packageVersion(): string {
-  const file = new URL("../../package.json", import.meta.url);
-  return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
 }

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { duration } from "../../src/cli/display/words.ts";
 import type { WorldSplit } from "../../src/data/world/splits.ts";
-import { checkpointName } from "../../src/run/checkpoint-store.ts";
+import { checkpointName } from "../../src/run/store/checkpoint-store.ts";
 import { type CliProcess, startCli } from "./cli-process.ts";
 import { keepProvenance, type PlannedRun } from "./learn-plan.ts";
 import { splitFolder, stepsDone } from "./learn-runs.ts";

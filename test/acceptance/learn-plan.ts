@@ -4,7 +4,8 @@ import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
 import { join } from "node:path";
 import { sha256File, writeAtomically } from "../../src/base/files.ts";
-import { loadRecipe, type Recipe } from "../../src/run/config.ts";
+import { loadRecipe } from "../../src/run/recipe/load-recipe.ts";
+import type { Recipe } from "../../src/run/recipe/recipe.ts";
 import { packageFolder } from "./cli-process.ts";
 import { differences, type Provenance, provenanceFile, type RunState, readProvenance, stateOf } from "./learn-runs.ts";
 

@@ -1,7 +1,7 @@
 /** @file What docs/results.md says of a real model: each run by itself, its curve, and what it wrote. */
 import { markdownTable } from "../../src/base/marked-page.ts";
 import { alarms } from "../../src/rl/health.ts";
-import type { StepLine } from "../../src/run/run-folder.ts";
+import type { StepLine } from "../../src/run/store/run-folder.ts";
 import type { LearnRun } from "./learn-runs.ts";
 import { decodings, evalOf, origin, percentOver, policy, questionsOf } from "./learn-words.ts";
 

@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { parse } from "yaml";
 import type { WorldSplit } from "../../src/data/world/splits.ts";
 import type { EvalRow } from "../../src/eval/evaluate.ts";
-import type { Recipe } from "../../src/run/config.ts";
-import { readLines } from "../../src/run/line-file.ts";
-import type { EvalSummary, ShownAttempt } from "../../src/run/run-eval.ts";
-import { recipeDifferences, type SavedEvaluation, type StepLine } from "../../src/run/run-folder.ts";
+import type { Recipe } from "../../src/run/recipe/recipe.ts";
+import type { EvalSummary, ShownAttempt } from "../../src/run/store/evaluation.ts";
+import { readLines } from "../../src/run/store/line-file.ts";
+import { recipeDifferences, type SavedEvaluation, type StepLine } from "../../src/run/store/run-folder.ts";
 
 /** How a run was begun, kept beside its folder as `<folder>.json`. */
 export interface Provenance {

@@ -1,7 +1,7 @@
 /** @file The tables of docs/results.md from finished runs: the same runs give the same text. */
 import { markdownTable } from "../../src/base/marked-page.ts";
 import { worldSplits } from "../../src/data/world/splits.ts";
-import type { EvalSummary } from "../../src/run/run-eval.ts";
+import type { EvalSummary } from "../../src/run/store/evaluation.ts";
 import { realTables } from "./learn-real.ts";
 import type { LearnRun } from "./learn-runs.ts";
 import { type Decoding, decodings, evalOf, meanOver, origin, percentOver, policy, questionsOf } from "./learn-words.ts";

@@ -1,5 +1,5 @@
 /** @file Words and tables that the pages of `npm run learn` are made of. */
-import type { EvalSummary } from "../../src/run/run-eval.ts";
+import type { EvalSummary } from "../../src/run/store/evaluation.ts";
 import type { LearnRun } from "./learn-runs.ts";
 
 export const decodings = ["greedy", "sampled"] as const;

@@ -7,16 +7,16 @@
  */
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
-
+import { processorSeconds, updateOnce } from "../../bench/nano/rates.ts";
 import { randomOf } from "../../src/base/random.ts";
 import { type ModelConfig, readModelConfig } from "../../src/engine/huggingface/model-config.ts";
 import { byteTokenizer } from "../../src/protocol/byte-tokenizer.ts";
-import { layoutFor } from "../../src/run/assemble.ts";
-import { median, processorSeconds, toTheEnd, trainingBatch, updateOnce } from "../../src/run/bench/rates.ts";
-import { planMemory } from "../../src/run/memory-plan.ts";
-import { predictSpeed } from "../../src/run/model-plan.ts";
-import { createEngine } from "../../src/run/policy.ts";
-import { PolicySettings } from "../../src/run/policy-settings.ts";
+import { layoutFor } from "../../src/run/engines/layout.ts";
+import { median, toTheEnd, trainingBatch } from "../../src/run/engines/measuring.ts";
+import { planMemory } from "../../src/run/engines/memory-plan.ts";
+import { createEngine } from "../../src/run/engines/onnx-policy.ts";
+import { predictSpeed } from "../../src/run/policy/predict-speed.ts";
+import { PolicySettings } from "../../src/run/recipe/policy-settings.ts";
 
 const [sequences, bound] = [16, 0.25];
 
@@ -34,7 +34,7 @@ async function withEngine<T>(
   training: boolean,
   work: (engine: ReturnType<typeof createEngine>) => Promise<T>,
 ): Promise<T> {
-  const layout = layoutFor(directory, undefined);
+  const layout = layoutFor(config);
   const engine = createEngine(
     { directory, config, tokenizer: byteTokenizer([]) },
     {
@@ -104,7 +104,7 @@ function compare(what: string, predicted: number, measured: number, unit: string
 for (const directory of process.argv.slice(2)) {
   const config = readModelConfig(directory);
   const assumed = {
-    ...{ ...layoutFor(directory, undefined), sequences, context: Math.min(config.contextLength, 1024) },
+    ...{ ...layoutFor(config), sequences, context: Math.min(config.contextLength, 1024) },
     ...{ microBatchTokens: 512 },
   };
   const predicted = await predictSpeed(config, assumed, processorSeconds);

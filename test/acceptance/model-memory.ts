@@ -6,20 +6,21 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { updateOnce } from "../../bench/nano/rates.ts";
 import { randomOf } from "../../src/base/random.ts";
 import { readModelConfig } from "../../src/engine/huggingface/model-config.ts";
-import { layoutFor } from "../../src/run/assemble.ts";
-import { toTheEnd, trainingBatch, updateOnce } from "../../src/run/bench/rates.ts";
-import { usualAdapter } from "../../src/run/memory-plan.ts";
-import { openPolicy } from "../../src/run/policy.ts";
-import { PolicySettings } from "../../src/run/policy-settings.ts";
+import { layoutFor } from "../../src/run/engines/layout.ts";
+import { toTheEnd, trainingBatch } from "../../src/run/engines/measuring.ts";
+import { usualAdapter } from "../../src/run/engines/memory-plan.ts";
+import { openPolicy } from "../../src/run/engines/onnx-policy.ts";
+import { PolicySettings } from "../../src/run/recipe/policy-settings.ts";
 
 const [directory, kind] = process.argv.slice(2);
 if (directory === undefined || (kind !== "eval" && kind !== "lora" && kind !== "full"))
   throw new Error("usage: model-memory.ts MODEL_DIR eval|lora|full");
 const [sequences, written] = [16, 16];
 const config = readModelConfig(directory);
-const layout = layoutFor(directory, undefined);
+const layout = layoutFor(config);
 const length = Math.min(config.contextLength, 1024);
 const { engine } = await openPolicy(directory, {
   ...{ ...layout, training: kind !== "eval", contextLength: length, microBatchTokens: 512 },

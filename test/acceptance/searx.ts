@@ -14,7 +14,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { makeWorld } from "../../src/data/world/world.ts";
 import type { Passage } from "../../src/protocol/passage.ts";
-import { openSearch } from "../../src/run/assemble-search.ts";
+import { openSearch } from "../../src/run/search/open-search.ts";
 import { memorySearcher } from "../../src/search/bm25/searcher.ts";
 import type { QueryResult, Searcher } from "../../src/search/searcher.ts";
 import { sleep } from "./cli-process.ts";

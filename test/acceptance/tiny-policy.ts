@@ -5,7 +5,7 @@ import { trainBpe, writeTokenizer } from "../../src/engine/huggingface/bpe.ts";
 import { parseModelConfig, writeModelConfig } from "../../src/engine/huggingface/model-config.ts";
 import { writeSafetensors } from "../../src/engine/huggingface/safetensors.ts";
 import { protocols, protocolTags } from "../../src/protocol/protocol.ts";
-import { initialWeights } from "../../src/run/initial-weights.ts";
+import { initialWeights } from "../../src/run/pretrain/initial-weights.ts";
 
 const END = "<|end|>";
 const shape = { hidden_size: 32, intermediate_size: 64, num_hidden_layers: 1, num_attention_heads: 2 };

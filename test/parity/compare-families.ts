@@ -15,8 +15,8 @@ import { openWeights, type WeightsFile } from "../../src/engine/huggingface/safe
 import { LearnerCore } from "../../src/engine/onnx/learner-core.ts";
 import { Replica } from "../../src/engine/onnx/replica.ts";
 import { byteTokenizer } from "../../src/protocol/byte-tokenizer.ts";
-import { createEngine } from "../../src/run/policy.ts";
-import { PolicySettings } from "../../src/run/policy-settings.ts";
+import { createEngine } from "../../src/run/engines/onnx-policy.ts";
+import { PolicySettings } from "../../src/run/recipe/policy-settings.ts";
 import { idsOf, largestDifference, numbers, ppoWeights, python, relativeDifference } from "./oracle.ts";
 
 const bounds = { logprob: 2e-4, gradient: 1e-4, tie: 1e-3, saved: 2e-4 };

@@ -44,7 +44,7 @@ export function command() {
         });
       }
       const search = searchOption(where);
-      const { runAsk } = await import("../../run/run-ask.ts");
+      const { runAsk } = await import("../../run/evaluate/run-ask.ts");
       const writer = createTranscriptWriter((text) => output.stream.write(text), output.colour);
       const options = {
         decode,

@@ -62,7 +62,7 @@ export function command() {
             hint: "make an index with `r1-searcher index build CORPUS --out DIR`",
           });
         }
-        const { runEval } = await import("../../run/run-eval.ts");
+        const { runEval } = await import("../../run/evaluate/run-eval.ts");
         const bar = createProgressBar(output, "questions");
         const options = {
           policy,

@@ -1,4 +1,4 @@
-import type { TrainingEvent } from "../../run/run-training.ts";
+import type { TrainingEvent } from "../../run/train/run-training.ts";
 import { evalTable } from "../display/eval-table.ts";
 import { createLiveLine } from "../display/live-line.ts";
 import { reportTraining } from "../display/training-report.ts";
@@ -24,7 +24,7 @@ export function command() {
     .addOption(jsonOption())
     .action(async (recipe, { set = [], steps, out, resume = false, json, ...where }) => {
       const output = createOutput({ json });
-      const { runTraining } = await import("../../run/run-training.ts");
+      const { runTraining } = await import("../../run/train/run-training.ts");
       const live = createLiveLine(output);
       const onEvent = (event: TrainingEvent) => {
         if (event.kind === "step") live.step(event);

@@ -1,5 +1,5 @@
 import Table from "cli-table3";
-import type { EvalSummary } from "../../run/run-eval.ts";
+import type { EvalSummary } from "../../run/store/evaluation.ts";
 import { percent } from "./words.ts";
 
 const names: Readonly<Record<string, string>> = {

@@ -1,6 +1,6 @@
 import { createColors } from "picocolors";
 import type { Author } from "../../protocol/tape.ts";
-import type { ShownAttempt } from "../../run/run-eval.ts";
+import type { ShownAttempt } from "../../run/store/evaluation.ts";
 import { printable } from "../output.ts";
 
 export interface TranscriptWriter {

@@ -1,5 +1,5 @@
 import { ConfigError } from "../../base/errors.ts";
-import type { CorpusOptions } from "../../run/run-index-build.ts";
+import type { CorpusOptions } from "../../run/search/run-index-build.ts";
 import type { Pooling } from "../../search/dense/encoder-settings.ts";
 
 interface Asked extends CorpusOptions {
@@ -21,7 +21,7 @@ interface Asked extends CorpusOptions {
 export async function buildAsAsked(corpus: string, out: string, asked: Asked) {
   const { dense, vectors, pooling, queryPrefix, passagePrefix, stem, resume, k1, b, threads, ...rest } = asked;
   const { overwrite = false, ...reading } = rest;
-  const { runDenseBuild, runIndexBuild } = await import("../../run/run-index-build.ts");
+  const { runDenseBuild, runIndexBuild } = await import("../../run/search/run-index-build.ts");
   const using = Object.fromEntries(
     Object.entries({ pooling, queryPrefix, passagePrefix }).filter(([, value]) => value !== undefined),
   );

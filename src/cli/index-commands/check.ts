@@ -25,7 +25,7 @@ export function check() {
     .addOption(jsonOption())
     .action(async (directory, { questions, rerank, keep, within, json }) => {
       const output = createOutput({ json });
-      const { runIndexCheck } = await import("../../run/run-index-check.ts");
+      const { runIndexCheck } = await import("../../run/search/run-index-check.ts");
       const health = await untilInterrupted(output, (signal) =>
         runIndexCheck(directory, questions, {
           ...{ rerank, signal },

@@ -19,7 +19,7 @@ export function append() {
     .addOption(jsonOption())
     .action(async (directory, corpus, { json, ...options }) => {
       const output = createOutput({ json });
-      const { runIndexAppend } = await import("../../run/run-index-build.ts");
+      const { runIndexAppend } = await import("../../run/search/run-index-build.ts");
       const progress = corpusProgress(output);
       const report = await untilInterrupted(output, (signal) =>
         runIndexAppend(directory, corpus, { ...options, ...progress.options, signal }),
@@ -40,7 +40,7 @@ export function merge() {
     .addOption(jsonOption())
     .action(async (directory, { json }) => {
       const output = createOutput({ json });
-      const { runIndexMerge } = await import("../../run/run-index-build.ts");
+      const { runIndexMerge } = await import("../../run/search/run-index-build.ts");
       const report = await untilInterrupted(output, (signal) => runIndexMerge(directory, { signal }));
       output.say(sentence(directory, report));
       output.result(report);

@@ -14,7 +14,7 @@ export function plan() {
     .addOption(jsonOption())
     .action(async (corpus, { threads, json }) => {
       const output = createOutput({ json });
-      const { planIndex } = await import("../../run/run-index-plan.ts");
+      const { planIndex } = await import("../../run/search/run-index-plan.ts");
       const plan = await planIndex(corpus, { threads });
       const about = plan.sampled < plan.passages ? "about " : "";
       output.say(`passages   ${about}${plan.passages}`);

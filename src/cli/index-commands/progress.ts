@@ -1,4 +1,4 @@
-import type { CorpusOptions, CorpusProgress } from "../../run/run-index-build.ts";
+import type { CorpusOptions, CorpusProgress } from "../../run/search/run-index-build.ts";
 import { createProgressBar } from "../display/live-line.ts";
 import { duration } from "../display/words.ts";
 import type { Output } from "../output.ts";

@@ -10,7 +10,7 @@ export function search() {
     .addOption(jsonOption())
     .action(async (directory, query, { k, json }) => {
       const output = createOutput({ json });
-      const { openIndexFolder } = await import("../../run/open-index.ts");
+      const { openIndexFolder } = await import("../../run/search/open-index.ts");
       const searcher = await openIndexFolder(directory);
       const [result] = await searcher.search([query], { k }).finally(() => searcher.close());
       if (!result?.ok) throw new SearchError(result?.error.message ?? "the index gave no result");

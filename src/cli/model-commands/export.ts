@@ -25,7 +25,7 @@ export function exportCommand() {
     .addOption(jsonOption())
     .action(async (policy, out, { adapter, format, dtype, shardMb, json }) => {
       const output = createOutput({ json });
-      const { exportModel } = await import("../../run/run-model-export.ts");
+      const { exportModel } = await import("../../run/policy/run-model-export.ts");
       const bar = createProgressBar(output, "%");
       const made = await untilInterrupted(
         output,

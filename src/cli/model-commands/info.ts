@@ -11,7 +11,7 @@ export function info() {
     .addOption(jsonOption())
     .action(async (directory, { json }) => {
       const output = createOutput({ json });
-      const { modelInfo } = await import("../../run/run-model-info.ts");
+      const { modelInfo } = await import("../../run/policy/run-model-info.ts");
       const facts = await modelInfo(directory, {
         onMeasuring: () => output.say("a sketch of the model samples and learns here for some seconds, for its speed"),
       });

@@ -15,7 +15,7 @@ export function logprobs() {
     .addOption(jsonOption())
     .action(async (directory, { ids, adapter, json }) => {
       const output = createOutput({ json });
-      const { modelLogprobs } = await import("../../run/run-logprobs.ts");
+      const { modelLogprobs } = await import("../../run/policy/run-logprobs.ts");
       const found = await modelLogprobs(directory, ids, { adapter, warn: output.say });
       for (const [i, logprob] of found.entries()) output.say(`${String(ids[i + 1]).padEnd(8)}${logprob.toFixed(6)}`);
       output.result({ logprobs: found });

@@ -17,7 +17,7 @@ export function pretrain() {
     .addOption(jsonOption())
     .action(async (recipe, { out, set = [], resume = false, json }) => {
       const output = createOutput({ json });
-      const { runPretrain } = await import("../../run/run-pretrain.ts");
+      const { runPretrain } = await import("../../run/pretrain/run-pretrain.ts");
       const bar = createProgressBar(output, "steps");
       const result = await untilInterrupted(output, (signal) =>
         runPretrain({

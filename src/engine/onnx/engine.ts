@@ -3,7 +3,6 @@ import { setMaxListeners } from "node:events";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { EngineError } from "../../base/errors.ts";
-import type { Tokenizer } from "../../base/tokenizer.ts";
 import { type RemoteWorker, startWorker } from "../../runtime/worker-pool.ts";
 import type {
   Learner,
@@ -16,42 +15,14 @@ import type {
   Sampler,
   TrainingSequence,
 } from "../engine.ts";
-import type { ModelConfig } from "../huggingface/model-config.ts";
 import type { NamedTensor } from "../huggingface/safetensors.ts";
 import { sequenceLoss } from "../loss.ts";
-import type { LoraPlace } from "./adapted-weights.ts";
 import { gather, splitByLoad } from "./micro-batch.ts";
+import type { OnnxEngineOptions } from "./options.ts";
 import { splitSiblings } from "./shared-prompts.ts";
 import { learningCount } from "./slots.ts";
 import type { SampleJob } from "./worker.ts";
 import { workerData } from "./worker-data.ts";
-
-export interface OnnxEngineOptions {
-  readonly config: ModelConfig;
-  readonly tokenizer: Tokenizer;
-  readonly workers: number;
-  /** Threads of each worker. */
-  readonly threads: number;
-  /** False saves the memory of gradients and optimiser state. */
-  readonly training: boolean;
-  /** An adapter learns, and the weights of the model stay as they are loaded; absent: all weights learn. */
-  readonly lora?: LoraPlace | undefined;
-  /** How many tapes may be open at once; more wait. */
-  readonly maxSequences: number;
-  /** The longest tape, at most what the model allows. */
-  readonly contextLength: number;
-  /** True computes every layer anew on the way back: less memory, a third more work. Default false. */
-  readonly recompute?: boolean;
-  /** Tokens of one micro-batch; default 512, which stay in a core's cache. */
-  readonly microBatchTokens?: number;
-  /** Writes the policy's folder, given its tensors. */
-  readonly writePolicy: (directory: string, tensors: NamedTensor[]) => Promise<void> | void;
-  /** Writes the adapter's folder, given its tensors; there where `lora` is. */
-  readonly writeAdapter?: ((directory: string, tensors: NamedTensor[]) => Promise<void> | void) | undefined;
-}
-
-/** Tokens of one micro-batch of learning. */
-export const usualMicroBatch = 512;
 
 export class OnnxEngine implements Learner {
   readonly #options: OnnxEngineOptions;

@@ -1,7 +1,7 @@
 /** @file What a worker of the engine is started with. */
 import type { Tokenizer } from "../../base/tokenizer.ts";
-import { type OnnxEngineOptions, usualMicroBatch } from "./engine.ts";
 import { MAX_LOGITS } from "./micro-batch.ts";
+import { type OnnxEngineOptions, usualMicroBatch } from "./options.ts";
 import type { WorkerData } from "./worker.ts";
 
 export function workerData(

@@ -24,8 +24,6 @@
  * The manifest is summed, it sums the sums, and they sum the pages: every byte is checked before it is believed, and
  * none is read that is not needed.
  */
-export type { Manifest, SegmentManifest } from "./manifest-schema.ts";
-
 export const FORMAT = "r1-searcher/bm25";
 export const VERSION = 2;
 export const MANIFEST = "manifest.json";

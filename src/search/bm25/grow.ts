@@ -4,8 +4,8 @@ import { DataError, InterruptedError } from "../../base/errors.ts";
 import type { Passage } from "../../protocol/passage.ts";
 import type { AnalyzerName } from "../analyzer.ts";
 import { type BuildOptions, type BuildProgress, type BuildReport, RUN_PASSAGES, sizeOf } from "./build.ts";
-import type { SegmentManifest } from "./format.ts";
 import { IndexFolder, SEGMENT_PASSAGES } from "./index-folder.ts";
+import type { SegmentManifest } from "./manifest-schema.ts";
 import { segmentsOf } from "./segment-feed.ts";
 import { writing } from "./writing.ts";
 

@@ -1,7 +1,8 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { MANIFEST, PROGRESS, type SegmentManifest } from "./format.ts";
+import { MANIFEST, PROGRESS } from "./format.ts";
 import { commitManifest, type IndexSettings, parseManifest, readManifest } from "./manifest.ts";
+import type { SegmentManifest } from "./manifest-schema.ts";
 import { type MergeOptions, MOST_MERGED, mergeSegments } from "./merge.ts";
 
 /** Larger ones would gain a search little, and a merge needs the room of what it merges once more. */

@@ -6,8 +6,9 @@ import { DataError, messageOf } from "../../base/errors.ts";
 import { fsyncDirectory, writeAtomically } from "../../base/files.ts";
 import { toJson } from "../../base/jsonl.ts";
 import { analyzerNames, analyzerOf } from "../analyzer.ts";
-import { FORMAT, MANIFEST, type Manifest, PROGRESS, type SegmentManifest, VERSION } from "./format.ts";
+import { FORMAT, MANIFEST, PROGRESS, VERSION } from "./format.ts";
 import { CorpusHash } from "./identity.ts";
+import type { Manifest, SegmentManifest } from "./manifest-schema.ts";
 import { manifestSchema } from "./manifest-schema.ts";
 import type { Bm25 } from "./score.ts";
 

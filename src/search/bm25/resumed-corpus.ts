@@ -1,7 +1,7 @@
 import { DataError } from "../../base/errors.ts";
 import type { Passage } from "../../protocol/passage.ts";
-import type { SegmentManifest } from "./format.ts";
 import { CorpusHash, passageRecord } from "./identity.ts";
+import type { SegmentManifest } from "./manifest-schema.ts";
 
 /**
  * The passages of a corpus behind those that the segments hold.

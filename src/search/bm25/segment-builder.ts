@@ -1,9 +1,9 @@
 import type { Passage } from "../../protocol/passage.ts";
 import type { Analyzer } from "../analyzer.ts";
 import { DictionaryWriter } from "./dictionary.ts";
-import type { SegmentManifest } from "./format.ts";
 import { GrowingNumbers } from "./growing-numbers.ts";
 import { CorpusHash, passageRecord } from "./identity.ts";
+import type { SegmentManifest } from "./manifest-schema.ts";
 import { PassageStoreWriter } from "./passage-store.ts";
 import { PostingsWriter } from "./postings.ts";
 import { searchable } from "./rank.ts";

@@ -2,7 +2,7 @@
 import type { Passage } from "../../protocol/passage.ts";
 import { startWorker } from "../../runtime/worker-pool.ts";
 import { type AnalyzerName, analyzerOf } from "../analyzer.ts";
-import type { SegmentManifest } from "./format.ts";
+import type { SegmentManifest } from "./manifest-schema.ts";
 import { BuilderMemory, SegmentBuilder } from "./segment-builder.ts";
 
 /** Whatever writes segments, one after the other. */

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { writeDurably } from "../../base/files.ts";
-import { type SegmentManifest, type SegmentPart, segmentParts } from "./format.ts";
+import { type SegmentPart, segmentParts } from "./format.ts";
+import type { SegmentManifest } from "./manifest-schema.ts";
 import { OutputFile } from "./output-file.ts";
 
 /** The files of a segment that is being written. */

@@ -5,7 +5,8 @@ import { DataError } from "../../base/errors.ts";
 import type { Passage } from "../../protocol/passage.ts";
 import { CheckedFile, type PageCache } from "./checked-file.ts";
 import { DictionaryReader, type DictionaryWalk, type TermEntry } from "./dictionary.ts";
-import { CAP, PAGE, type SegmentManifest, type SegmentPart, segmentParts } from "./format.ts";
+import { CAP, PAGE, type SegmentPart, segmentParts } from "./format.ts";
+import type { SegmentManifest } from "./manifest-schema.ts";
 import { PassageStoreReader } from "./passage-store.ts";
 
 const REBUILD = "build the index again";

@@ -1,7 +1,8 @@
 /** @file The online order of work of R1-Searcher's evaluation: one document, of the first page that has something to say. */
 import type { Passage } from "../../protocol/passage.ts";
 import type { Digest } from "./digest.ts";
-import type { PageFailure, PageReader, PageResult } from "./page-reader.ts";
+import type { PageFailure, PageResult } from "./page.ts";
+import type { PageReader } from "./page-reader.ts";
 import type { WebResult } from "./provider.ts";
 
 export const originalSite = "en.wikipedia.org";

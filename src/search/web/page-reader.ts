@@ -1,21 +1,10 @@
 /** @file From a link to the words behind it. A page that cannot be had is a value with its reason, and counted. */
 import pLimit from "p-limit";
-import type { FetchFailure, FetchResult, GuardedFetch } from "../../base/http/guarded-fetch.ts";
+import type { FetchResult, GuardedFetch } from "../../base/http/guarded-fetch.ts";
 import type { ExtractAs } from "./extract.ts";
+import type { PageResult } from "./page.ts";
 import type { PageWorkers } from "./page-workers.ts";
 import { wikipediaPage } from "./wikipedia-page.ts";
-
-export interface Page {
-  /** Where it was in the end. */
-  readonly url: string;
-  readonly title: string;
-  readonly text: string;
-}
-
-export type PageFailure = FetchFailure | "memory" | "unreadable";
-export type PageResult =
-  | { readonly ok: true; readonly page: Page }
-  | { readonly ok: false; readonly why: PageFailure; readonly message: string };
 
 export interface PageReader {
   read(url: string, as: ExtractAs, signal?: AbortSignal): Promise<PageResult>;

@@ -14,7 +14,7 @@ import {
   PagesUnread,
   type ReadParts,
 } from "./original-order.ts";
-import type { PageResult } from "./page-reader.ts";
+import type { PageResult } from "./page.ts";
 import type { WebProvider, WebResult } from "./provider.ts";
 import type { WebMode } from "./web-modes.ts";
 

@@ -1,6 +1,6 @@
 /** @file An article of Wikipedia by its API: text without furniture, up to its references. */
 import { z } from "zod";
-import type { PageResult } from "./page-reader.ts";
+import type { PageResult } from "./page.ts";
 
 const Reply = z.object({
   query: z.object({ pages: z.array(z.object({ title: z.string(), extract: z.string().optional() })).min(1) }),

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { CheckpointStore, checkpointName } from "../../../src/run/checkpoint-store.ts";
+import { CheckpointStore, checkpointName } from "../../../src/run/store/checkpoint-store.ts";
 import { type Pair, tryDamage } from "./damage.ts";
 
 const root = mkdtempSync(join(tmpdir(), "damage-"));

@@ -18,7 +18,7 @@ import {
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { type Random, randomOf } from "../../../src/base/random.ts";
-import { checkpointName, newestCheckpoint } from "../../../src/run/checkpoint-store.ts";
+import { checkpointName, newestCheckpoint } from "../../../src/run/store/checkpoint-store.ts";
 import { filesBelow } from "../same-files.ts";
 import { checkpointsIn, demand, type Part } from "./part.ts";
 

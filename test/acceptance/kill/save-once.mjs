@@ -4,9 +4,9 @@ import { join } from "node:path";
 /** The built package; where step 2 lies, whole; the folder of checkpoints that it is saved into. */
 const [packaged, source, directory] = process.argv.slice(2);
 const load = (path) => import(join(packaged, "dist", path));
-const { openPolicy } = await load("run/policy.js");
-const { PolicySettings } = await load("run/policy-settings.js");
-const { CheckpointStore } = await load("run/checkpoint-store.js");
+const { openPolicy } = await load("run/engines/onnx-policy.js");
+const { PolicySettings } = await load("run/recipe/policy-settings.js");
+const { CheckpointStore } = await load("run/store/checkpoint-store.js");
 
 const how = { workers: 1, threads: 1, training: true, maxSequences: 2, contextLength: 64 };
 const { engine } = await openPolicy(source, { ...how, settings: PolicySettings.parse({}) });

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { readModelConfig } from "../../../src/engine/huggingface/model-config.ts";
 import type { OnnxEngine } from "../../../src/engine/onnx/engine.ts";
 import { adam } from "../../../src/engine/testing/subject.ts";
-import { CheckpointStore, checkpointName, newestCheckpoint } from "../../../src/run/checkpoint-store.ts";
-import { openPolicy } from "../../../src/run/policy.ts";
-import { PolicySettings } from "../../../src/run/policy-settings.ts";
+import { openPolicy } from "../../../src/run/engines/onnx-policy.ts";
+import { PolicySettings } from "../../../src/run/recipe/policy-settings.ts";
+import { CheckpointStore, checkpointName, newestCheckpoint } from "../../../src/run/store/checkpoint-store.ts";
 import { compareFolders } from "../same-files.ts";
 import { demand } from "./part.ts";
 

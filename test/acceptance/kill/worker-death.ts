@@ -1,7 +1,7 @@
 /** @file A thread of the engine dies in the midst of a run: one clear line, the checkpoints intact, and the run goes on. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { newestCheckpoint } from "../../../src/run/checkpoint-store.ts";
+import { newestCheckpoint } from "../../../src/run/store/checkpoint-store.ts";
 import { type Context, demand, demandSame, finish, type Part } from "./part.ts";
 
 /** What the engine is asked for when the thread dies, and which time: sampling, learning, an update, a checkpoint. */

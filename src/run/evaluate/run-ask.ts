@@ -1,0 +1,125 @@
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import pLimit from "p-limit";
+import { ConfigError } from "../../base/errors.ts";
+import type { Tokenizer } from "../../base/tokenizer.ts";
+import { worldQuestions } from "../../data/world/questions.ts";
+import { policyBytes } from "../../protocol/parse.ts";
+import type { Question } from "../../protocol/question.ts";
+import type { Author } from "../../protocol/tape.ts";
+import { answerOf } from "../../reward/format.ts";
+import { runEpisode } from "../../rollout/episode.ts";
+import type { Trajectory } from "../../rollout/trajectory.ts";
+import type { Searcher } from "../../search/searcher.ts";
+import { bundled, exampleWorld, openAskable } from "../engines/open-policy.ts";
+import type { SearchConfig } from "../recipe/search-settings.ts";
+import { openSearch } from "../search/open-search.ts";
+
+export interface AskOptions {
+  /** Absent: an example question of the bundled world. */
+  readonly question?: string;
+  /** A model folder or a run folder; default the bundled searcher. */
+  readonly model?: string;
+  /** A PEFT folder or a run that trained an adapter, over `model`; without one, over the model that it names. */
+  readonly adapter?: string | undefined;
+  /** Name or file of a prompt; default the policy's own. */
+  readonly prompt?: string | undefined;
+  /** What answers; default the bundled world's index. */
+  readonly search?: Partial<SearchConfig>;
+  readonly decode: "greedy" | "sampled";
+  readonly seed: number;
+  readonly signal?: AbortSignal;
+  /** The tape as it grows, in order, with who wrote it. */
+  readonly onText?: (author: Author, text: string) => void;
+}
+
+export interface AskResult {
+  readonly trajectory: Trajectory;
+  /** Undefined where the policy closed no answer. */
+  readonly answer: string | undefined;
+}
+
+/** Questions an example is drawn from; two hops show what one search cannot do. */
+const examples = 200;
+
+export async function runAsk(options: AskOptions): Promise<AskResult> {
+  const { searcher } = await openSearch(searchFor(options));
+  try {
+    const asker = await openAsker(searcher, options);
+    try {
+      return await asker.ask(questionOf(options), options);
+    } finally {
+      await asker.close();
+    }
+  } finally {
+    await searcher.close();
+  }
+}
+
+/** A policy that answers one question after another; those that come meanwhile wait. */
+export interface Asker {
+  ask(question: Question, how: Pick<AskOptions, "decode" | "seed" | "signal" | "onText">): Promise<AskResult>;
+  close(): Promise<void>;
+}
+
+export async function openAsker(
+  searcher: Searcher,
+  { model, adapter, prompt }: Pick<AskOptions, "model" | "adapter" | "prompt">,
+): Promise<Asker> {
+  // one attempt at a time keeps one worker busy; all cores share in it
+  const engine = { workers: 1, threads: availableParallelism() };
+  const policy = await openAskable(model ?? adapter ?? bundled("nano-searcher"), {
+    ...{ training: false, concurrency: 1, prompt, engine },
+    adapter: model === undefined ? undefined : adapter,
+  });
+  const { tokenizer, protocol, rollout, promptFor } = policy;
+  const sampler = await policy.engine.publish();
+  const inTurn = pLimit(1);
+  const ask: Asker["ask"] = async (question, { decode, seed, signal, onText }) => {
+    signal?.throwIfAborted(); // given up while it waited
+    const trajectory = await runEpisode({
+      question,
+      sibling: 0,
+      prompt: promptFor(question),
+      sampler,
+      searcher,
+      tokenizer,
+      protocol,
+      config: decode === "greedy" ? { ...rollout, temperature: 0 } : rollout,
+      key: { seed, step: 0, question: 0 },
+      ...(signal ? { signal } : {}),
+      ...(onText ? { onAppend: textWriter(policy.tokenizer, onText), chunk: 1 } : {}),
+    });
+    return { trajectory, answer: answerOf(trajectory.transcript) };
+  };
+  return { ask: (question, how) => inTurn(ask, question, how), close: () => policy.engine.close() };
+}
+
+/** A character may be spread over several tokens: its text comes with the last of them. */
+function textWriter(tokenizer: Tokenizer, onText: (author: Author, text: string) => void) {
+  const bytesOf = policyBytes(tokenizer);
+  const decoder = new TextDecoder();
+  return (author: Author, tokens: Int32Array) => {
+    const text =
+      author === "policy"
+        ? Array.from(tokens, (id) => decoder.decode(bytesOf(id), { stream: true })).join("")
+        : decoder.decode() + tokenizer.decode(tokens);
+    if (text !== "") onText(author, text);
+  };
+}
+
+function questionOf({ question, seed }: AskOptions): Question {
+  if (question !== undefined) return { id: "asked", text: question, gold: [] };
+  const list = worldQuestions([exampleWorld()], examples, { seed: 1, mix: { "1-hop": 0, "2-hop": 1, comparison: 0 } });
+  return list[seed % examples]!;
+}
+
+function searchFor({ question, search, model, adapter }: AskOptions): Partial<SearchConfig> {
+  const own = join(bundled("nano-searcher"), "index");
+  if (search === undefined && question !== undefined && (model ?? adapter) !== undefined) {
+    throw new ConfigError("ask needs --index or --search for a model of your own", {
+      hint: `make one with \`r1-searcher index build CORPUS --out DIR\`, or ask the fictional world with --index ${own}`,
+    });
+  }
+  return search ?? { source: "index", path: own };
+}

@@ -1,0 +1,147 @@
+/** @file Reads a recipe (YAML or JSON) against a schema, with `key=value` settings over it; every complaint names file and key. */
+import { readFileSync } from "node:fs";
+import { closest, distance } from "fastest-levenshtein";
+import { LineCounter, parse, parseDocument } from "yaml";
+import { z } from "zod";
+import { ConfigError, messageOf } from "../../base/errors.ts";
+
+export interface RecipeSource {
+  /** Path of the recipe; it is named in every complaint. */
+  readonly file: string;
+  /** `a.b=value`, in order; values are YAML, so numbers, true and [lists] work. */
+  readonly overrides?: readonly string[];
+}
+
+/** Keys and values as they were written. */
+export type RecipeContent = Record<string, unknown>;
+
+/** @throws ConfigError on a file that cannot be read, broken YAML, an unknown key or a value out of range */
+export function readRecipe<Schema extends z.ZodType>(
+  schema: Schema,
+  { file, overrides = [] }: RecipeSource,
+): z.output<Schema> {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (cause) {
+    throw new ConfigError(`recipe ${file} cannot be read: ${messageOf(cause)}`, {
+      hint: "give the path of a .yaml file",
+      cause,
+    });
+  }
+  return parseRecipe(schema, text, { file, overrides });
+}
+
+export function parseRecipe<Schema extends z.ZodType>(
+  schema: Schema,
+  text: string,
+  { file, overrides = [] }: RecipeSource,
+): z.output<Schema> {
+  return checkRecipe(schema, withOverrides(recipeContent(text, file), overrides), file);
+}
+
+/** What the text holds, whatever a schema says of it. */
+export function recipeContent(text: string, file: string): RecipeContent {
+  const lineCounter = new LineCounter();
+  const document = parseDocument(text, { lineCounter, prettyErrors: false });
+  const fault = document.errors[0];
+  if (fault)
+    throw new ConfigError(`${file}:${lineCounter.linePos(fault.pos[0]).line} is not YAML: ${fault.message}`, {
+      hint: "mend that line; a recipe is a YAML mapping",
+    });
+  const content: unknown = document.toJS() ?? {};
+  if (!isRecord(content))
+    throw new ConfigError(`${file} does not hold keys and values`, { hint: "a recipe is a YAML mapping" });
+  return content;
+}
+
+export function withOverrides(content: RecipeContent, overrides: readonly string[]): RecipeContent {
+  const changed = structuredClone(content);
+  for (const override of overrides) applyOverride(changed, override);
+  return changed;
+}
+
+/** @param file is named in every complaint */
+export function checkRecipe<Schema extends z.ZodType>(
+  schema: Schema,
+  content: RecipeContent,
+  file: string,
+): z.output<Schema> {
+  const result = schema.safeParse(content);
+  if (result.success) return result.data;
+  const known = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" });
+  const complaints = result.error.issues.map((issue) => complaintOf(issue, known as JsonSchema, content));
+  throw new ConfigError(`${file}: ${complaints.join("; ")}`, {
+    hint: "correct the recipe, or the --set that gave the value",
+  });
+}
+
+function applyOverride(content: RecipeContent, override: string): void {
+  const at = override.indexOf("=");
+  const path = override.slice(0, Math.max(0, at)).split(".");
+  if (at < 1 || path.some((key) => key === "" || key === "__proto__")) {
+    throw new ConfigError(`--set ${override} names no key`, {
+      hint: "write it as key=value, for example optimizer.learningRate=0.0003",
+    });
+  }
+  let value: unknown;
+  try {
+    value = parse(override.slice(at + 1));
+  } catch (cause) {
+    throw new ConfigError(`--set ${override}: the value is not YAML: ${messageOf(cause)}`, {
+      hint: "quote the value, or write it as YAML: a number, true, a text, [a, list]",
+      cause,
+    });
+  }
+  let place: Record<string, unknown> = content;
+  for (const key of path.slice(0, -1)) {
+    const next = Object.hasOwn(place, key) ? place[key] : (place[key] = {});
+    if (!isRecord(next) && !Array.isArray(next))
+      throw new ConfigError(`--set ${override}: ${key} holds a value, not keys`, {
+        hint: `give ${key} itself another value`,
+      });
+    place = next as Record<string, unknown>;
+  }
+  place[path.at(-1)!] = value;
+}
+
+function complaintOf(issue: z.core.$ZodIssue, schema: JsonSchema, content: unknown): string {
+  const path = issue.path.map(String);
+  if (issue.code === "unrecognized_keys") {
+    const choices = keysAt(schema, path);
+    return issue.keys
+      .map((key) => {
+        const near = choices.length > 0 ? closest(key, choices) : undefined;
+        const suggestion =
+          near !== undefined && distance(key, near) <= Math.max(2, key.length / 3)
+            ? `did you mean ${near}?`
+            : `known: ${choices.join(", ")}`;
+        return `unknown key ${[...path, key].join(".")} (${suggestion})`;
+      })
+      .join("; ");
+  }
+  const value = path.reduce<unknown>((inner, key) => (inner as Record<string, unknown> | undefined)?.[key], content);
+  const got = value === undefined ? "is missing" : `is ${JSON.stringify(value)}`;
+  return `${path.join(".") || "the recipe"} ${got}: ${issue.message}`;
+}
+
+interface JsonSchema {
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+  readonly items?: JsonSchema;
+  readonly anyOf?: readonly JsonSchema[];
+  readonly additionalProperties?: JsonSchema | boolean;
+}
+
+function keysAt(schema: JsonSchema, path: readonly string[]): string[] {
+  const variants = schema.anyOf ?? [schema];
+  const [key, ...rest] = path;
+  if (key === undefined) return variants.flatMap(({ properties }) => Object.keys(properties ?? {}));
+  return variants.flatMap(({ properties, items, additionalProperties }) => {
+    const inner = properties?.[key] ?? items ?? additionalProperties;
+    return typeof inner === "object" ? keysAt(inner, rest) : [];
+  });
+}
+
+export function isRecord(value: unknown): value is RecipeContent {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,105 @@
+/** @file The recipes that come with the package, and what the paths in a recipe mean. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, isAbsolute, join, relative, resolve } from "node:path";
+import { closest } from "fastest-levenshtein";
+import { ConfigError, messageOf } from "../../base/errors.ts";
+import { packagePath } from "../../base/package.ts";
+import { isRecord, type RecipeContent, recipeContent } from "./recipe-content.ts";
+
+const recipesFolder = packagePath("recipes");
+
+/** Names of the training recipes of the package; those of a folder in it have a slash. */
+export function recipeNames(): string[] {
+  return readdirSync(recipesFolder, { recursive: true, encoding: "utf8" })
+    .map((file) => file.replaceAll("\\", "/"))
+    .filter((file) => file.endsWith(".yaml") && !file.endsWith("-pretrain.yaml") && !file.startsWith("prompts/"))
+    .map((file) => file.slice(0, -".yaml".length))
+    .sort();
+}
+
+/**
+ * Keys and values of a recipe, over those of the recipe that it extends, if any: groups are merged, lists and values
+ * replaced, and a name is never inherited. Every path in it starts from the working directory.
+ *
+ * @throws ConfigError on a name that no recipe has, a file that cannot be read, recipes that extend each other
+ */
+export function readRecipeContent(nameOrFile: string): { file: string; content: RecipeContent } {
+  return readExtended(nameOrFile, []);
+}
+
+function readExtended(nameOrFile: string, above: readonly string[]): { file: string; content: RecipeContent } {
+  const { file, text } = readRecipeText(nameOrFile);
+  const chain = [...above, file];
+  if (above.includes(file))
+    throw new ConfigError(`${file} extends itself: ${chain.join(" → ")}`, { hint: "take extends out of one of them" });
+  const { extends: base, ...own } = pathsFrom(dirname(file), recipeContent(text, file));
+  if (base === undefined) return { file, content: own };
+  if (typeof base !== "string" || base === "")
+    throw new ConfigError(
+      `${file}: extends is ${JSON.stringify(base)}: expected the name of a recipe or the path of one`,
+    );
+  const { name: _, ...inherited } = readExtended(isPath(base) ? resolve(dirname(file), base) : base, chain).content;
+  return { file, content: merge(inherited, own) };
+}
+
+function merge(base: RecipeContent, over: RecipeContent): RecipeContent {
+  const merged = { ...base };
+  for (const [key, value] of Object.entries(over)) {
+    const old = merged[key];
+    merged[key] = isRecord(old) && isRecord(value) ? merge(old, value) : value;
+  }
+  return merged;
+}
+
+function isPath(nameOrFile: string): boolean {
+  return /[\\/]|\.(ya?ml|json)$/.test(nameOrFile) && !recipeNames().includes(nameOrFile);
+}
+
+function readRecipeText(nameOrFile: string): { file: string; text: string } {
+  const isFile = isPath(nameOrFile);
+  const file = isFile ? nameOrFile : join(recipesFolder, `${nameOrFile}.yaml`);
+  if (!isFile && !existsSync(file)) {
+    const names = recipeNames();
+    throw new ConfigError(`there is no recipe "${nameOrFile}" (did you mean ${closest(nameOrFile, names)}?)`, {
+      hint: `recipes: ${names.join(", ")}; or give the path of a .yaml file`,
+    });
+  }
+  try {
+    return { file: fromHere(resolve(file)), text: readFileSync(file, "utf8") };
+  } catch (cause) {
+    throw new ConfigError(`recipe ${file} cannot be read: ${messageOf(cause)}`, {
+      hint: `recipes: ${recipeNames().join(", ")}`,
+      cause,
+    });
+  }
+}
+
+const pathKeys = [
+  "model",
+  "promptFile",
+  ...["path", "encoder", "cache", "record", "replay"].map((key) => `search.${key}`),
+  "data.file",
+  "eval.file",
+  "stages.*.file",
+];
+
+/** Makes every path of a recipe, which starts from `folder`, one that starts from the working directory. */
+export function pathsFrom(folder: string, content: RecipeContent): RecipeContent {
+  const isPath = (value: unknown): value is string =>
+    typeof value === "string" && value !== "" && !/^https?:/i.test(value); // an encoder may be a server
+  const place = (value: unknown) => (isPath(value) ? fromHere(resolve(folder, value)) : value);
+  return pathKeys.reduce((placed, key) => changeAt(placed, key.split("."), place) as RecipeContent, content);
+}
+
+/** @param keys "*" is every item of a list */
+function changeAt(value: unknown, [key, ...rest]: readonly string[], change: (value: unknown) => unknown): unknown {
+  if (key === undefined) return change(value);
+  if (key === "*") return Array.isArray(value) ? value.map((item) => changeAt(item, rest, change)) : value;
+  return isRecord(value) && Object.hasOwn(value, key) ? { ...value, [key]: changeAt(value[key], rest, change) } : value;
+}
+
+/** Relative where it lies below the working directory, so that a folder that moves keeps its recipes. */
+function fromHere(path: string): string {
+  const inside = relative(process.cwd(), path);
+  return inside === "" || inside.startsWith("..") || isAbsolute(inside) ? path : inside;
+}

@@ -1,0 +1,69 @@
+/** @file Where a policy lies: a model folder, an adapter over one, or a run that saved either. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { ConfigError } from "../../base/errors.ts";
+import { adapterConfigFile, readAdapterConfig } from "../../engine/huggingface/peft.ts";
+import { newestCheckpoint } from "./checkpoint-store.ts";
+
+export interface PolicyPlace {
+  /** The model folder. */
+  readonly directory: string;
+  /** The PEFT folder of the adapter over it, if there is one. */
+  readonly adapter?: string;
+}
+
+export interface PlaceOptions {
+  /** A PEFT folder, or a run that trained an adapter; default what `path` brings itself. */
+  readonly adapter?: string | undefined;
+  readonly warn?: ((message: string) => void) | undefined;
+}
+
+/**
+ * @param path a model folder, a PEFT folder, or a run folder, whose newest whole checkpoint is taken
+ * @throws ConfigError where there is neither, CheckpointError where no checkpoint is whole
+ */
+export async function findPolicy(path: string, { adapter, warn = () => {} }: PlaceOptions = {}): Promise<PolicyPlace> {
+  const found = await newestWith(path, ["config.json", adapterConfigFile], warn);
+  if (found === undefined)
+    throw new ConfigError(`${path} holds neither a model nor a run with a checkpoint`, {
+      hint: "give a folder with config.json, or a run folder that `r1-searcher train` wrote",
+    });
+  if (existsSync(join(found, "config.json"))) {
+    return adapter === undefined
+      ? { directory: found }
+      : { directory: found, adapter: await adapterFolder(adapter, warn) };
+  }
+  if (adapter !== undefined)
+    throw new ConfigError(`${path} is an adapter itself; it takes no --adapter`, {
+      hint: "give the folder of the model below both, with the adapter to use",
+    });
+  return { directory: modelBelow(found), adapter: found };
+}
+
+async function adapterFolder(path: string, warn: (message: string) => void): Promise<string> {
+  const found = await newestWith(path, [adapterConfigFile], warn);
+  if (found !== undefined) return found;
+  throw new ConfigError(`--adapter ${path} holds neither an adapter nor a run that trained one`, {
+    hint: `an adapter is a PEFT folder with ${adapterConfigFile}; a run trains one where its recipe has lora`,
+  });
+}
+
+/** `path` itself where it holds one of the files, else the newest checkpoint below it that does. */
+async function newestWith(
+  path: string,
+  files: readonly string[],
+  warn: (message: string) => void,
+): Promise<string | undefined> {
+  const holds = (folder: string) => files.some((file) => existsSync(join(folder, file)));
+  if (holds(path)) return path;
+  const newest = await newestCheckpoint(join(path, "checkpoints"), warn);
+  return newest && holds(newest.directory) ? newest.directory : undefined;
+}
+
+function modelBelow(adapter: string): string {
+  const { baseModel } = readAdapterConfig(adapter);
+  if (baseModel !== undefined && existsSync(join(baseModel, "config.json"))) return baseModel;
+  throw new ConfigError(`${adapter} adapts ${baseModel ?? "a model it does not name"}, which is no model folder here`, {
+    hint: `give the folder of that model, and --adapter ${adapter}`,
+  });
+}

@@ -1,0 +1,32 @@
+import { CheckpointError, messageOf, R1SearcherError } from "../../base/errors.ts";
+
+/** Says of a refusal of the disk what it hit and what to do; other errors pass as they are. */
+export function onDisk<T>(what: string, doing: string, work: () => T): T {
+  try {
+    return work();
+  } catch (cause) {
+    if (cause instanceof R1SearcherError || codeOf(cause) === undefined) throw cause;
+    throw new CheckpointError(`${what} could not be ${doing}: ${messageOf(cause)}`, {
+      hint: `${remedyFor(cause)}, then continue with --resume`,
+      cause,
+    });
+  }
+}
+
+export function remedyFor(cause: unknown): string {
+  switch (codeOf(cause)) {
+    case "ENOSPC":
+    case "EDQUOT":
+      return "free space on the disk";
+    case "EACCES":
+    case "EPERM":
+    case "EROFS":
+      return "make the folder writable";
+    default:
+      return "see to the disk";
+  }
+}
+
+function codeOf(cause: unknown): string | undefined {
+  return (cause as NodeJS.ErrnoException | undefined)?.code;
+}

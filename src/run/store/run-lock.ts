@@ -1,0 +1,127 @@
+/** @file One writer for one folder. The lock names its holder, so that a dead holder's lock is no obstacle. */
+import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { basename, join, resolve } from "node:path";
+import { ConfigError } from "../../base/errors.ts";
+
+interface Holder {
+  readonly pid: number;
+  readonly host: string;
+  /** When the process began, as the system counts it; a reused pid has another. Empty where the system does not say. */
+  readonly started: string;
+}
+
+/** @throws ConfigError where a living process holds it */
+export function lockRun(directory: string): { release(): void } {
+  return lock(directory, join(directory, "run.lock"));
+}
+
+/** A lock beside an index: the folder itself is replaced when it is built anew. @throws ConfigError as above */
+export function lockIndex(directory: string): { release(): void } {
+  return lock(directory, `${resolve(directory)}.lock`);
+}
+
+function lock(directory: string, file: string): { release(): void } {
+  const mine = JSON.stringify({ pid: process.pid, host: hostname(), started: startOf(process.pid) } satisfies Holder);
+  if (!place(file, mine)) {
+    const text = contentOf(file);
+    const holder = holderOf(text);
+    if (holder && isAlive(holder)) throw inUse(directory, file, holder);
+    const stale = `${file}.stale-${process.pid}`;
+    rename(file, stale);
+    const moved = contentOf(stale);
+    if (moved !== text || !place(file, mine)) {
+      if (moved !== text && moved !== undefined) place(file, moved); // somebody else recovered it first: it is theirs
+      rmSync(stale, { force: true });
+      throw inUse(directory, file, holderOf(contentOf(file)));
+    }
+    rmSync(stale, { force: true });
+  }
+  return {
+    release: () => {
+      if (contentOf(file) === mine) rmSync(file, { force: true });
+    },
+  };
+}
+
+/** Creates the file with its whole content or not at all. */
+function place(file: string, content: string): boolean {
+  const draft = `${file}.draft-${process.pid}`;
+  try {
+    writeFileSync(draft, content);
+  } catch (cause) {
+    rmSync(draft, { force: true });
+    throw cause;
+  }
+  try {
+    linkSync(draft, file);
+    return true;
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "EEXIST") return false;
+    return createExclusively(file, content); // a file system without links
+  } finally {
+    rmSync(draft, { force: true });
+  }
+}
+
+function createExclusively(file: string, content: string): boolean {
+  try {
+    writeFileSync(file, content, { flag: "wx" });
+    return true;
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw cause;
+  }
+}
+
+function rename(from: string, to: string): void {
+  try {
+    renameSync(from, to);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== "ENOENT") throw cause;
+  }
+}
+
+function contentOf(file: string): string | undefined {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return undefined;
+  }
+}
+
+function holderOf(text: string | undefined): Holder | undefined {
+  try {
+    const holder = JSON.parse(text ?? "") as Partial<Holder>;
+    return Number.isSafeInteger(holder.pid)
+      ? { pid: holder.pid!, host: String(holder.host), started: String(holder.started) }
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Of another machine nobody here can say whether it lives, so it does. */
+function isAlive({ pid, host, started }: Holder): boolean {
+  if (host !== hostname()) return true;
+  try {
+    process.kill(pid, 0);
+  } catch (cause) {
+    return (cause as NodeJS.ErrnoException).code === "EPERM";
+  }
+  const now = startOf(pid);
+  return now === "" || started === "" || now === started;
+}
+
+/** Field 22 of Linux's /proc/<pid>/stat; the name before it may hold spaces and brackets. */
+function startOf(pid: number): string {
+  const stat = contentOf(`/proc/${pid}/stat`);
+  return stat === undefined ? "" : (stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "");
+}
+
+function inUse(directory: string, file: string, holder: Holder | undefined): ConfigError {
+  const who = holder ? `process ${holder.pid} on ${holder.host}` : "another process";
+  return new ConfigError(`${directory} is in use by ${who}`, {
+    hint: `wait for it or stop it; if it is gone from another machine, delete ${basename(file)}`,
+  });
+}

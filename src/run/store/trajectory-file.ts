@@ -1,0 +1,39 @@
+import { gzipSync } from "node:zlib";
+import { writeAtomically } from "../../base/files.ts";
+import { toJson } from "../../base/jsonl.ts";
+import { forEachPolicyRun } from "../../rl/batch.ts";
+import type { AttemptRecord } from "../../rl/metrics.ts";
+
+/** One line per attempt, gzipped; the same attempts give the same bytes on any day and machine. */
+export function writeTrajectories(file: string, attempts: readonly AttemptRecord[]): void {
+  const zipped = gzipSync(attempts.map((attempt) => `${toJson(trajectoryLine(attempt))}\n`).join(""), { level: 6 });
+  zipped.fill(0, 4, 8); // when it was made
+  zipped[9] = 255; // on what system
+  writeAtomically(file, zipped);
+}
+
+function trajectoryLine({ trajectory, reward, advantage }: AttemptRecord) {
+  const { question, sibling, tape, transcript, logprobs, searches, stop } = trajectory;
+  const policyLogprobs: (number | null)[] = [];
+  forEachPolicyRun(tape, (from, to) => {
+    for (let t = from; t < to; t++) policyLogprobs.push(compact(logprobs[t]!));
+  });
+  return {
+    question,
+    sibling,
+    stop,
+    tokens: Array.from(tape.tokens),
+    runs: tape.runs.map(({ author, length }) => [author, length]),
+    /** Of policy tokens only, in order. */
+    logprobs: policyLogprobs,
+    transcript,
+    searches,
+    ...(reward === undefined ? {} : { reward }),
+    ...(advantage === undefined ? {} : { advantage }),
+  };
+}
+
+/** Nine digits give every f32 back exactly; JSON has no word for what is not finite. */
+function compact(value: number): number | null {
+  return Number.isFinite(value) ? Number(value.toPrecision(9)) : null;
+}

@@ -1,0 +1,51 @@
+import { closeSync, existsSync, mkdirSync, openSync, rmdirSync, rmSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { ConfigError, messageOf } from "../../base/errors.ts";
+
+/**
+ * Makes a folder and those above it, and proves that files can be made there.
+ * @param option which names it, for the hint
+ * @returns removes the folders that were made, as far as they are empty
+ * @throws ConfigError naming the folder
+ */
+export function makeWritable(directory: string, option = "--out"): () => void {
+  const made: string[] = [];
+  const undo = () => {
+    for (const folder of made.toReversed()) removeIfEmpty(folder);
+  };
+  try {
+    for (const folder of missingFolders(directory)) {
+      mkdirSync(folder);
+      made.push(folder);
+    }
+    const probe = join(directory, `run.lock.probe-${process.pid}`);
+    closeSync(openSync(probe, "w"));
+    rmSync(probe, { force: true });
+    return undo;
+  } catch (cause) {
+    undo();
+    throw new ConfigError(`${directory} cannot be written: ${messageOf(cause)}`, {
+      hint: `name another folder with ${option}`,
+      cause,
+    });
+  }
+}
+
+/** Uppermost first. `mkdir` with `recursive` would go round for ever where a file system takes no folder (/proc). */
+function missingFolders(directory: string): string[] {
+  const missing: string[] = [];
+  let at = resolve(directory);
+  while (!existsSync(at) && dirname(at) !== at) {
+    missing.unshift(at);
+    at = dirname(at);
+  }
+  return missing;
+}
+
+function removeIfEmpty(folder: string): void {
+  try {
+    rmdirSync(folder);
+  } catch {
+    // somebody has put something there
+  }
+}

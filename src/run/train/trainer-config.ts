@@ -1,0 +1,27 @@
+import type { TrainerConfig } from "../../rl/config.ts";
+import type { Recipe } from "../recipe/recipe.ts";
+
+/** What of a recipe the training loop reads. */
+export function trainerConfig({
+  estimator,
+  loss,
+  kl,
+  optimizer,
+  stepsPerRollout,
+  eval: evaluation,
+  checkpoint,
+  search,
+}: Recipe): TrainerConfig {
+  return {
+    estimator,
+    loss,
+    kl,
+    optimizer,
+    stepsPerRollout,
+    maxLag: 0,
+    evalEvery: evaluation.every,
+    checkpointEvery: checkpoint.every,
+    ...(checkpoint.everyMinutes === undefined ? {} : { checkpointSeconds: 60 * checkpoint.everyMinutes }),
+    stopAfterEmptySteps: search.stopAfterEmptySteps,
+  };
+}

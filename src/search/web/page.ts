@@ -1,0 +1,14 @@
+import type { FetchFailure } from "../../base/http/guarded-fetch.ts";
+
+/** The words behind a link. */
+export interface Page {
+  /** Where it was in the end. */
+  readonly url: string;
+  readonly title: string;
+  readonly text: string;
+}
+
+export type PageFailure = FetchFailure | "memory" | "unreadable";
+export type PageResult =
+  | { readonly ok: true; readonly page: Page }
+  | { readonly ok: false; readonly why: PageFailure; readonly message: string };
