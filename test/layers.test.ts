@@ -1,15 +1,8 @@
 /** @file Imports only go down; concrete parts are chosen in `run/` alone; nothing below it knows the terminal. */
-import { readdirSync, readFileSync } from "node:fs";
 import { posix } from "node:path";
-import ts from "typescript";
 import { describe, expect, test } from "vitest";
 import packageJson from "../package.json" with { type: "json" };
-
-interface SourceFile {
-  /** Relative to src/, with forward slashes. */
-  readonly path: string;
-  readonly text: string;
-}
+import { importsOf, isTest, type SourceFile, sourceFiles, targetOf } from "./source-tree.ts";
 
 /** What each folder may import besides itself and `base`. Lowest first. docs/architecture.md prints it. */
 const mayImport: Readonly<Record<string, readonly string[]>> = {
@@ -27,6 +20,18 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   serve: ["runtime", "protocol", "engine", "data", "search", "reward", "rollout", "eval", "rl", "run"],
   studio: ["protocol", "run"],
   cli: ["runtime", "protocol", "engine", "data", "search", "reward", "rollout", "eval", "rl", "run", "serve", "studio"],
+};
+
+/** What each room of `run/` may import besides itself, of the other rooms. Lowest first. */
+const roomMayImport: Readonly<Record<string, readonly string[]>> = {
+  recipe: [],
+  store: ["recipe"],
+  engines: ["recipe", "store"],
+  search: ["recipe", "store"],
+  policy: ["recipe", "store", "engines"],
+  evaluate: ["recipe", "store", "engines", "search"],
+  train: ["recipe", "store", "engines", "search", "policy", "evaluate"],
+  pretrain: ["recipe", "store", "engines", "policy"],
 };
 
 /** Folders that hold one implementation of an interface: outside their own layer only `run` and what is above it name them. */
@@ -65,14 +70,6 @@ const ownedPackages: Readonly<Record<string, string>> = {
 
 const folderOf = (path: string) => (path.includes("/") ? path.slice(0, path.indexOf("/")) : "");
 
-/** Everything a file loads: static and dynamic imports, re-exports, types, and workers by URL. */
-function importsOf({ path, text }: SourceFile): string[] {
-  const urls = [...text.matchAll(/new URL\(\s*["'](\.[^"']+)["']\s*,\s*import\.meta\.url/g)]
-    .map(([, url]) => url!)
-    .filter((url) => !posix.join(posix.dirname(path), url).startsWith("..")); // data outside src/ is nobody's module
-  return [...ts.preProcessFile(text, true, true).importedFiles.map(({ fileName }) => fileName), ...urls];
-}
-
 function layerFaults(file: SourceFile): string[] {
   const here = folderOf(file.path);
   if (here === "") return []; // src/*.ts are the published entry points
@@ -87,17 +84,25 @@ function layerFaults(file: SourceFile): string[] {
         ? []
         : [`${file.path} imports ${specifier}, which only ${owner} may`];
     }
-    const target = posix.join(posix.dirname(file.path), specifier);
+    const target = targetOf(file.path, specifier);
     const there = folderOf(target);
     if (there !== here && there !== "base" && !allowed.includes(there)) {
       return [`${file.path} imports ${target}: ${here} may not import ${there === "" ? "an entry point" : there}`];
     }
+    if (here === "run" && there === "run") return roomFault(file.path, target);
     const named = concrete.find((folder) => target.startsWith(folder));
     if (named && there !== here && !mayNameConcrete.includes(here)) {
       return [`${file.path} imports ${target}: only run chooses a concrete part, take the interface`];
     }
     return [];
   });
+}
+
+function roomFault(path: string, target: string): string[] {
+  const [here, there] = [path, target].map((file) => folderOf(file.slice("run/".length)));
+  const allowed = roomMayImport[here!];
+  if (!allowed) return [`${path} lies in no room of run/ that the table has`];
+  return here === there || allowed.includes(there!) ? [] : [`${path} imports ${target}: run/${here} may not import it`];
 }
 
 /** A folder's index.ts exists only where package.json publishes it; inside, files import each other by name. */
@@ -115,11 +120,7 @@ function processFaults({ path, text }: SourceFile): string[] {
   );
 }
 
-const src = new URL("../src/", import.meta.url);
-const files: SourceFile[] = readdirSync(src, { recursive: true, encoding: "utf8" })
-  .map((path) => path.replaceAll("\\", "/"))
-  .filter((path) => /\.tsx?$/.test(path) && !/\.test\.tsx?$/.test(path))
-  .map((path) => ({ path, text: readFileSync(new URL(path, src), "utf8") }));
+const files = sourceFiles("src").filter(({ path }) => !isTest(path));
 
 const published = Object.values(packageJson.exports).map(({ default: file }) =>
   file.replace(/^\.\/dist\/(.*)\.js$/, "$1.ts"),
@@ -170,6 +171,13 @@ describe("a planted fault is found", () => {
     ],
     ["another layer's package", "rl/trainer.ts", 'import * as ort from "onnxruntime-node";', "which only runtime may"],
     ["an unknown folder", "misc/a.ts", "", "the layer table does not have"],
+    [
+      "a room that looks up",
+      "run/store/run-folder.ts",
+      'import type { X } from "../train/run-training.ts";',
+      "run/store may not import it",
+    ],
+    ["a file beside the rooms", "run/extra.ts", 'import { x } from "./recipe/recipe.ts";', "lies in no room"],
   ])("%s", (_, path, text, fault) => {
     expect(layerFaults({ path, text }).join("\n")).toContain(fault);
   });
