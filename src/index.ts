@@ -28,7 +28,7 @@ export type {
   StepRecord,
   TrainerParts,
 } from "./rl/parts.ts";
-export { train } from "./rl/trainer.ts";
+export { train } from "./rl/training-loop.ts";
 export { type CollectOptions, collectGroups } from "./rollout/collect.ts";
 export { RolloutConfig } from "./rollout/config.ts";
 export { type EpisodeOptions, type RolloutParts, runEpisode } from "./rollout/episode.ts";

@@ -15,7 +15,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   reward: ["protocol", "data"],
   rollout: ["protocol", "search", "engine"],
   eval: ["protocol", "data", "reward", "rollout", "engine"],
-  rl: ["protocol", "data", "reward", "rollout", "engine", "eval"],
+  rl: ["protocol", "reward", "rollout", "engine"],
   run: ["runtime", "protocol", "engine", "data", "search", "reward", "rollout", "eval", "rl"],
   serve: ["runtime", "protocol", "engine", "data", "search", "reward", "rollout", "eval", "rl", "run"],
   studio: ["protocol", "run"],

@@ -12,7 +12,7 @@ import { estimateAdvantages } from "../src/rl/advantage.ts";
 import { EstimatorConfig } from "../src/rl/config.ts";
 import type { StepRecord, TrainerParts } from "../src/rl/parts.ts";
 import { config, TinyLearner, tinyParts, trajectory } from "../src/rl/testing/tiny-run.ts";
-import { train } from "../src/rl/trainer.ts";
+import { train } from "../src/rl/training-loop.ts";
 import { openRun } from "../src/run/store/run-folder.ts";
 import { runKeeper } from "../src/run/store/run-keeper.ts";
 
@@ -99,12 +99,12 @@ describe("in a run", () => {
       learner,
       config: config({ evalEvery: 0, checkpointEvery: 2 }),
       evaluate: async () => ({ score: 0, metrics: {} }),
-      rollOut: async (questions, { step, sampler: { policyVersion }, attempt }) =>
+      rollOut: async (questions, { step, sampler: { policyVersion }, rollbacks }) =>
         questions.map((question, b) =>
           words.map((sibling) =>
             trajectory({
               ...{ question, sibling, policyVersion, logprob: -4.5 },
-              words: words.map((place) => Math.floor(90 * uniform([step, b, sibling, place, attempt]))),
+              words: words.map((place) => Math.floor(90 * uniform([step, b, sibling, place, rollbacks]))),
             }),
           ),
         ),
@@ -140,7 +140,7 @@ describe("in a run", () => {
     const learner = poisoned(updates);
     const made = parts(learner, { keeper: runKeeper({ folder, learner, keep: 9, warn: () => {} }) });
     const rollOut: typeof made.rollOut = (questions, request) => {
-      attempts.push(`${request.step}/${request.attempt}`);
+      attempts.push(`${request.step}/${request.rollbacks}`);
       return made.rollOut(questions, request);
     };
     try {

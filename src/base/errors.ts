@@ -24,6 +24,8 @@ export class ConfigError extends R1SearcherError {}
 export class DataError extends R1SearcherError {}
 /** Search could not answer: index damaged, server away. Never the policy's fault. */
 export class SearchError extends R1SearcherError {}
+/** A reward could not be computed, for example because a judge did not answer. The attempt then counts as failed. */
+export class RewardError extends R1SearcherError {}
 export class EngineError extends R1SearcherError {}
 export class CheckpointError extends R1SearcherError {}
 /** The run was asked to stop and has saved its state. */

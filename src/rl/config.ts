@@ -77,13 +77,7 @@ export const OptimizerConfig = z.strictObject({
 });
 export type OptimizerConfig = z.infer<typeof OptimizerConfig>;
 
-export const QuestionMixConfig = z.strictObject({
-  "1-hop": z.number().min(0).default(0),
-  "2-hop": z.number().min(0).default(0),
-  comparison: z.number().min(0).default(0),
-  "3-hop": z.number().min(0).optional().describe("Three look-ups in a row; needs rollout.maxSearches 3 or more."),
-});
-
+/** What the training loop reads of a stage; `stages` of a recipe say more. */
 export const StageConfig = z.strictObject({
   name: z.string().min(1).describe("Names its evaluation; also the checkpoint at its end."),
   steps: z.int().positive(),
@@ -91,8 +85,6 @@ export const StageConfig = z.strictObject({
     .union(RewardSpec.options, { error: `expected a list of rules or one of ${Object.keys(rewardPresets).join(", ")}` })
     .describe("A preset, or rules whose values are added."),
   learningRate: z.number().positive().optional().describe("Default: optimizer.learningRate."),
-  mix: QuestionMixConfig.optional().describe("Shares of question types (fictional world)."),
-  file: z.string().optional().describe("Question file of this stage; default data.file."),
 });
 export type StageConfig = z.infer<typeof StageConfig>;
 

@@ -1,26 +1,27 @@
 /** @file What is asked at each step, and by which stage's rules. A step's questions are a function of its number. */
 import { ConfigError } from "../base/errors.ts";
 import { randomOf } from "../base/random.ts";
-import { drawQuestion } from "../data/world/questions.ts";
-import type { World } from "../data/world/world.ts";
 import type { Question } from "../protocol/question.ts";
 import type { StageConfig } from "./config.ts";
 
-export interface Stage extends StageConfig {
+/** A stage with its place in the run. `Config` may hold more than the loop reads, such as where the questions are from. */
+export type Stage<Config extends StageConfig = StageConfig> = Config & {
   readonly index: number;
   readonly firstStep: number;
   /** One past its last step. */
   readonly endStep: number;
-}
+};
 
-export interface QuestionRequest {
+export interface QuestionRequest<Config extends StageConfig = StageConfig> {
   readonly step: number;
-  readonly stage: Stage;
+  readonly stage: Stage<Config>;
   readonly count: number;
 }
 
 /** Gives `count` questions; the same request gives the same questions. */
-export type QuestionSource = (request: QuestionRequest) => readonly Question[];
+export type QuestionSource<Config extends StageConfig = StageConfig> = (
+  request: QuestionRequest<Config>,
+) => readonly Question[];
 
 export interface Curriculum {
   readonly stages: readonly Stage[];
@@ -34,12 +35,12 @@ export interface Curriculum {
   milestoneAt(step: number): string | undefined;
 }
 
-export function createCurriculum(
-  configs: readonly StageConfig[],
-  { batch, source }: { readonly batch: number; readonly source: QuestionSource },
+export function createCurriculum<Config extends StageConfig>(
+  configs: readonly Config[],
+  { batch, source }: { readonly batch: number; readonly source: QuestionSource<Config> },
 ): Curriculum {
   let firstStep = 0;
-  const stages = configs.map((config, index): Stage => {
+  const stages = configs.map((config, index): Stage<Config> => {
     const stage = { ...config, index, firstStep, endStep: firstStep + config.steps };
     firstStep = stage.endStep;
     return stage;
@@ -59,35 +60,13 @@ export function createCurriculum(
   };
 }
 
-/** Fresh questions over fictional worlds, in the shares of the stage's mix; no two of a step are alike. */
-export function worldSource(worlds: readonly World[], seed: number): QuestionSource {
-  return ({ step, stage, count }) => {
-    const { mix } = stage;
-    if (!mix || Object.values(mix).every((share) => !share)) {
-      throw new ConfigError(`stage "${stage.name}" has no mix of question types`, {
-        hint: "for example mix: { 1-hop: 0.5, 2-hop: 0.5 }",
-      });
-    }
-    const random = randomOf(seed, "questions", stage.name, step);
-    const seen = new Set<string>();
-    const questions: Question[] = [];
-    for (let tries = 0; questions.length < count; tries++) {
-      if (tries > 100 * count)
-        throw new ConfigError(`the worlds hold fewer than ${count} different questions of stage "${stage.name}"`);
-      const world = worlds[(step * count + questions.length) % worlds.length]!;
-      const { text, answer, type } = drawQuestion(world, random, { mix });
-      if (seen.has(text)) continue;
-      seen.add(text);
-      questions.push({ id: `${world.id}/${step}-${questions.length}`, text, gold: [answer], type, source: world.id });
-    }
-    return questions;
-  };
-}
-
 /** A list, shuffled anew for every pass; each question comes once in a pass, counted from the start of the stage. */
-export function listSource(questionsOf: (stage: Stage) => readonly Question[], seed: number): QuestionSource {
+export function listSource<Config extends StageConfig>(
+  questionsOf: (stage: Stage<Config>) => readonly Question[],
+  seed: number,
+): QuestionSource<Config> {
   const orders = new Map<string, readonly Question[]>();
-  const orderOf = (stage: Stage, pass: number) => {
+  const orderOf = (stage: Stage<Config>, pass: number) => {
     const name = `${stage.index}/${pass}`;
     const known = orders.get(name);
     if (known) return known;

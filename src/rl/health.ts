@@ -32,7 +32,9 @@ export function stopShares(trajectories: readonly Trajectory[]): Metrics {
 
 /** Sampling entropy, estimated as −mean log-probability of what the policy wrote (finite ones). */
 export function entropyEstimate(trajectories: readonly Trajectory[]): { entropy: number; tokens: number } {
-  let [sum, finite, tokens] = [0, 0, 0];
+  let sum = 0;
+  let finite = 0;
+  let tokens = 0;
   for (const { tape, logprobs } of trajectories) {
     forEachPolicyRun(tape, (from, to) => {
       tokens += to - from;
@@ -153,6 +155,9 @@ export function alarms(metrics: Metrics): string[] {
   const over = (name: string, limit: number) => (metrics[name] ?? 0) > limit;
   return [
     ...(over("rollout/failed", 0.1) ? ["more than a tenth of the attempts failed for reasons outside the policy"] : []),
+    ...(over("reward/failed", 0.1)
+      ? ["the reward failed for more than a tenth of the attempts: does its judge answer?"]
+      : []),
     ...(over("search/empty", 0.5) ? ["more than half of the searches found nothing: is the index the right one?"] : []),
     ...(over("query/copied", 0.5)
       ? ["more than half of the queries repeat words of the prompt: the policy learns to search for nothing"]

@@ -9,7 +9,7 @@ import { EstimatorConfig, KlConfig, LossConfig } from "./config.ts";
 import { klMetrics, scoreByReference, tokenRewards } from "./kl.ts";
 import { rescore } from "./rescore.ts";
 import { config, TinyLearner, tinyParts, trajectory } from "./testing/tiny-run.ts";
-import { train } from "./trainer.ts";
+import { train } from "./training-loop.ts";
 
 const kl = (kind: KlConfig["kind"], coefficient = 0.1) => KlConfig.parse({ kind, coefficient });
 /** Says −id of every token. */

@@ -50,7 +50,8 @@ export function tokenRewards(
 /** The mean over policy tokens, by the estimate that training uses. */
 export function klMetrics(references: ReferenceLogprobs, kl: KlConfig | undefined): Metrics {
   if (!isOn(kl)) return {};
-  let [sum, tokens] = [0, 0];
+  let sum = 0;
+  let tokens = 0;
   for (const [trajectory, reference] of references) {
     forEachKl(trajectory, reference, kl.kind, (value) => {
       sum += value;

@@ -1,12 +1,12 @@
-import { EngineError } from "../base/errors.ts";
 import type { Learner, LossSpec } from "../engine/engine.ts";
 import { lossMask } from "../protocol/tape.ts";
 import { type ScoredAttempt, splitForUpdates, toBatch } from "./batch.ts";
 import type { LossConfig, OptimizerConfig, TrainerConfig } from "./config.ts";
 import { lossTerm } from "./kl.ts";
 import { type Drift, drift } from "./loss.ts";
-import { trainedTokens, type UpdateReport } from "./metrics.ts";
+import type { UpdateReport } from "./metrics.ts";
 import { rescore } from "./rescore.ts";
+import { UpdateTotals } from "./update-totals.ts";
 
 /** So many refused updates in a row are no accident. */
 export const MAX_REFUSED = 3;
@@ -28,63 +28,27 @@ export interface LearnOptions {
 export async function learn(
   groups: readonly (readonly ScoredAttempt[])[],
   learner: Learner,
-  { config, policyVersion, learningRate, refused: refusedBefore, abandon }: LearnOptions,
+  { config, policyVersion, learningRate, refused, abandon }: LearnOptions,
 ): Promise<{ report: UpdateReport; refused: number } | undefined> {
   const { truncateRatio, maskDocuments } = config.loss;
-  const loss = lossSpec(config);
-  const [losses, gradNorms]: [number[], number[]] = [[], []];
-  let [applied, refused, inARow, empty, nonFiniteLogprobs, tokens, maxRatio, clipped] = [
-    0,
-    0,
-    refusedBefore,
-    0,
-    0,
-    0,
-    0,
-    0,
-  ];
   const isAsked = truncateRatio !== undefined || !maskDocuments;
   const { scored, mismatch } = isAsked ? await askLearner(groups, learner, config.loss) : { scored: groups };
-  let mismatchKl = mismatch?.kl;
+  const [loss, optimizer] = [lossSpec(config), optimSpec(config.optimizer, learningRate)];
+  const totals = new UpdateTotals(refused, mismatch?.kl);
+  const isAbandoned = () => totals.applied === 0 && abandon();
   for (const attempts of splitForUpdates(scored, config.stepsPerRollout)) {
     const batch = toBatch(attempts, { ...config.loss, policyVersion, maxLag: config.maxLag });
-    nonFiniteLogprobs += batch.nonFiniteLogprobs;
-    if (batch.sequences.length === 0) {
-      empty++;
-      continue;
-    }
-    if (applied === 0 && abandon()) return undefined;
+    totals.addBatch(batch);
+    if (batch.sequences.length === 0) continue;
+    if (isAbandoned()) return undefined;
     const forward = await learner.forwardBackward(batch.sequences, loss);
-    if (applied === 0 && abandon()) return undefined;
-    const update = await learner.optimStep(optimSpec(config.optimizer, learningRate));
-    tokens += trainedTokens(batch.sequences);
-    if (!update.applied) {
-      refused++;
-      if (++inARow >= MAX_REFUSED) break;
-      continue;
-    }
-    if (!Number.isFinite(forward.loss))
-      throw new EngineError(`the loss is ${forward.loss} although its gradient is finite`);
-    const moved = drift(batch.sequences, forward.logprobs, config.loss);
-    if (applied === 0) mismatchKl ??= moved.kl;
-    maxRatio = Math.max(maxRatio, moved.maxRatio);
-    clipped += moved.clippedShare * moved.tokens;
-    applied++;
-    inARow = 0;
-    losses.push(forward.loss);
-    gradNorms.push(update.gradNorm);
+    if (isAbandoned()) return undefined;
+    const update = await learner.optimStep(optimizer);
+    totals.addUpdate(batch, forward, update, config.loss);
+    if (totals.refusedInARow >= MAX_REFUSED) break;
   }
-  const report = { learningRate, applied, refused, empty, nonFiniteLogprobs, trainedTokens: tokens, losses, gradNorms };
-  return {
-    report: {
-      ...report,
-      mismatchKl,
-      maxRatio,
-      clippedShare: tokens === 0 ? 0 : clipped / tokens,
-      ...(mismatch && truncateRatio !== undefined ? { truncatedShare: mismatch.clippedShare } : {}),
-    },
-    refused: inARow,
-  };
+  const truncated = mismatch && truncateRatio !== undefined ? { truncatedShare: mismatch.clippedShare } : {};
+  return { report: { ...totals.report(learningRate), ...truncated }, refused: totals.refusedInARow };
 }
 
 /** What the engine is asked to compute. */

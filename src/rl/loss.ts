@@ -20,7 +20,10 @@ export function drift(
   logprobs: readonly Float32Array[],
   { clipLow, clipHigh }: { readonly clipLow: number; readonly clipHigh: number },
 ): Drift {
-  let [tokens, kl, maxRatio, clipped] = [0, 0, 0, 0];
+  let tokens = 0;
+  let kl = 0;
+  let maxRatio = 0;
+  let clipped = 0;
   for (const [i, { weights, oldLogprobs }] of batch.entries()) {
     for (let t = 0; t < weights.length; t++) {
       if (weights[t] === 0) continue;

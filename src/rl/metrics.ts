@@ -12,22 +12,24 @@ export interface AttemptRecord {
   readonly trajectory: Trajectory;
   readonly reward: Reward | undefined;
   readonly advantage: number | undefined;
+  /** Why it has no reward although its rollout went well. */
+  readonly rewardFailure?: string;
 }
 
 /** What the updates of one step did. */
 export interface UpdateReport {
   readonly learningRate: number;
   readonly applied: number;
-  /** The loss or the gradient was not finite: nothing changed. */
+  /** Updates that changed nothing, because the loss or the gradient was not finite. */
   readonly refused: number;
-  /** No attempt had an advantage: nothing to learn. */
+  /** Updates without an attempt to learn from: none had an advantage. */
   readonly empty: number;
   readonly nonFiniteLogprobs: number;
   readonly trainedTokens: number;
   /** Over updates with a finite gradient. */
   readonly losses: readonly number[];
   readonly gradNorms: readonly number[];
-  /** Between sampler and learner before the first update: the same weights by two ways. */
+  /** KL between sampler and learner before the first update: they hold the same weights and compute them differently. */
   readonly mismatchKl: number | undefined;
   readonly maxRatio: number;
   readonly clippedShare: number;
@@ -47,6 +49,7 @@ export function stepMetrics(
   return {
     "reward/total": mean(survivors.map(({ reward }) => reward!.total)),
     ...rewardParts(survivors),
+    "reward/failed": share(attempts.filter(({ rewardFailure }) => rewardFailure !== undefined).length, attempts.length),
     ...answerMetrics(trajectories),
     ...searchGauges(trajectories, promptOf),
     ...stopShares(attempts.map(({ trajectory }) => trajectory)),

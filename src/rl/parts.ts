@@ -8,6 +8,7 @@ import type { Curriculum, Stage } from "./curriculum.ts";
 import type { Metrics } from "./health.ts";
 import type { AttemptRecord } from "./metrics.ts";
 import type { Scorer } from "./rescore.ts";
+import type { Stopwatch } from "./stopwatch.ts";
 
 /** Where a run stands. Everything else follows from it and the recipe, since randomness is keyed. */
 export interface Cursor {
@@ -29,8 +30,8 @@ export interface RolloutRequest {
   /** Number within the run of the first question. */
   readonly firstQuestion: number;
   readonly sampler: Sampler;
-  /** 0, or how often this stretch was gone back over: other draws are wanted each time. */
-  readonly attempt: number;
+  /** How often the run went back over this step; other draws are wanted each time. */
+  readonly rollbacks: number;
   readonly signal: AbortSignal;
 }
 
@@ -74,6 +75,14 @@ export interface Keeper {
   rollBack(): Promise<Cursor>;
 }
 
+/** What one step is made with. */
+export interface StepContext {
+  readonly cursor: Cursor;
+  readonly sampler: Sampler;
+  readonly clock: Stopwatch;
+  readonly signal: AbortSignal;
+}
+
 export interface Outage {
   readonly step: number;
   readonly failed: number;
@@ -92,8 +101,14 @@ export interface TrainerParts {
   readonly reference?: Scorer;
   /** [B][G] in the order of the questions; failed attempts stay among them. */
   rollOut(questions: readonly Question[], request: RolloutRequest): Promise<readonly (readonly Trajectory[])[]>;
-  /** Undefined where what should score (a judge) failed: then the attempt counts as failed. */
-  score(trajectory: Trajectory, stage: Stage): Promise<Reward | undefined> | Reward | undefined;
+  /**
+   * Scores one attempt; never asked about one that the environment failed. Where it resolves to undefined or throws a
+   * RewardError, the attempt counts as failed; any other error ends the run. The signal is raised when the result is no
+   * longer wanted.
+   */
+  score(trajectory: Trajectory, stage: Stage, signal: AbortSignal): Promise<Reward | undefined> | Reward | undefined;
+  /** Attempts that are scored at once; default 16. */
+  readonly rewardConcurrency?: number;
   /** The text that an attempt began with, for gauges; without it no query counts as copied from there. */
   promptOf?(trajectory: Trajectory): string;
   evaluate?(request: EvaluationRequest): Promise<Evaluation>;

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import type { Trajectory } from "../rollout/trajectory.ts";
 import { alarms, EmptySearchWatch, searchGauges as gaugesOf, isOutage } from "./health.ts";
 import { TinyLearner, tinyParts, trajectory } from "./testing/tiny-run.ts";
-import { train } from "./trainer.ts";
+import { train } from "./training-loop.ts";
 
 const searchGauges = (attempts: readonly Trajectory[], promptOf = () => "") => gaugesOf(attempts, promptOf);
 

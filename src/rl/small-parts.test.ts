@@ -1,12 +1,8 @@
 import { expect, test } from "vitest";
-import { ConfigError } from "../base/errors.ts";
-import { makeWorld } from "../data/world/world.ts";
-import { StageConfig } from "./config.ts";
-import { createCurriculum, listSource, worldSource } from "./curriculum.ts";
 import { alarms, entropyEstimate, searchGauges, sharesContentWord, stopShares } from "./health.ts";
 import { drift } from "./loss.ts";
 import { learningRateShare } from "./schedule.ts";
-import { stages, trajectory } from "./testing/tiny-run.ts";
+import { trajectory } from "./testing/tiny-run.ts";
 
 test("the learning rate warms up to its full value and ends where the schedule says", () => {
   const shares = (schedule: "constant" | "linear" | "cosine") =>
@@ -19,60 +15,6 @@ test("the learning rate warms up to its full value and ends where the schedule s
     for (let step = 3; step < 12; step++) expect(curve[step]).toBeLessThan(curve[step - 1]!);
   }
   expect(learningRateShare(0, 1, { schedule: "cosine", warmupSteps: 0, finalShare: 0 })).toBe(1);
-});
-
-test("stages follow each other and their ends are milestones", () => {
-  const curriculum = createCurriculum(stages, { batch: 1, source: () => [] });
-  expect([0, 3, 4, 9].map((step) => curriculum.stageAt(step).name)).toEqual([
-    "stage-1",
-    "stage-1",
-    "stage-2",
-    "stage-2",
-  ]);
-  expect([0, 1, 4, 10].map(curriculum.milestoneAt)).toEqual(["base", undefined, "stage-1", "stage-2"]);
-  expect(() => curriculum.stageAt(10)).toThrow("there is no step 10");
-});
-
-test("a world asks fresh questions at every step, in the shares of the stage, and the same ones again", () => {
-  const mixed = stages.map((stage) => StageConfig.parse({ ...stage, mix: { "1-hop": 1, comparison: 1 } }));
-  const source = worldSource([makeWorld({ seed: 1, split: "train", size: "small" })], 7);
-  const curriculum = createCurriculum(mixed, { batch: 12, source });
-  const [first, second] = [curriculum.questionsFor(0), curriculum.questionsFor(1)];
-  expect(curriculum.questionsFor(0)).toEqual(first);
-  expect(new Set([...first, ...second].map(({ id }) => id)).size).toBe(24);
-  expect(new Set(first.map(({ text }) => text)).size).toBe(12);
-  expect(second.map(({ text }) => text)).not.toEqual(first.map(({ text }) => text));
-  expect([...new Set(first.map(({ type }) => type))].sort()).toEqual(["1-hop", "comparison"]);
-  expect(() => createCurriculum(stages, { batch: 1, source }).questionsFor(0)).toThrow(ConfigError);
-});
-
-test("a stage may ask for three look-ups in a row", () => {
-  const mixed = stages.map((stage) => StageConfig.parse({ ...stage, mix: { "1-hop": 1, "3-hop": 3 } }));
-  const source = worldSource([makeWorld({ seed: 1, split: "train", size: "small" })], 7);
-  const types = createCurriculum(mixed, { batch: 40, source })
-    .questionsFor(0)
-    .map(({ type }) => type);
-  expect([...new Set(types)].sort()).toEqual(["1-hop", "3-hop"]);
-  expect(types.filter((type) => type === "3-hop").length).toBeGreaterThan(types.length / 2);
-});
-
-test("a list gives each question once in a pass, in another order in each pass", () => {
-  const list = Array.from({ length: 10 }, (_, i) => ({ id: `${i}`, text: `${i}?`, gold: ["x"] }));
-  const make = () =>
-    createCurriculum([StageConfig.parse({ ...stages[0], steps: 10 })], { batch: 4, source: listSource(() => list, 3) });
-  const ids = Array.from({ length: 10 }, (_, step) =>
-    make()
-      .questionsFor(step)
-      .map(({ id }) => id),
-  ).flat();
-  const passes = [0, 1, 2, 3].map((pass) => ids.slice(10 * pass, 10 * pass + 10));
-  for (const pass of passes) expect(pass.toSorted()).toEqual(list.map(({ id }) => id));
-  expect(new Set(passes.map(String)).size).toBe(4);
-  const inOrder = make();
-  expect(Array.from({ length: 10 }, (_, step) => inOrder.questionsFor(step).map(({ id }) => id)).flat()).toEqual(ids);
-  expect(() => createCurriculum(stages, { batch: 11, source: listSource(() => list, 3) }).questionsFor(0)).toThrow(
-    /10 questions; a step asks 11/,
-  );
 });
 
 test("gauges see a dead index, a repeated query and a query about something else", () => {

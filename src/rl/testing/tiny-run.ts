@@ -201,10 +201,10 @@ function speak(
   sibling: number,
   request: RolloutRequest,
 ): Trajectory {
-  const { step, firstQuestion, attempt, sampler } = request;
+  const { step, firstQuestion, rollbacks, sampler } = request;
   const probabilities = learner.probabilities();
   const words = Array.from({ length: 3 }, (_, position) => {
-    let draw = uniform([step, firstQuestion + b, sibling, position, attempt]);
+    let draw = uniform([step, firstQuestion + b, sibling, position, rollbacks]);
     return probabilities.findIndex((p) => (draw -= p) < 0);
   }).map((word) => (word < 0 ? 2 : word));
   const made = trajectory({

@@ -1,8 +1,9 @@
 /** @file Everything that defines a run. Each group is the schema of the folder that reads it; defaults exist once. */
 import { z } from "zod";
 import { LoraConfig } from "../../engine/lora.ts";
-import { EstimatorConfig, KlConfig, LossConfig, OptimizerConfig, StageConfig } from "../../rl/config.ts";
+import { EstimatorConfig, KlConfig, LossConfig, OptimizerConfig } from "../../rl/config.ts";
 import { PolicySettings } from "./policy-settings.ts";
+import { RecipeStage } from "./recipe-stage.ts";
 import { SearchConfig } from "./search-settings.ts";
 
 const DataConfig = z.strictObject({
@@ -55,7 +56,7 @@ export const Recipe = z.strictObject({
   ...PolicySettings.shape,
   data: DataConfig.prefault({}),
   stages: z
-    .array(StageConfig)
+    .array(RecipeStage)
     .min(1)
     .refine((stages) => new Set(stages.map(({ name }) => name)).size === stages.length, "expected names that differ"),
   rolloutBatch: z

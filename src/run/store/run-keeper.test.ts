@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { CheckpointError } from "../../base/errors.ts";
 import { config, TinyLearner, tinyParts } from "../../rl/testing/tiny-run.ts";
-import { train } from "../../rl/trainer.ts";
+import { train } from "../../rl/training-loop.ts";
 import { checkpointFiles } from "./checkpoint-store.ts";
 import { openRun } from "./run-folder.ts";
 import { runKeeper } from "./run-keeper.ts";

@@ -12,7 +12,7 @@ export function writeTrajectories(file: string, attempts: readonly AttemptRecord
   writeAtomically(file, zipped);
 }
 
-function trajectoryLine({ trajectory, reward, advantage }: AttemptRecord) {
+function trajectoryLine({ trajectory, reward, advantage, rewardFailure }: AttemptRecord) {
   const { question, sibling, tape, transcript, logprobs, searches, stop } = trajectory;
   const policyLogprobs: (number | null)[] = [];
   forEachPolicyRun(tape, (from, to) => {
@@ -30,6 +30,7 @@ function trajectoryLine({ trajectory, reward, advantage }: AttemptRecord) {
     searches,
     ...(reward === undefined ? {} : { reward }),
     ...(advantage === undefined ? {} : { advantage }),
+    ...(rewardFailure === undefined ? {} : { rewardFailure }),
   };
 }
 

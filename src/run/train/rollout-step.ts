@@ -12,7 +12,7 @@ export interface RolloutStepParts {
 }
 
 export function rolloutStep({ recipe, policy, searcher }: RolloutStepParts): TrainerParts["rollOut"] {
-  return async (questions, { step, firstQuestion, sampler, attempt, signal }) => {
+  return async (questions, { step, firstQuestion, sampler, rollbacks, signal }) => {
     const { groups } = await collectGroups(questions, {
       sampler,
       searcher,
@@ -23,7 +23,7 @@ export function rolloutStep({ recipe, policy, searcher }: RolloutStepParts): Tra
       siblings: recipe.rolloutBatch.siblings,
       concurrency: policy.memory.sequences, // a tape that waits has its place in the cache
       // going back over a stretch needs other draws than those that led to trouble
-      key: { seed: recipe.seed + 1_000_003 * attempt, step },
+      key: { seed: recipe.seed + 1_000_003 * rollbacks, step },
       numberOf: (index) => firstQuestion + index,
       signal,
     });

@@ -6,7 +6,7 @@ import { scoreTrajectory } from "../../reward/stages.ts";
 import { createCurriculum } from "../../rl/curriculum.ts";
 import { alarms, isOutage } from "../../rl/health.ts";
 import type { Evaluation, EvaluationRequest, StepRecord, TrainerParts } from "../../rl/parts.ts";
-import { train } from "../../rl/trainer.ts";
+import { train } from "../../rl/training-loop.ts";
 import { describePlan } from "../engines/memory-plan.ts";
 import { type AskablePolicy, type OpenOptions, openAskable } from "../engines/open-policy.ts";
 import { evaluatePolicy, showAttempt } from "../evaluate/run-eval.ts";

@@ -5,14 +5,16 @@ import { makeWorld, type World } from "../../data/world/world.ts";
 import { shownWords } from "../../protocol/documents.ts";
 import type { Question } from "../../protocol/question.ts";
 import { normalise } from "../../reward/text.ts";
-import { listSource, type QuestionSource, worldSource } from "../../rl/curriculum.ts";
+import { listSource, type QuestionSource } from "../../rl/curriculum.ts";
 import type { Searcher } from "../../search/searcher.ts";
 import { type Benchmark, worldBenchmark } from "../evaluate/run-eval.ts";
 import type { Recipe } from "../recipe/recipe.ts";
+import type { RecipeStage } from "../recipe/recipe-stage.ts";
 import { openSearch } from "../search/open-search.ts";
 import type { OpenSearch } from "../search/open-source.ts";
 import { searchAll } from "../search/search-all.ts";
 import { holdAll } from "../search/search-health.ts";
+import { worldSource } from "./world-source.ts";
 
 export interface TrainingData {
   readonly search: OpenSearch;
@@ -92,7 +94,7 @@ export function atMostPerAnswer(questions: readonly Question[], most = Number.PO
   });
 }
 
-export function questionSource(recipe: Recipe, { worlds, files }: TrainingData): QuestionSource {
+export function questionSource(recipe: Recipe, { worlds, files }: TrainingData): QuestionSource<RecipeStage> {
   if (recipe.data.source === "world") return worldSource(worlds, recipe.seed);
   return listSource(({ file }) => files.get(file ?? recipe.data.file!)!, recipe.seed);
 }
