@@ -41,9 +41,5 @@ export { type PretrainOptions, runPretrain } from "./run/pretrain/run-pretrain.t
 export { loadRecipe } from "./run/recipe/load-recipe.ts";
 export { Recipe } from "./run/recipe/recipe.ts";
 export type { EvalSummary } from "./run/store/evaluation.ts";
-export {
-  runTraining,
-  type TrainingEvent,
-  type TrainingOptions,
-  type TrainingResult,
-} from "./run/train/run-training.ts";
+export type { TrainingEvent } from "./run/train/progress.ts";
+export { runTraining, type TrainingOptions, type TrainingResult } from "./run/train/run-training.ts";

@@ -1,4 +1,4 @@
-import type { TrainingEvent } from "../../run/train/run-training.ts";
+import type { TrainingEvent } from "../../run/train/progress.ts";
 import { evalTable } from "../display/eval-table.ts";
 import { createLiveLine } from "../display/live-line.ts";
 import { reportTraining } from "../display/training-report.ts";

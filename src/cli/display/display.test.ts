@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { EvalSummary } from "../../run/store/evaluation.ts";
-import type { StepProgress } from "../../run/train/run-training.ts";
+import type { StepProgress } from "../../run/train/progress.ts";
 import { createOutput } from "../output.ts";
 import { curve } from "./curve.ts";
 import { evalTable } from "./eval-table.ts";

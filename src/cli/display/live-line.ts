@@ -1,5 +1,5 @@
 import { Presets, SingleBar } from "cli-progress";
-import type { StepProgress } from "../../run/train/run-training.ts";
+import type { StepProgress } from "../../run/train/progress.ts";
 import type { Output } from "../output.ts";
 import { duration, percent } from "./words.ts";
 

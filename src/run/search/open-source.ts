@@ -1,16 +1,10 @@
-/** @file A searcher with what stands around it: tries again, leaves alone, keeps, counts. */
+/** @file Opens the source that the settings name and wraps it in its decorators. */
 import { ConfigError } from "../../base/errors.ts";
-import { RetryBudget } from "../../base/retry.ts";
-import { budgeted } from "../../search/decorators/budgeted.ts";
-import { circuitBroken } from "../../search/decorators/circuit-breaker.ts";
-import { limited } from "../../search/decorators/limited.ts";
-import { metered } from "../../search/decorators/metered.ts";
-import { recorded, replayed } from "../../search/decorators/recorded.ts";
-import { retrying } from "../../search/decorators/retrying.ts";
-import { rerankedSearcher } from "../../search/rerank/reranked.ts";
+import { replayed } from "../../search/decorators/recorded.ts";
 import type { Reranker } from "../../search/rerank/reranker.ts";
 import type { QueryResult, Searcher } from "../../search/searcher.ts";
 import { SearchConfig, searchComplaint } from "../recipe/search-settings.ts";
+import { decorated } from "./decorators.ts";
 
 export interface OpenSearch {
   readonly searcher: Searcher;
@@ -21,10 +15,6 @@ export interface OpenSearch {
   /** Why queries were refused for good; undefined while none was. */
   readonly refused: () => string | undefined;
 }
-
-/** Tries again per query, on the long run. In an outage the circuit breaker stops them sooner. */
-const retryShare = 0.5;
-const retryReserve = 50;
 
 /** Loaded by those alone who rerank. */
 export async function rerankerAt(directory: string): Promise<Reranker> {
@@ -43,7 +33,10 @@ export async function openSearchSource(
   const search = { ...SearchConfig.parse({}), ...given };
   const complaint = searchComplaint(search);
   if (complaint !== undefined) throw new ConfigError(complaint, { hint: "correct the recipe or the options" });
-  if (search.replay !== undefined) return around(replayed(search.replay), { search });
+  if (search.replay !== undefined) {
+    const { searcher, timing, refused } = decorated(replayed(search.replay), { search, isRemote: false });
+    return { searcher, timing, refused };
+  }
   const reranker = search.rerank === undefined ? undefined : await rerankerAt(search.rerank);
   try {
     return await openSource(search, openLocal, reranker);
@@ -58,42 +51,24 @@ async function openSource(
   openLocal: (search: SearchConfig) => Promise<Searcher>,
   reranker: Reranker | undefined,
 ): Promise<OpenSearch> {
-  const again = (inner: Searcher) =>
-    retrying(inner, { attempts: search.attempts, budget: new RetryBudget(retryShare, retryReserve) });
   if (search.source === "web") {
     const { openWeb } = await import("./open-web.ts");
-    const far = openWeb(search);
-    const opened = around(circuitBroken(far), { search, reranker, again });
-    return { ...opened, timing: () => ({ ...opened.timing(), ...far.take() }), probe: probeOf(opened.asking) };
+    const web = openWeb(search);
+    const { searcher, timing, refused, upTo } = decorated(web, { search, reranker, isRemote: true });
+    // a provider is probed within its rate and its budget
+    return { searcher, refused, timing: () => ({ ...timing(), ...web.take() }), probe: probeOf(upTo("budgeted")) };
   }
-  if (search.source !== "http") return around(await openLocal(search), { search, reranker });
-  const { openUrl } = await import("./open-url.ts");
-  const near = circuitBroken(await openUrl(search.url!, search.timeoutMs));
-  return { ...around(near, { search, reranker, again }), probe: probeOf(near) };
+  if (search.source === "http") {
+    const { openUrl } = await import("./open-url.ts");
+    const server = await openUrl(search.url!, search.timeoutMs);
+    const { searcher, timing, refused, upTo } = decorated(server, { search, reranker, isRemote: true });
+    // a server of one's own is probed without waiting for its rate, and for nothing
+    return { searcher, timing, refused, probe: probeOf(upTo("circuit-broken")) };
+  }
+  const { searcher, timing, refused } = decorated(await openLocal(search), { search, reranker, isRemote: false });
+  return { searcher, timing, refused };
 }
 
-/** Asks a question that costs little. A provider is asked within its rate and budget, a server of one's own past them. */
+/** Asks one query that costs little. */
 const probeOf = (searcher: Searcher) => async (signal: AbortSignal) =>
   (await searcher.search(["probe"], { k: 1, signal }))[0]!;
-
-interface Around {
-  readonly search: SearchConfig;
-  readonly reranker?: Reranker | undefined;
-  readonly again?: (inner: Searcher) => Searcher;
-}
-
-function around(
-  inner: Searcher,
-  { search, reranker, again = (one) => one }: Around,
-): OpenSearch & { readonly asking: Searcher } {
-  const { perSecond, concurrency, budget, cache, record } = search;
-  const isLimited = perSecond !== undefined || concurrency !== undefined;
-  const slow = isLimited ? limited(inner, { perSecond, concurrency }) : inner;
-  const bounded = budget ? budgeted(slow, budget) : undefined;
-  const once = bounded ?? slow;
-  const found = again(once);
-  const asking = reranker ? rerankedSearcher(found, reranker, search.rerankDepth) : found;
-  const kept = record ? recorded(asking, record, "everything") : cache ? recorded(asking, cache, "answers") : asking;
-  const searcher = metered(kept);
-  return { searcher, timing: searcher.take, refused: () => bounded?.refused(), asking: once };
-}
