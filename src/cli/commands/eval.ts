@@ -1,6 +1,7 @@
 import { Option } from "@commander-js/extra-typings";
 import { ConfigError } from "../../base/errors.ts";
-import { worldSplits } from "../../data/world/splits.ts";
+import { type WorldSplit, worldSplits } from "../../data/world/splits.ts";
+import type { EvalOptions } from "../../run/evaluate/run-eval.ts";
 import { evalTable } from "../display/eval-table.ts";
 import { createProgressBar } from "../display/live-line.ts";
 import { untilInterrupted } from "../interrupt.ts";
@@ -53,32 +54,48 @@ export function command() {
     .option("--seed <n>", "of the sampling", wholeNumber(0), 1)
     .option("--out <dir>", "keep the summary and every prediction there")
     .addOption(jsonOption())
-    .action(
-      async (policy, { json, questions, out, index, search, rerank, record, replay, searchBudget, ...settings }) => {
-        const output = createOutput({ json });
-        const where = measuredSearch({ index, search, rerank, record, replay, searchBudget });
-        if (settings.benchmark !== "world" && where === undefined) {
-          throw new ConfigError(`--benchmark ${settings.benchmark} needs --index or --search`, {
-            hint: "make an index with `r1-searcher index build CORPUS --out DIR`",
-          });
-        }
-        const { runEval } = await import("../../run/evaluate/run-eval.ts");
-        const bar = createProgressBar(output, "questions");
-        const options = {
-          policy,
-          ...settings,
-          ...(questions ? { questions } : {}),
-          ...(where ? { search: where } : {}),
-          ...(out ? { out } : {}),
-        };
-        const onProgress = ({ done, total, em }: { done: number; total: number; em: number }) =>
-          bar.update(done, total, `exact match ${(100 * em).toFixed(1)} %`);
-        const summary = await untilInterrupted(output, (signal) => runEval({ ...options, signal, onProgress })).finally(
-          bar.end,
-        );
-        if (summary.split !== undefined && summary.split !== "iid") output.say(`Split: ${summary.split}`);
-        output.say(evalTable([summary], output.colour));
-        output.result(summary);
-      },
-    );
+    .action(measure);
+}
+
+interface Settings extends Pick<EvalOptions, "adapter" | "benchmark" | "worldSeed" | "prompt" | "decode" | "seed"> {
+  readonly split: WorldSplit;
+  readonly questions?: number | undefined;
+  readonly out?: string | undefined;
+  readonly index?: string | undefined;
+  readonly search?: string | undefined;
+  readonly rerank?: string | undefined;
+  readonly record?: string | undefined;
+  readonly replay?: string | undefined;
+  readonly searchBudget?: number | undefined;
+  readonly json?: boolean | undefined;
+}
+
+async function measure(
+  policy: string,
+  { json = false, questions, out, index, search, rerank, record, replay, searchBudget, ...settings }: Settings,
+): Promise<void> {
+  const output = createOutput({ json });
+  const where = measuredSearch({ index, search, rerank, record, replay, searchBudget });
+  if (settings.benchmark !== "world" && where === undefined) {
+    throw new ConfigError(`--benchmark ${settings.benchmark} needs --index or --search`, {
+      hint: "make an index with `r1-searcher index build CORPUS --out DIR`",
+    });
+  }
+  const { runEval } = await import("../../run/evaluate/run-eval.ts");
+  const bar = createProgressBar(output, "questions");
+  const options = {
+    policy,
+    ...settings,
+    ...(questions ? { questions } : {}),
+    ...(where ? { search: where } : {}),
+    ...(out ? { out } : {}),
+  };
+  const onProgress = ({ done, total, em }: { done: number; total: number; em: number }) =>
+    bar.update(done, total, `exact match ${(100 * em).toFixed(1)} %`);
+  const summary = await untilInterrupted(output, (signal) => runEval({ ...options, signal, onProgress })).finally(
+    bar.end,
+  );
+  if (summary.split !== undefined && summary.split !== "iid") output.say(`Split: ${summary.split}`);
+  output.say(evalTable([summary], output.colour));
+  output.result(summary);
 }

@@ -4,31 +4,9 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { EngineError } from "../../base/errors.ts";
-import { packs, parameterSpecs, parseModelConfig, readModelConfig, writeModelConfig } from "./model-config.ts";
+import { packs, parseModelConfig, readModelConfig, writeModelConfig } from "./model-config.ts";
+import { qwen2, qwen3, smollm2 } from "./testing/published-configs.ts";
 
-/** The published shape of SmolLM2-135M-Instruct, in transformers 4 spelling. */
-const smollm2 = {
-  architectures: ["LlamaForCausalLM"],
-  model_type: "llama",
-  attention_bias: false,
-  mlp_bias: false,
-  hidden_act: "silu",
-  hidden_size: 576,
-  intermediate_size: 1536,
-  num_hidden_layers: 30,
-  num_attention_heads: 9,
-  num_key_value_heads: 3,
-  max_position_embeddings: 8192,
-  rms_norm_eps: 1e-5,
-  rope_theta: 100_000,
-  rope_scaling: null,
-  tie_word_embeddings: true,
-  vocab_size: 49_152,
-  bos_token_id: 1,
-  eos_token_id: 2,
-  pad_token_id: 2,
-  torch_dtype: "bfloat16",
-};
 const parse = (changes: object = {}) => parseModelConfig({ ...smollm2, ...changes }, "some/config.json");
 const llama3 = {
   rope_type: "llama3",
@@ -83,53 +61,7 @@ test("scaled positions mean the same in both spellings", () => {
   }
 });
 
-/** The published shape of Qwen3-0.6B, in transformers 4 spelling. */
-const qwen3 = {
-  architectures: ["Qwen3ForCausalLM"],
-  model_type: "qwen3",
-  attention_bias: false,
-  head_dim: 128,
-  hidden_act: "silu",
-  hidden_size: 1024,
-  intermediate_size: 3072,
-  max_position_embeddings: 40_960,
-  max_window_layers: 28,
-  num_attention_heads: 16,
-  num_hidden_layers: 28,
-  num_key_value_heads: 8,
-  rms_norm_eps: 1e-6,
-  rope_scaling: null,
-  rope_theta: 1_000_000,
-  sliding_window: null,
-  tie_word_embeddings: true,
-  use_sliding_window: false,
-  vocab_size: 151_936,
-};
-const qwen2 = {
-  ...qwen3,
-  architectures: ["Qwen2ForCausalLM"],
-  model_type: "qwen2",
-  attention_bias: undefined,
-  head_dim: undefined,
-  hidden_size: 896,
-  intermediate_size: 4864,
-  max_position_embeddings: 32_768,
-  max_window_layers: 24,
-  num_attention_heads: 14,
-  num_hidden_layers: 24,
-  num_key_value_heads: 2,
-  sliding_window: 32_768,
-};
 const qwen = (changes: object) => parseModelConfig({ ...qwen2, ...changes }, "some/config.json");
-
-test.each([
-  ["Qwen2.5-0.5B", qwen2, 494_032_768],
-  ["Qwen3-0.6B", qwen3, 596_049_920],
-])("%s has as many parameters as its authors count", (_, config, expected) => {
-  const size = (shape: readonly number[]) => shape.reduce((product, n) => product * n, 1);
-  const specs = parameterSpecs(parseModelConfig(config, "config.json"));
-  expect(specs.reduce((sum, { shape }) => sum + size(shape), 0)).toBe(expected);
-});
 
 test("Qwen's heads: a width of their own where the config or the family gives one", () => {
   expect(qwen({}).headDim).toBe(64);
@@ -263,43 +195,4 @@ test("a config that is written is read again, and says that its weights are f32"
     expect(raw["dtype"] ?? raw["torch_dtype"]).toBe("float32");
     expect(readFileSync(join(directory, "config.json"), "utf8")).not.toContain("bfloat16");
   }
-});
-
-test("packs hold every tensor once, those that enter the graph together side by side", () => {
-  const config = parse({ num_hidden_layers: 2, tie_word_embeddings: false });
-  expect(packs(config).map(({ pack, shape }) => `${pack} ${shape.join("x")}`)).toEqual([
-    "embedding 49152x576",
-    ...[0, 1].flatMap((l) => [
-      `l${l}.norm1 576`,
-      `l${l}.qkv 960x576`,
-      `l${l}.o 576x576`,
-      `l${l}.norm2 576`,
-      `l${l}.gate_up 3072x576`,
-      `l${l}.down 576x1536`,
-    ]),
-    "norm 576",
-    "head 49152x576",
-  ]);
-  expect(packs(config)[2]!.members.map(({ name, shape }) => `${name} ${shape.join("x")}`)).toEqual([
-    "model.layers.0.self_attn.q_proj.weight 576x576",
-    "model.layers.0.self_attn.k_proj.weight 192x576",
-    "model.layers.0.self_attn.v_proj.weight 192x576",
-  ]);
-  const specs = parameterSpecs(config);
-  expect(new Set(specs.map(({ name }) => name)).size).toBe(specs.length);
-  for (const { pack, members } of packs(config)) expect(members.every((member) => member.pack === pack)).toBe(true);
-});
-
-test("biases and gains of heads are packs of their own", () => {
-  const shapes = (config: object) =>
-    packs(parseModelConfig({ ...config, num_hidden_layers: 1 }, "config.json"))
-      .filter(({ shape }) => shape.length === 1)
-      .map(({ pack, shape }) => `${pack} ${shape}`);
-  expect(shapes(qwen2)).toEqual(["l0.norm1 896", "l0.qkv_bias 1152", "l0.norm2 896", "norm 896"]);
-  expect(shapes(qwen3)).toEqual(["l0.norm1 1024", "l0.q_norm 128", "l0.k_norm 128", "l0.norm2 1024", "norm 1024"]);
-});
-
-test("SmolLM2-135M has as many parameters as its authors count", () => {
-  const size = (shape: readonly number[]) => shape.reduce((product, n) => product * n, 1);
-  expect(parameterSpecs(parse()).reduce((sum, { shape }) => sum + size(shape), 0)).toBe(134_515_008);
 });

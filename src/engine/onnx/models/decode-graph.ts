@@ -32,20 +32,7 @@ export function decodeGraph(config: ModelConfig, kind: "decode" | "append", lora
   const { width } = config;
   const reshape = (x: Value, dims: number[]) =>
     graph.node("Reshape", [x, graph.constant(dims, [dims.length], "int64")]);
-  const low = lora && !lora.merge ? lowRankInputs(graph, config, lora) : () => undefined;
-  const matrix = (x: Value, pack: string, added?: Value) =>
-    addLowRank(
-      graph,
-      x,
-      graph.node("Gemm", [x, graph.input(pack, 2), ...(added ? [added] : [])], { transB: 1 }),
-      low(pack),
-    );
-  const norm = (x: Value, pack: string) =>
-    graph.node("SimplifiedLayerNormalization", [x, graph.input(pack, 1)], {
-      axis: -1,
-      epsilon: { float: config.rmsEpsilon },
-      stash_type: 1,
-    });
+  const parts = layerParts(graph, config, lora);
   const ids = graph.input(decodeNames.ids, 2, "int32");
   const shared: SharedInputs = {
     lengths: graph.input(decodeNames.lengths, 1, "int32"),
@@ -58,27 +45,69 @@ export function decodeGraph(config: ModelConfig, kind: "decode" | "append", lora
   const embedding = graph.input("embedding", 2);
   let x = reshape(graph.node("Gather", [embedding, ids], { axis: 0 }, { type: "float32" }), [-1, width]);
   for (let layer = 0; layer < config.layers; layer++) {
-    const bias = config.qkvBias ? graph.input(`l${layer}.qkv_bias`, 1) : undefined;
-    const qkv = matrix(norm(x, `l${layer}.norm1`), `l${layer}.qkv`, bias);
-    const inputs = positions ? turnedHeads(graph, config, { qkv, layer, norm, positions, ...shared }) : { packed: qkv };
-    x = matrix(cachedAttention(graph, config, { ...inputs, layer, ...shared }), `l${layer}.o`, x);
-    const gateUp = matrix(norm(x, `l${layer}.norm2`), `l${layer}.gate_up`);
-    const sizes = graph.constant([config.ffnWidth, config.ffnWidth], [2], "int64");
-    const [gate, up] = graph.nodes("Split", [gateUp, sizes], {
-      outputs: ["float32", "float32"],
-      attributes: { axis: 1 },
-    }) as [Value, Value];
-    const silu = graph.node("Mul", [gate, graph.node("Sigmoid", [gate])]);
-    x = matrix(graph.node("Mul", [silu, up]), `l${layer}.down`, x);
+    x = decodeLayer(graph, config, x, { ...parts, layer, positions, shared });
   }
   if (kind === "decode") {
     const head = config.tied ? embedding : graph.input("head", 2);
-    const logits = graph.node("Gemm", [norm(x, "norm"), head], { transB: 1 });
+    const logits = graph.node("Gemm", [parts.norm(x, "norm"), head], { transB: 1 });
     const tempered = graph.node("Mul", [logits, graph.input(decodeNames.inverseTemperature, 2)]);
     graph.output(graph.node("LogSoftmax", [logits], { axis: -1 }), decodeNames.logprobs, 2);
     graph.output(graph.node("Softmax", [tempered], { axis: -1 }), decodeNames.probabilities, 2);
   }
   return graph.bytes();
+}
+
+interface LayerParts {
+  /** x · Wᵀ, plus what is added (a bias or a residual), plus the adapter's share where one is computed apart. */
+  readonly matrix: (x: Value, pack: string, added?: Value) => Value;
+  readonly norm: (x: Value, pack: string) => Value;
+}
+
+function layerParts(graph: GraphBuilder, config: ModelConfig, lora: LoraConfig | undefined): LayerParts {
+  const low = lora && !lora.merge ? lowRankInputs(graph, config, lora) : () => undefined;
+  return {
+    matrix: (x, pack, added) =>
+      addLowRank(
+        graph,
+        x,
+        graph.node("Gemm", [x, graph.input(pack, 2), ...(added ? [added] : [])], { transB: 1 }),
+        low(pack),
+      ),
+    norm: (x, pack) =>
+      graph.node("SimplifiedLayerNormalization", [x, graph.input(pack, 1)], {
+        axis: -1,
+        epsilon: { float: config.rmsEpsilon },
+        stash_type: 1,
+      }),
+  };
+}
+
+interface LayerOptions extends LayerParts {
+  readonly layer: number;
+  readonly shared: SharedInputs;
+  /** int64 [B, S]; undefined where GroupQueryAttention applies the rotary embedding itself. */
+  readonly positions: Value | undefined;
+}
+
+/** One transformer layer: attention over the cache, then the gated feed-forward part. [B·S, width] → the same. */
+function decodeLayer(
+  graph: GraphBuilder,
+  config: ModelConfig,
+  x: Value,
+  { layer, shared, positions, matrix, norm }: LayerOptions,
+): Value {
+  const bias = config.qkvBias ? graph.input(`l${layer}.qkv_bias`, 1) : undefined;
+  const qkv = matrix(norm(x, `l${layer}.norm1`), `l${layer}.qkv`, bias);
+  const inputs = positions ? turnedHeads(graph, config, { qkv, layer, norm, positions, ...shared }) : { packed: qkv };
+  const attended = matrix(cachedAttention(graph, config, { ...inputs, layer, ...shared }), `l${layer}.o`, x);
+  const gateUp = matrix(norm(attended, `l${layer}.norm2`), `l${layer}.gate_up`);
+  const sizes = graph.constant([config.ffnWidth, config.ffnWidth], [2], "int64");
+  const [gate, up] = graph.nodes("Split", [gateUp, sizes], {
+    outputs: ["float32", "float32"],
+    attributes: { axis: 1 },
+  }) as [Value, Value];
+  const silu = graph.node("Mul", [gate, graph.node("Sigmoid", [gate])]);
+  return matrix(graph.node("Mul", [silu, up]), `l${layer}.down`, attended);
 }
 
 function lowRankInputs(graph: GraphBuilder, config: ModelConfig, lora: LoraConfig) {
