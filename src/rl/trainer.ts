@@ -2,7 +2,7 @@
 import { EngineError, InterruptedError, SearchError } from "../base/errors.ts";
 import type { Sampler } from "../engine/engine.ts";
 import type { Question } from "../protocol/question.ts";
-import type { Trajectory } from "../rollout/trajectory.ts";
+import { failureOf, type Trajectory } from "../rollout/trajectory.ts";
 import { estimateAdvantages } from "./advantage.ts";
 import { attemptsOf, scoredAttempts, survivorsOf } from "./attempts.ts";
 import type { Stage } from "./curriculum.ts";
@@ -98,8 +98,7 @@ async function rollOutOrWait(
     const attempts = groups.flat();
     const failed = attempts.filter(isFailed);
     if (!isOutage(attempts, parts.waitOut ? times : Number.POSITIVE_INFINITY)) return groups;
-    const because =
-      failed.flatMap(({ searches }) => searches.flatMap(({ error }) => error ?? []))[0] ?? "no reason given";
+    const because = failed.map(failureOf).find((failure) => failure !== undefined) ?? "no reason given";
     if (!parts.waitOut) {
       throw new SearchError(
         `${failed.length} of ${attempts.length} attempts of step ${step} failed outside the policy: ${because}`,

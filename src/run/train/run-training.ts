@@ -7,6 +7,8 @@ import { createCurriculum } from "../../rl/curriculum.ts";
 import { alarms, isOutage } from "../../rl/health.ts";
 import type { Evaluation, EvaluationRequest, StepRecord, TrainerParts } from "../../rl/parts.ts";
 import { train } from "../../rl/trainer.ts";
+import { searchEnvironment } from "../../rollout/search-environment.ts";
+import { failureOf } from "../../rollout/trajectory.ts";
 import { describePlan } from "../engines/memory-plan.ts";
 import { type AskablePolicy, type OpenOptions, openAskable } from "../engines/open-policy.ts";
 import { evaluatePolicy, showAttempt } from "../evaluate/run-eval.ts";
@@ -168,7 +170,15 @@ class TrainingRun {
           this.#announce(record, curriculum.steps);
         },
       },
-      rollOut: rolloutStep({ recipe, policy, searcher: data.search.searcher }),
+      rollOut: rolloutStep({
+        recipe,
+        policy,
+        environment: searchEnvironment({
+          searcher: data.search.searcher,
+          protocol: policy.protocol,
+          config: policy.rollout,
+        }),
+      }),
       promptOf: ({ tape }) => policy.tokenizer.decode(promptTokens(tape)),
       score: (trajectory, stage) => scoreTrajectory(trajectory, stage.reward),
       searchFinds: async (questions) => {
@@ -257,8 +267,7 @@ class TrainingRun {
       try {
         const measured = await evaluatePolicy(policy, benchmarks, { decode, seed: recipe.seed, sampler, signal });
         failed = measured.summary.failed;
-        because =
-          measured.trajectories.flatMap(({ searches }) => searches.flatMap(({ error }) => error ?? []))[0] ?? because;
+        because = measured.trajectories.map(failureOf).find((failure) => failure !== undefined) ?? because;
         if (!this.#waitOut || !isOutage(measured.trajectories, times)) return measured;
       } catch (cause) {
         if (!this.#waitOut || !(cause instanceof SearchError)) throw cause;
