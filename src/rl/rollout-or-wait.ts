@@ -1,6 +1,6 @@
 import { SearchError } from "../base/errors.ts";
 import type { Question } from "../protocol/question.ts";
-import type { Trajectory } from "../rollout/trajectory.ts";
+import { failureOf } from "../rollout/trajectory.ts";
 import type { Groups } from "./attempts.ts";
 import { isFailed, isOutage } from "./health.ts";
 import type { StepContext, TrainerParts } from "./parts.ts";
@@ -27,7 +27,7 @@ export async function rollOutOrWait(
     const attempts = groups.flat();
     if (!isOutage(attempts, parts.waitOut ? times : Number.POSITIVE_INFINITY)) return groups;
     const failed = attempts.filter(isFailed);
-    const because = searchErrorOf(failed) ?? "no reason given";
+    const because = failed.map(failureOf).find((failure) => failure !== undefined) ?? "no reason given";
     if (!parts.waitOut) {
       throw new SearchError(
         `${failed.length} of ${attempts.length} attempts of step ${step} failed outside the policy: ${because}`,
@@ -37,9 +37,4 @@ export async function rollOutOrWait(
     await parts.waitOut({ step, failed: failed.length, attempts: attempts.length, times, because }, signal);
     signal.throwIfAborted();
   }
-}
-
-/** The first error that search gave in these attempts; undefined where it gave none. */
-export function searchErrorOf(attempts: readonly Trajectory[]): string | undefined {
-  return attempts.flatMap(({ searches }) => searches.flatMap(({ error }) => error ?? []))[0];
 }

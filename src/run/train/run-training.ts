@@ -6,6 +6,7 @@ import { rewardFromRules } from "../../reward/reward-function.ts";
 import { createCurriculum } from "../../rl/curriculum.ts";
 import type { TrainerParts } from "../../rl/parts.ts";
 import { train } from "../../rl/training-loop.ts";
+import { searchEnvironment } from "../../rollout/search-environment.ts";
 import { describePlan } from "../engines/memory-plan.ts";
 import { type AskablePolicy, type OpenOptions, openAskable } from "../engines/open-policy.ts";
 import { writeModelCard } from "../policy/model-card.ts";
@@ -130,7 +131,15 @@ async function trainOpened(run: OpenedRun): Promise<void> {
         report(record);
       },
     },
-    rollOut: rolloutStep({ recipe, policy, searcher: data.search.searcher }),
+    rollOut: rolloutStep({
+      recipe,
+      policy,
+      environment: searchEnvironment({
+        searcher: data.search.searcher,
+        protocol: policy.protocol,
+        config: policy.rollout,
+      }),
+    }),
     promptOf: ({ tape }) => policy.tokenizer.decode(promptTokens(tape)),
     score: (trajectory, stage, signal) => rewardFromRules(stage.reward)(trajectory, signal),
     searchFinds: (questions) => searchFinds(questions, run),
