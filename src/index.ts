@@ -31,8 +31,19 @@ export type {
 export { train } from "./rl/training-loop.ts";
 export { type CollectOptions, collectGroups } from "./rollout/collect.ts";
 export { RolloutConfig } from "./rollout/config.ts";
+export type {
+  Action,
+  AttemptContext,
+  Done,
+  Environment,
+  EnvironmentFactory,
+  Failed,
+  Observed,
+  StepResult,
+} from "./rollout/environment.ts";
 export { type EpisodeOptions, type RolloutParts, runEpisode } from "./rollout/episode.ts";
-export type { SearchRecord, Stop, Trajectory } from "./rollout/trajectory.ts";
+export { type SearchEnvironmentOptions, searchEnvironment } from "./rollout/search-environment.ts";
+export { type ActionRecord, failureOf, type SearchRecord, type Stop, type Trajectory } from "./rollout/trajectory.ts";
 export { type AskablePolicy, openAskable } from "./run/engines/open-policy.ts";
 export { type AskOptions, type AskResult, runAsk } from "./run/evaluate/run-ask.ts";
 export { type EvalOptions, runEval } from "./run/evaluate/run-eval.ts";

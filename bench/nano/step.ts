@@ -9,6 +9,7 @@ import { createCurriculum } from "../../src/rl/curriculum.ts";
 import { firstCursor, type Keeper, type TrainerParts } from "../../src/rl/parts.ts";
 import { stopwatch } from "../../src/rl/stopwatch.ts";
 import { type StepOutcome, trainStep } from "../../src/rl/trainer.ts";
+import { searchEnvironment } from "../../src/rollout/search-environment.ts";
 import { type AskablePolicy, bundled } from "../../src/run/engines/open-policy.ts";
 import { loadRecipe } from "../../src/run/recipe/load-recipe.ts";
 import type { Recipe } from "../../src/run/recipe/recipe.ts";
@@ -87,7 +88,15 @@ export class NanoSteps {
       learner: this.#watchedLearner(policy.engine),
       config: trainerConfig(recipe),
       keeper: this.#keeper,
-      rollOut: rolloutStep({ recipe, policy, searcher: this.#timedSearcher(data.search.searcher) }),
+      rollOut: rolloutStep({
+        recipe,
+        policy,
+        environment: searchEnvironment({
+          searcher: this.#timedSearcher(data.search.searcher),
+          protocol: policy.protocol,
+          config: policy.rollout,
+        }),
+      }),
       score: (trajectory, stage) => scoreTrajectory(trajectory, stage.reward),
     };
   }

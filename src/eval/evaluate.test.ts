@@ -6,6 +6,9 @@ import { byteTokenizer } from "../protocol/byte-tokenizer.ts";
 import { protocols } from "../protocol/protocol.ts";
 import { scoreRows } from "../reward/score.ts";
 import { RolloutConfig } from "../rollout/config.ts";
+import type { EnvironmentFactory } from "../rollout/environment.ts";
+import { searchEnvironment } from "../rollout/search-environment.ts";
+import type { QueryResult } from "../search/searcher.ts";
 import { type EvaluateOptions, evaluate } from "./evaluate.ts";
 
 const protocol = protocols["r1-searcher"];
@@ -24,6 +27,15 @@ const questions = [
   { id: "3", text: "3", gold: ["Oslo"], type: "1-hop" },
 ];
 
+function searching(answer: () => QueryResult): EnvironmentFactory {
+  const searcher = {
+    info: () => ({ kind: "fake", passages: 0, hash: "", settings: {} }),
+    search: async () => [answer()],
+    close: async () => {},
+  };
+  return searchEnvironment({ searcher, protocol, config: RolloutConfig.parse({}) });
+}
+
 function options(given: Partial<EvaluateOptions> = {}): EvaluateOptions & { requests: SampleRequest[] } {
   const requests: SampleRequest[] = [];
   const sampler = new ScriptedSampler({
@@ -41,15 +53,10 @@ function options(given: Partial<EvaluateOptions> = {}): EvaluateOptions & { requ
     promptOf: ({ text }) => tokenizer.encodeText(text),
     decode: "greedy",
     sampler,
-    searcher: {
-      info: () => ({ kind: "fake", passages: 0, hash: "", settings: {} }),
-      search: async () => [
-        searches++ === 2 ? { ok: false, error: { message: "away", retryable: true } } : { ok: true, hits: [] },
-      ],
-      close: async () => {},
-    },
+    environment: searching(() =>
+      searches++ === 2 ? { ok: false, error: { message: "away", retryable: true } } : { ok: true, hits: [] },
+    ),
     tokenizer,
-    protocol,
     config: RolloutConfig.parse({}),
     seed: 1,
     concurrency: 1,
@@ -102,9 +109,6 @@ test("progress is told after each attempt", async () => {
 
 test("nothing to evaluate is an error, and so is a search that never works", async () => {
   await expect(evaluate(options({ questions: [] }))).rejects.toThrow(DataError);
-  const away = {
-    ...options().searcher,
-    search: async () => [{ ok: false as const, error: { message: "away", retryable: false } }],
-  };
-  await expect(evaluate(options({ searcher: away, questions: [questions[0]!] }))).rejects.toThrow(SearchError);
+  const away = searching(() => ({ ok: false, error: { message: "away", retryable: false } }));
+  await expect(evaluate(options({ environment: away, questions: [questions[0]!] }))).rejects.toThrow(SearchError);
 });

@@ -1,4 +1,4 @@
-/** @file What search adds to a tape. Passages are untrusted: they become neither special tokens nor tags. */
+/** @file What an environment adds to a tape. Its text is untrusted: it becomes neither special tokens nor tags. */
 import type { Tokenizer } from "../base/tokenizer.ts";
 import type { Passage } from "./passage.ts";
 import { type Protocol, protocolTags } from "./protocol.ts";
@@ -17,11 +17,19 @@ export interface DocumentOptions {
 }
 
 export function documentBlock(protocol: Protocol, passages: readonly Passage[], options: DocumentOptions): Segment[] {
-  const { documents, glue, noHits } = protocol;
   const lines = passages.map((passage, i) => `(${i + 1}) ${passageText(protocol, passage, options)}\n`);
+  return block(protocol, lines.length > 0 ? lines.join("") : `${protocol.noHits}\n`);
+}
+
+/** What a tool returned, on lines of its own between the protocol's document tags. */
+export function observationBlock(protocol: Protocol, text: string): Segment[] {
+  return block(protocol, `${neutralise(protocol, text)}\n`);
+}
+
+function block({ documents, glue }: Protocol, untrusted: string): Segment[] {
   return [
     { text: `${glue.beforeDocuments}${documents.open}\n`, template: true },
-    { text: lines.length > 0 ? lines.join("") : `${noHits}\n`, template: false },
+    { text: untrusted, template: false },
     { text: `${documents.close}${glue.afterDocuments}`, template: true },
   ];
 }
@@ -52,6 +60,18 @@ function passageText(protocol: Protocol, { title, text }: Passage, { titles, max
  */
 export function neutralise(protocol: Protocol, text: string): string {
   return text.replace(lookAlikes(protocol), (match) => `‹${match.slice(1)}`);
+}
+
+/** The same segments with every stretch of untrusted text neutralised as a whole, so that no tag is put together from two. */
+export function neutraliseSegments(protocol: Protocol, segments: readonly Segment[]): Segment[] {
+  const joined: Segment[] = [];
+  for (const segment of segments) {
+    const last = joined.at(-1);
+    if (last && !last.template && !segment.template)
+      joined[joined.length - 1] = { text: last.text + segment.text, template: false };
+    else joined.push(segment);
+  }
+  return joined.map(({ text, template }) => ({ text: template ? text : neutralise(protocol, text), template }));
 }
 
 const patterns = new WeakMap<Protocol, RegExp>();

@@ -9,6 +9,8 @@ export {
   documentText,
   encodeSegments,
   neutralise,
+  neutraliseSegments,
+  observationBlock,
   type Segment,
 } from "./documents.ts";
 export { type ParserEvent, parseTape, policyBytes, TranscriptParser, textOf } from "./parse.ts";
@@ -23,7 +25,25 @@ export {
   promptTemplate,
   renderPrompt,
 } from "./prompt.ts";
-export { type Protocol, protocols, protocolTags, stopTexts, type TagPair } from "./protocol.ts";
+export {
+  type ActionTags,
+  customProtocol,
+  type Protocol,
+  protocols,
+  protocolTags,
+  stopTexts,
+  type TagPair,
+} from "./protocol.ts";
 export type { Question } from "./question.ts";
-export { type Author, authorAt, lossMask, type Run, type Tape, TapeBuilder } from "./tape.ts";
-export type { Part } from "./transcript.ts";
+export type { RewardPart } from "./reward-part.ts";
+export {
+  type Author,
+  authorAt,
+  type EnvironmentAuthor,
+  environmentAuthors,
+  lossMask,
+  type Run,
+  type Tape,
+  TapeBuilder,
+} from "./tape.ts";
+export { isObservation, type Part } from "./transcript.ts";

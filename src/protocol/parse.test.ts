@@ -171,7 +171,7 @@ test("reading a whole tape equals reading it while it grew", () => {
         tape.append("policy", ids);
         const block = documentBlock(protocol, [{ id: "1", title: "", text: found }], { titles: false, maxWords: 0 });
         const documents = tokenizer.encodeTemplate(block.map(({ text }) => text).join(""));
-        parser.searchRun(tape.length, tape.length + documents.length, tokenizer.decode(documents));
+        parser.environmentRun("search", tape.length, tape.length + documents.length, tokenizer.decode(documents));
         tape.append("search", documents);
       }
       const streamed = parser.finish();
@@ -186,7 +186,7 @@ test("reading a whole tape equals reading it while it grew", () => {
 test("a tag is not made of pieces on two sides of documents", () => {
   const parser = new TranscriptParser(protocol);
   parser.policyToken(0, encoder.encode("a</thi"));
-  parser.searchRun(1, 3, "documents");
+  parser.environmentRun("search", 1, 3, "documents");
   parser.policyToken(3, encoder.encode("nk>b"));
   expect(parser.finish().map(({ kind, text }) => [kind, text])).toEqual([
     ["thought", "a</thi"],

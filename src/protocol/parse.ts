@@ -1,25 +1,34 @@
 /**
- * @file The one grammar. It reads what the policy wrote, byte by byte, and is told where search wrote: it ends the
+ * @file The one grammar. It reads what the policy wrote, byte by byte, and is told where the environment wrote: it ends the
  * turns of a rollout, scores format and is what a studio shows. Tags may be one token or many, and the last piece of
  * a tag may carry further characters.
  */
 import { documentText } from "./documents.ts";
 import { type Protocol, protocolTags } from "./protocol.ts";
-import type { Tape } from "./tape.ts";
+import type { EnvironmentAuthor, Tape } from "./tape.ts";
 import type { Part } from "./transcript.ts";
 
-/** A query or an answer was closed by the token just read; `part` is its index in the transcript. */
+/** A query, an answer or another action was closed by the token just read; `part` is its index in the transcript. */
 export interface ParserEvent {
-  readonly kind: "query" | "answer";
+  readonly kind: "query" | "answer" | "action";
+  /** Of an action: which one, as the protocol names it. */
+  readonly action?: string;
   readonly text: string;
   readonly part: number;
+}
+
+/** What an opening tag begins. */
+interface Opened {
+  readonly kind: ParserEvent["kind"];
+  readonly action?: string;
+  readonly close: string;
 }
 
 /** Between tags: in a thought, after `</think>`, or after the closed answer. */
 type Place = "thought" | "after-thought" | "done";
 
 /**
- * The prompt has opened the thought. A query may come anywhere before the answer; whatever stands where it does not
+ * The prompt has opened the thought. A query or an action may come anywhere before the answer; whatever stands where it does not
  * belong becomes a stray part. Blank text between parts belongs to the part after it.
  */
 export class TranscriptParser {
@@ -27,10 +36,12 @@ export class TranscriptParser {
   readonly #tags: ReadonlySet<string>;
   /** Every proper beginning of a tag. */
   readonly #beginnings: ReadonlySet<string>;
+  /** What each opening tag begins. */
+  readonly #opening: ReadonlyMap<string, Opened>;
   readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   readonly #parts: Part[] = [];
   #place: Place = "thought";
-  #inside: "query" | "answer" | undefined;
+  #inside: Opened | undefined;
   #text = "";
   /** Tokens of the first and last character of the part being read. */
   #from = 0;
@@ -45,6 +56,12 @@ export class TranscriptParser {
 
   constructor(protocol: Protocol) {
     this.#protocol = protocol;
+    const { query, answer, actions = [] } = protocol;
+    this.#opening = new Map<string, Opened>([
+      ...actions.map(({ kind, open, close }): [string, Opened] => [open, { kind: "action", action: kind, close }]),
+      [query.open, { kind: "query", close: query.close }],
+      [answer.open, { kind: "answer", close: answer.close }],
+    ]);
     const tags = protocolTags(protocol);
     this.#tags = new Set(tags);
     this.#beginnings = new Set(
@@ -60,7 +77,7 @@ export class TranscriptParser {
   /**
    * Reads one token of the policy.
    * @param index its place on the tape
-   * @returns the first query or answer that it closes
+   * @returns the first query, answer or action that it closes
    */
   policyToken(index: number, bytes: Uint8Array): ParserEvent | undefined {
     if (this.#covered < 0) this.#covered = index;
@@ -70,10 +87,11 @@ export class TranscriptParser {
     return this.#event;
   }
 
-  /** Search wrote the tokens [from, to), which read `text`. A tag never spans them. */
-  searchRun(from: number, to: number, text: string): void {
+  /** The environment wrote the tokens [from, to), which read `text`. A tag never spans them. */
+  environmentRun(author: EnvironmentAuthor, from: number, to: number, text: string): void {
     this.#flush();
-    this.#parts.push({ kind: "documents", author: "search", text: documentText(this.#protocol, text), from, to });
+    const kind = author === "search" ? "documents" : "observation";
+    this.#parts.push({ kind, author, text: documentText(this.#protocol, text), from, to });
     this.#covered = to;
   }
 
@@ -126,44 +144,46 @@ export class TranscriptParser {
   }
 
   #tag(tag: string, from: number): void {
-    const { think, query, answer } = this.#protocol;
+    const { think } = this.#protocol;
     const inside = this.#inside;
-    if (inside && tag === this.#protocol[inside].close) {
+    if (inside && tag === inside.close) {
+      const { kind, action } = inside;
       this.#last = this.#index;
-      this.#event ??= { kind: inside, text: this.#text, part: this.#parts.length };
+      this.#event ??= { kind, ...(action === undefined ? {} : { action }), text: this.#text, part: this.#parts.length };
       this.#push(inside, { closed: true });
-      if (inside === "answer") this.#place = "done";
+      if (kind === "answer") this.#place = "done";
       return;
     }
     if (this.#place === "thought" && tag === think.close) {
       if (inside) this.#endText();
       if (this.#text === "") this.#from = from;
       this.#last = this.#index;
-      this.#push("thought", { closed: true });
+      this.#push({ kind: "thought" }, { closed: true });
       this.#place = "after-thought";
       return;
     }
     this.#endText();
     this.#from = from;
     this.#last = this.#index;
-    if (this.#place !== "done" && tag === query.open) this.#inside = "query";
-    else if (this.#place !== "done" && tag === answer.open) this.#inside = "answer";
+    const opened = this.#place === "done" ? undefined : this.#opening.get(tag);
+    if (opened) this.#inside = opened;
     else {
       this.#text = tag;
-      this.#push("stray", { tag: true });
+      this.#push({ kind: "stray" }, { tag: true });
     }
   }
 
   /** Makes a part of the text read so far: an unclosed one, or none where it is blank and outside any tag. */
   #endText(): void {
     if (this.#inside) this.#push(this.#inside);
-    else if (this.#text.trim() !== "") this.#push(this.#place === "thought" ? "thought" : "stray");
+    else if (this.#text.trim() !== "") this.#push({ kind: this.#place === "thought" ? "thought" : "stray" });
     else this.#text = "";
   }
 
-  #push(kind: Part["kind"], marks: Pick<Part, "closed" | "tag"> = {}): void {
+  #push({ kind, action }: Pick<Part, "kind" | "action">, marks: Pick<Part, "closed" | "tag"> = {}): void {
     const [from, to] = [Math.min(this.#covered, this.#from), this.#last + 1];
-    this.#parts.push({ kind, author: "policy", text: this.#text, from, to, ...marks });
+    const named = action === undefined ? {} : { action };
+    this.#parts.push({ kind, ...named, author: "policy", text: this.#text, from, to, ...marks });
     this.#covered = to;
     this.#text = "";
     this.#inside = undefined;
@@ -184,7 +204,7 @@ export function parseTape(
   for (const { author, length } of runs) {
     const end = at + length;
     if (author === "policy") for (let i = at; i < end; i++) parser.policyToken(i, bytesOf(tokens[i]!));
-    if (author === "search") parser.searchRun(at, end, textOf(tokens.subarray(at, end), bytesOf));
+    else if (author !== "prompt") parser.environmentRun(author, at, end, textOf(tokens.subarray(at, end), bytesOf));
     at = end;
   }
   return parser.finish();

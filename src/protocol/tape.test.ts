@@ -4,7 +4,7 @@ import { type Author, authorAt, lossMask, TapeBuilder } from "./tape.ts";
 
 test("a tape holds what was appended, with its authors, whatever the sizes", () => {
   const runs = fc.array(
-    fc.tuple(fc.constantFrom<Author>("prompt", "policy", "search"), fc.array(fc.nat(999), { maxLength: 300 })),
+    fc.tuple(fc.constantFrom<Author>("prompt", "policy", "search", "tool"), fc.array(fc.nat(999), { maxLength: 300 })),
   );
   fc.assert(
     fc.property(runs, (appended) => {

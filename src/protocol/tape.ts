@@ -2,7 +2,11 @@
  * @file The only record of who wrote what. Loss mask, stops, rewards, metrics and the studio read authors from
  * here; nothing ever finds documents by scanning text.
  */
-export type Author = "prompt" | "policy" | "search";
+export type Author = "prompt" | "policy" | EnvironmentAuthor;
+
+/** What an environment writes as: a search that brought documents, or any other tool. */
+export type EnvironmentAuthor = (typeof environmentAuthors)[number];
+export const environmentAuthors = ["search", "tool"] as const;
 
 export interface Run {
   readonly author: Author;

@@ -3,8 +3,8 @@ import type { Part } from "../protocol/transcript.ts";
 
 export type FormatRule =
   | "thought-open" // `</think>` was never written, or only after the answer began
-  | "query-open"
-  | "query-unserved" // closed, but no documents followed
+  | "query-open" // a query, or another action, was not closed
+  | "query-unserved" // closed, but no documents or observation followed
   | "query-outside-thought"
   | "answer-missing"
   | "answer-open"
@@ -48,12 +48,14 @@ export function formatVerdict(parts: readonly Part[], level: "tags" | "grammar" 
         thoughtClosed ||= part.closed === true;
         break;
       case "query":
+      case "action":
         unserved();
         if (thoughtClosed) fault("query-outside-thought");
         if (part.closed) waiting = index;
         else fault("query-open");
         break;
       case "documents":
+      case "observation":
         waiting = undefined;
         break;
       case "answer":

@@ -56,7 +56,7 @@ export function importFlat(text: string, protocol: Protocol = protocols["r1-sear
     }
     spans.push(policySpan(text.slice(from, at)), { author: "search", text: text.slice(at, end), inferred: true });
     searches.push({ query, part: parser.parts.length });
-    parser.searchRun(at, end, text.slice(at, end));
+    parser.environmentRun("search", at, end, text.slice(at, end));
     at = end;
     from = end;
   }

@@ -1,8 +1,9 @@
 /** @file Which rules of a reward fire, over many attempts, and which of them only because of what search wrote. */
 import { DataError } from "../base/errors.ts";
+import type { RewardPart } from "../protocol/reward-part.ts";
+import { isObservation } from "../protocol/transcript.ts";
 import { rulesOf } from "./code/servers.ts";
 import { spansOf, withoutDocuments } from "./code/spans.ts";
-import type { RewardPart } from "./reward.ts";
 import { type RewardSpec, rewardPresets, type Scorable, scoreTrajectory } from "./stages.ts";
 
 export interface RuleCount {
@@ -62,7 +63,7 @@ const isPenalty = ({ value }: RewardPart) => value < 0;
 function withoutDocumentText(attempt: Scorable): Scorable {
   return {
     ...attempt,
-    transcript: attempt.transcript.map((part) => (part.kind === "documents" ? { ...part, text: "(1) \n" } : part)),
+    transcript: attempt.transcript.map((part) => (isObservation(part) ? { ...part, text: "(1) \n" } : part)),
     spans: withoutDocuments(attempt.spans ?? spansOf(attempt.transcript)),
   };
 }

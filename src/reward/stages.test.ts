@@ -14,7 +14,7 @@ function attempt(text: string, { stop = "answered", gold = ["London"] } = {}) {
       if (event?.kind === "query") searches.push({ query: event.text });
       continue;
     }
-    parser.searchRun(index, index + 1, piece);
+    parser.environmentRun("search", index, index + 1, piece);
     searches[searches.length - 1]!.part = parser.parts.length - 1;
   }
   const question = { id: "q", text: "Where was Ada Lovelace born?", gold };

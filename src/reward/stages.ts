@@ -4,13 +4,14 @@
  */
 import { z } from "zod";
 import type { Question } from "../protocol/question.ts";
+import type { RewardPart } from "../protocol/reward-part.ts";
 import type { Part } from "../protocol/transcript.ts";
 import { releasedServers, scoreReleased } from "./code/servers.ts";
 import type { TextSpan } from "./code/spans.ts";
 import { answerOf, formatVerdict } from "./format.ts";
 import { coverEm, exactMatch, f1 } from "./metrics.ts";
 import { realQueryWords } from "./query-words.ts";
-import type { Reward, RewardPart } from "./reward.ts";
+import type { Reward } from "./reward.ts";
 
 const when = z.enum(["always", "real-query"]).default("always");
 
@@ -45,6 +46,10 @@ const ruleSchema = z.discriminatedUnion("rule", [
     real: z.number().default(0.1).describe("For a served query that holds a word of the question."),
     words: z.number().default(0.4).describe("Times the share of the question's content words in the best query."),
     enough: z.int().min(1).default(4).describe("So many words count as all."),
+  }),
+  z.strictObject({
+    rule: z.literal("environment"),
+    weight: z.number().default(1).describe("Times each reward part that the environment gave."),
   }),
   z.strictObject({
     rule: z.literal("released"),
@@ -103,6 +108,8 @@ export interface Scorable {
   readonly question: Question;
   readonly transcript: readonly Part[];
   readonly searches: readonly { readonly query: string; readonly part?: number }[];
+  /** What the environment itself gave while the attempt ran. */
+  readonly rewards?: readonly RewardPart[];
   readonly stop: string;
   /** The attempt as it was written, for rules that read whole texts; made from the transcript where it is absent. */
   readonly spans?: readonly TextSpan[];
@@ -114,25 +121,27 @@ export function scoreTrajectory(trajectory: Scorable, spec: RewardSpec): Reward 
     throw new Error(`the attempt at question ${trajectory.question.id} failed in its environment and has no reward`);
   }
   const rules: readonly RewardRule[] = typeof spec === "string" ? rewardPresets[spec] : spec;
-  const parts = rules.flatMap((rule) =>
-    rule.rule === "released" ? scoreReleased(rule.server, trajectory) : [apply(rule, trajectory)],
-  );
+  const parts = rules.flatMap((rule) => apply(rule, trajectory));
   return { total: parts.reduce((sum, { value }) => sum + value, 0), parts };
 }
 
-function apply(rule: Exclude<RewardRule, { rule: "released" }>, trajectory: Scorable): RewardPart {
+function apply(rule: RewardRule, trajectory: Scorable): readonly RewardPart[] {
   if ("when" in rule && rule.when === "real-query" && !realQueryWords(trajectory)) {
-    return { rule: rule.rule, value: 0, because: "no served query holds a word of the question" };
+    return [{ rule: rule.rule, value: 0, because: "no served query holds a word of the question" }];
   }
   switch (rule.rule) {
     case "retrieval":
-      return retrieval(rule.value, trajectory);
+      return [retrieval(rule.value, trajectory)];
     case "format":
-      return format(rule, trajectory.transcript);
+      return [format(rule, trajectory.transcript)];
     case "answer":
-      return answer(rule, trajectory);
+      return [answer(rule, trajectory)];
     case "query-words":
-      return queryWords(rule, trajectory);
+      return [queryWords(rule, trajectory)];
+    case "environment":
+      return (trajectory.rewards ?? []).map((part) => ({ ...part, value: rule.weight * part.value }));
+    case "released":
+      return scoreReleased(rule.server, trajectory);
   }
 }
 

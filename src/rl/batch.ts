@@ -2,7 +2,7 @@
 import { EngineError } from "../base/errors.ts";
 import type { TrainingSequence } from "../engine/engine.ts";
 import { clampLog } from "../engine/loss.ts";
-import type { Author, Tape } from "../protocol/tape.ts";
+import { type Author, environmentAuthors, type Tape } from "../protocol/tape.ts";
 import type { Trajectory } from "../rollout/trajectory.ts";
 import type { LossConfig } from "./config.ts";
 
@@ -47,6 +47,10 @@ export function policyTokenCount(tape: Tape): number {
 
 function tokenCount({ runs }: Tape, of: Author): number {
   return runs.reduce((sum, { author, length }) => sum + (author === of ? length : 0), 0);
+}
+
+function environmentTokenCount(tape: Tape): number {
+  return environmentAuthors.reduce((sum, author) => sum + tokenCount(tape, author), 0);
 }
 
 type VisitRun = (from: number, to: number, nth: number) => void;
@@ -99,7 +103,7 @@ export function toBatch(
 ): Batch {
   for (const { trajectory } of attempts) checkVersion(trajectory, policyVersion, maxLag);
   const lengths = attempts.map(
-    ({ trajectory: { tape } }) => policyTokenCount(tape) + (maskDocuments ? 0 : tokenCount(tape, "search")),
+    ({ trajectory: { tape } }) => policyTokenCount(tape) + (maskDocuments ? 0 : environmentTokenCount(tape)),
   );
   const tokens = lengths.reduce((sum, length) => sum + length, 0);
   const sequences = lengths.filter((length) => length > 0).length;
@@ -179,11 +183,13 @@ function learnFromDocuments(
   weight: number,
 ): void {
   if (!learnerLogprobs) throw new Error("documents are learnt from, but the learner was not asked for them");
-  forEachRun(tape, "search", (from, to) => {
-    weights.fill(weight, from, to);
-    advantages.fill(advantage, from, to);
-    oldLogprobs.set(learnerLogprobs.subarray(from, to), from);
-  });
+  for (const author of environmentAuthors) {
+    forEachRun(tape, author, (from, to) => {
+      weights.fill(weight, from, to);
+      advantages.fill(advantage, from, to);
+      oldLogprobs.set(learnerLogprobs.subarray(from, to), from);
+    });
+  }
 }
 
 /** The weight of a token that another distribution than the learner's was drawn from; truncated, so that none dominates. */

@@ -14,6 +14,7 @@ const stops = {
   "search-budget": 0,
   "context-full": 0,
   "empty-query": 0,
+  "environment-done": 0,
   "environment-failed": 0,
 } satisfies Record<Stop, number>;
 
@@ -103,16 +104,16 @@ function goldInDocuments({ transcript, question }: Trajectory): boolean {
 const patience = 3;
 
 /**
- * Whether search was away. Where most of those that searched failed, what is left are attempts that did not search, and
- * nothing may be learnt from them alone, however few searched. Where it is so again and again, though fewer than half of
+ * Whether search, or another environment, was away. Where most of those that acted failed, what is left are attempts that
+ * did not act, and nothing may be learnt from them alone, however few acted. Where it is so again and again, though fewer than half of
  * all failed, the fault is with these queries: they are counted and passed over.
  *
  * @param times 1 at first, and one more each time the same attempts are made again
  */
 export function isOutage(attempts: readonly Trajectory[], times: number): boolean {
   const failed = attempts.filter(isFailed).length;
-  const searched = attempts.filter(({ searches }) => searches.length > 0).length;
-  return 2 * failed > attempts.length || (times <= patience && 2 * failed > searched);
+  const acted = attempts.filter(({ searches, actions }) => searches.length > 0 || actions !== undefined).length;
+  return 2 * failed > attempts.length || (times <= patience && 2 * failed > acted);
 }
 
 /** Notices a search that died without an error: it answers, and finds nothing, step after step. */

@@ -1,5 +1,5 @@
 import type { Learner, LossSpec } from "../engine/engine.ts";
-import { lossMask } from "../protocol/tape.ts";
+import { environmentAuthors, lossMask } from "../protocol/tape.ts";
 import { type ScoredAttempt, splitForUpdates, toBatch } from "./batch.ts";
 import type { LossConfig, OptimizerConfig, TrainerConfig } from "./config.ts";
 import { lossTerm } from "./kl.ts";
@@ -67,7 +67,7 @@ async function askLearner(
 ): Promise<{ scored: ScoredAttempt[][]; mismatch: Drift }> {
   const attempts = groups.flat();
   const trajectories = attempts.map(({ trajectory }) => trajectory);
-  const authors = maskDocuments ? (["policy"] as const) : (["policy", "search"] as const);
+  const authors = maskDocuments ? (["policy"] as const) : (["policy", ...environmentAuthors] as const);
   const rows = await rescore(trajectories, learner, "the policy that learns", authors);
   const learnerLogprobs = new Map(attempts.map((attempt, i) => [attempt, rows[i]!]));
   const sampled = trajectories.map(({ tape, logprobs }) => {

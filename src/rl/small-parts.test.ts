@@ -37,7 +37,7 @@ test("gauges see a dead index, a repeated query and a query about something else
 
 test("stop shares name every stop, and entropy is the mean surprise of policy tokens that have one", () => {
   const shares = stopShares([trajectory(), trajectory({ stop: "environment-failed" })]);
-  expect(Object.keys(shares).length).toBe(7);
+  expect(Object.keys(shares).length).toBe(8);
   expect(shares["stop/answered"]).toBe(0.5);
   const odd = trajectory({ logprob: -3 });
   odd.logprobs[2] = Number.NEGATIVE_INFINITY;

@@ -9,7 +9,8 @@ import { lossMask } from "../protocol/tape.ts";
 import type { QueryResult, Searcher } from "../search/searcher.ts";
 import { collectGroups } from "./collect.ts";
 import { RolloutConfig } from "./config.ts";
-import { cleanQuery, type EpisodeOptions, runEpisode } from "./episode.ts";
+import { type EpisodeOptions, runEpisode } from "./episode.ts";
+import { cleanQuery, searchEnvironment } from "./search-environment.ts";
 
 const protocol = protocols["r1-searcher"];
 const tokenizer = byteTokenizer(["<|endoftext|>"], { eos: "<|endoftext|>", pieces: [">\n\n"] });
@@ -62,15 +63,15 @@ function episode({
     policyVersion: 7,
     overshoot,
   });
+  const settings = RolloutConfig.parse({ maxTokens: 400, ...config });
   return runEpisode({
     question,
     sibling: 3,
     sampler,
-    searcher,
+    environment: searchEnvironment({ searcher, protocol, config: settings }),
     tokenizer,
-    protocol,
     prompt,
-    config: RolloutConfig.parse({ maxTokens: 400, ...config }),
+    config: settings,
     key: { seed: 1, step: 2, question: 5 },
     ...rest,
   });
@@ -212,7 +213,8 @@ test("a mistake in a searcher's code is not taken for an outage", async () => {
 });
 
 const three = ["a", "b", "c"].map((id) => ({ id, text: `Where is ${id}?`, gold: [id] }));
-const collecting = { tokenizer, protocol, config: RolloutConfig.parse({}), key: { seed: 1, step: 0 }, siblings: 4 };
+const collecting = { tokenizer, config: RolloutConfig.parse({}), key: { seed: 1, step: 0 }, siblings: 4 };
+const searching = (searcher: Searcher) => searchEnvironment({ searcher, protocol, config: collecting.config });
 
 test("groups come in the order of the questions, with bounded attempts at once, and keep failed siblings", async () => {
   let running = 0;
@@ -236,7 +238,7 @@ test("groups come in the order of the questions, with bounded attempts at once, 
   const { groups } = await collectGroups(three, {
     ...collecting,
     sampler: slow,
-    searcher: flaky,
+    environment: searching(flaky),
     concurrency: 5,
     promptOf: ({ text }) => tokenizer.encodeText(text),
     onAttempt: ({ question }) => arrived.push(question.id),
@@ -262,7 +264,7 @@ test("the first engine failure abandons the other attempts and is the one that i
       throw new EngineError("aborted");
     },
   };
-  const options = { ...collecting, sampler: failing, searcher: found, concurrency: 4, promptOf: () => prompt };
-  await expect(collectGroups(three, options)).rejects.toThrow("out of memory");
+  const options = { ...collecting, sampler: failing, concurrency: 4, promptOf: () => prompt };
+  await expect(collectGroups(three, { ...options, environment: searching(found) })).rejects.toThrow("out of memory");
   expect([calls, resting]).toEqual([4, 3]);
 });

@@ -1,23 +1,26 @@
-/** @file One attempt at one question: sample, search, read, again, until it stops. Sampled ids are never re-encoded. */
-import { EngineError, messageOf, SearchError } from "../base/errors.ts";
+/** @file One attempt at one question: sample, act, observe, again, until it stops. Sampled ids are never re-encoded. */
+import { EngineError } from "../base/errors.ts";
 import type { Tokenizer } from "../base/tokenizer.ts";
 import type { Sample, SampleKey, Sampler } from "../engine/engine.ts";
-import { documentBlock, encodeSegments } from "../protocol/documents.ts";
+import { encodeSegments, neutraliseSegments } from "../protocol/documents.ts";
 import { type ParserEvent, policyBytes, TranscriptParser } from "../protocol/parse.ts";
 import { type Protocol, stopTexts } from "../protocol/protocol.ts";
 import type { Question } from "../protocol/question.ts";
+import type { RewardPart } from "../protocol/reward-part.ts";
 import { type Author, TapeBuilder } from "../protocol/tape.ts";
-import type { Hit, Searcher } from "../search/searcher.ts";
 import type { RolloutConfig } from "./config.ts";
-import type { SearchRecord, Stop, Trajectory } from "./trajectory.ts";
+import type { AttemptContext, Environment, EnvironmentFactory, Observed, StepResult } from "./environment.ts";
+import type { ActionRecord, SearchRecord, Stop, Trajectory } from "./trajectory.ts";
 
 /** What an attempt is made with. */
 export interface RolloutParts {
   readonly sampler: Sampler;
-  readonly searcher: Searcher;
+  readonly environment: EnvironmentFactory;
   readonly tokenizer: Tokenizer;
-  readonly protocol: Protocol;
-  readonly config: RolloutConfig;
+  readonly config: Pick<
+    RolloutConfig,
+    "maxTokens" | "maxTokensPerTurn" | "contextLength" | "temperature" | "topP" | "topK"
+  >;
 }
 
 export interface EpisodeOptions extends RolloutParts {
@@ -34,14 +37,20 @@ export interface EpisodeOptions extends RolloutParts {
   readonly chunk?: number;
 }
 
-/** Documents that would leave less room than this for an answer do not fit. */
+/** An observation that would leave less room than this for an answer does not fit. */
 const roomToAnswer = 16;
 
 /** @throws EngineError where the engine fails, the signal's reason where it is raised */
 export async function runEpisode(options: EpisodeOptions): Promise<Trajectory> {
-  const episode = new Episode(options);
+  const environment = options.environment.open();
+  const episode = new Episode(options, environment);
   try {
-    return await episode.run();
+    const trajectory = await episode.run().catch(async (cause: unknown) => {
+      await environment.close?.().catch(() => {}); // what went wrong first is what is reported
+      throw cause;
+    });
+    await environment.close?.();
+    return trajectory;
   } catch (cause) {
     options.signal?.throwIfAborted(); // an abort is an abort, however the engine reports it
     throw cause;
@@ -50,30 +59,29 @@ export async function runEpisode(options: EpisodeOptions): Promise<Trajectory> {
   }
 }
 
-/** Drops quotes and control characters, which a query has no use for. */
-export function cleanQuery(query: string): string {
-  return query
-    .toWellFormed()
-    .replace(/"/g, "")
-    .replace(/[\s\p{Cc}]+/gu, " ")
-    .trim();
-}
-
 class Episode {
   readonly #options: EpisodeOptions;
+  readonly #environment: Environment;
+  readonly #protocol: Protocol;
+  readonly #context: AttemptContext;
   readonly #tape = new TapeBuilder();
   readonly #parser: TranscriptParser;
   readonly #bytesOf: (id: number) => Uint8Array;
   readonly #logprobs: number[] = [];
   readonly #searches: SearchRecord[] = [];
+  readonly #actions: ActionRecord[] = [];
+  readonly #rewards: RewardPart[] = [];
   readonly #contextLength: number;
   #written = 0;
   #writtenThisTurn = 0;
 
-  constructor(options: EpisodeOptions) {
+  constructor(options: EpisodeOptions, environment: Environment) {
     this.#options = options;
-    const { config, sampler, protocol, tokenizer } = options;
-    this.#parser = new TranscriptParser(protocol);
+    this.#environment = environment;
+    const { config, sampler, tokenizer, key, sibling, signal = new AbortController().signal } = options;
+    this.#protocol = options.environment.protocol;
+    this.#context = { key: { ...key, sibling }, signal };
+    this.#parser = new TranscriptParser(this.#protocol);
     this.#bytesOf = policyBytes(tokenizer);
     this.#contextLength = Math.min(sampler.contextLength, config.contextLength || sampler.contextLength);
   }
@@ -82,7 +90,7 @@ class Episode {
     const { question, sibling, sampler, prompt } = this.#options;
     this.#append("prompt", prompt, new Float32Array(prompt.length));
     const policyVersion = sampler.policyVersion;
-    const stop = await this.#untilStop();
+    const stop = (await this.#reset()) ?? (await this.#untilStop());
     return {
       question,
       sibling,
@@ -90,6 +98,8 @@ class Episode {
       transcript: this.#parser.finish(),
       logprobs: Float32Array.from(this.#logprobs),
       searches: this.#searches,
+      ...(this.#actions.length > 0 ? { actions: this.#actions } : {}),
+      ...(this.#rewards.length > 0 ? { rewards: this.#rewards } : {}),
       stop,
       policyVersion,
     };
@@ -109,13 +119,13 @@ class Episode {
       if (taken === "ended") return "ended";
       if (taken === undefined) continue; // a stop that the grammar does not see, a chunk, or a budget: the loop knows
       if (taken.kind === "answer") return "answered";
-      const stop = await this.#search(taken.text);
+      const stop = await this.#act(taken);
       if (stop) return stop;
     }
   }
 
   async #sample(turn: number, maxTokens: number): Promise<Sample> {
-    const { sampler, protocol, tokenizer, config, key, sibling, signal } = this.#options;
+    const { sampler, tokenizer, config, key, sibling, signal } = this.#options;
     const { temperature, topP, topK } = config;
     const request = {
       tokens: this.#tape.tokens,
@@ -123,7 +133,7 @@ class Episode {
       temperature,
       topP,
       topK,
-      stop: { tokens: tokenizer.eosIds, text: stopTexts(protocol) },
+      stop: { tokens: tokenizer.eosIds, text: stopTexts(this.#protocol) },
       key: { ...key, sibling, turn },
     };
     const sample = await sampler.sample(request, signal);
@@ -160,44 +170,57 @@ class Episode {
     this.#options.onAppend?.(author, tokens);
   }
 
-  async #search(raw: string): Promise<Stop | undefined> {
-    const { tokenizer, protocol, config } = this.#options;
-    const query = cleanQuery(raw);
-    if (query === "") return "empty-query";
-    if (this.#searches.length >= config.maxSearches) return "search-budget";
-    const found = await this.#ask(query);
-    if (typeof found === "string") {
-      this.#searches.push({ query, passageIds: [], error: found });
+  async #reset(): Promise<Stop | undefined> {
+    const result = await this.#environment.reset(this.#options.question, this.#context);
+    if (!result) return undefined;
+    if (result.kind === "failed") {
+      this.#actions.push({ kind: "reset", text: "", error: result.error });
       return "environment-failed";
     }
-    const record = { query, passageIds: found.map(({ id }) => id) };
-    const block = encodeSegments(
-      tokenizer,
-      documentBlock(protocol, found, { titles: config.titles, maxWords: config.maxPassageWords }),
-    );
-    const from = this.#tape.length;
-    if (from + block.length + roomToAnswer > this.#contextLength) {
-      this.#searches.push(record);
-      return "context-full";
-    }
-    this.#append("search", block, new Float32Array(block.length));
-    this.#parser.searchRun(from, this.#tape.length, tokenizer.decode(block));
-    this.#searches.push({ ...record, part: this.#parser.parts.length - 1 });
-    this.#writtenThisTurn = 0;
-    return undefined;
+    this.#keepRewards(result);
+    return this.#observe(result) === undefined ? "context-full" : undefined;
   }
 
-  /** The hits, or what went wrong. A mistake in a searcher's code is neither and escapes. */
-  async #ask(query: string): Promise<readonly Hit[] | string> {
-    const { searcher, config, signal } = this.#options;
-    try {
-      const [result] = await searcher.search([query], { k: config.k, ...(signal ? { signal } : {}) });
-      if (!result) return "search gave no result for the query";
-      return result.ok ? result.hits : result.error.message;
-    } catch (cause) {
-      signal?.throwIfAborted();
-      if (cause instanceof SearchError) return messageOf(cause);
-      throw cause;
+  /** Hands a closed action to the environment and records what came of it. */
+  async #act({ kind, action = kind, text, part: asked }: ParserEvent): Promise<Stop | undefined> {
+    const result = await this.#environment.step({ kind: action, text }, this.#context);
+    const record = (outcome: { readonly part?: number; readonly error?: string }) => {
+      if ("search" in result && result.search) this.#searches.push({ ...result.search, ...outcome });
+      else this.#actions.push({ kind: action, text, ...outcome });
+    };
+    if (result.kind === "failed") {
+      record({ error: result.error });
+      return "environment-failed";
+    }
+    this.#keepRewards(result, asked);
+    if (result.kind === "done") {
+      if (result.refused) return result.refused;
+      record({});
+      return "environment-done";
+    }
+    const part = this.#observe(result);
+    record(part === undefined ? {} : { part });
+    return part === undefined ? "context-full" : undefined;
+  }
+
+  /** Puts an observation on the tape. @returns its part of the transcript; undefined where it does not fit */
+  #observe({ author, segments }: Observed): number | undefined {
+    const { tokenizer } = this.#options;
+    const block = encodeSegments(tokenizer, neutraliseSegments(this.#protocol, segments));
+    const from = this.#tape.length;
+    if (from + block.length + roomToAnswer > this.#contextLength) return undefined;
+    this.#append(author, block, new Float32Array(block.length));
+    this.#parser.environmentRun(author, from, this.#tape.length, tokenizer.decode(block));
+    this.#writtenThisTurn = 0;
+    return this.#parser.parts.length - 1;
+  }
+
+  /** @param asked the part of the transcript that parts without one speak of */
+  #keepRewards({ rewards = [] }: Exclude<StepResult, { kind: "failed" }>, asked?: number): void {
+    for (const reward of rewards) {
+      if (!Number.isFinite(reward.value))
+        throw new Error(`the environment gave ${reward.value} as reward "${reward.rule}"`);
+      this.#rewards.push(asked === undefined ? reward : { part: asked, ...reward });
     }
   }
 }

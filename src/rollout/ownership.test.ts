@@ -14,6 +14,7 @@ import { rewardPresets, scoreTrajectory } from "../reward/stages.ts";
 import type { Hit, Searcher } from "../search/searcher.ts";
 import { RolloutConfig } from "./config.ts";
 import { runEpisode } from "./episode.ts";
+import { searchEnvironment } from "./search-environment.ts";
 import type { Trajectory } from "./trajectory.ts";
 
 const attempts = 20_000;
@@ -145,9 +146,8 @@ async function attempt(
     question,
     sibling: 0,
     sampler,
-    searcher,
+    environment: searchEnvironment({ searcher, protocol, config }),
     tokenizer,
-    protocol,
     prompt,
     config,
     key: { seed, step: 0, question: 0 },

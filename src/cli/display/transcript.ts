@@ -12,8 +12,8 @@ export interface TranscriptWriter {
 
 /** Every line says who wrote it, in the margin and by colour, so that it reads the same in a file. */
 export function createTranscriptWriter(print: (text: string) => unknown, colour: boolean): TranscriptWriter {
-  const { dim, green, cyan } = createColors(colour);
-  const paint: Record<Author, (text: string) => string> = { prompt: dim, policy: green, search: cyan };
+  const { dim, green, cyan, yellow } = createColors(colour);
+  const paint: Record<Author, (text: string) => string> = { prompt: dim, policy: green, search: cyan, tool: yellow };
   let author: Author | undefined;
   let lineOpen = false;
   const endLine = () => {

@@ -3,8 +3,8 @@
  * code. They read one flat text; where a rule fires on what search wrote, that is what the published curves were made with.
  */
 import type { Question } from "../../protocol/question.ts";
+import type { RewardPart } from "../../protocol/reward-part.ts";
 import type { Part } from "../../protocol/transcript.ts";
-import type { RewardPart } from "../reward.ts";
 import { faults, type ReleasedFault, structureCounts } from "./rules.ts";
 import { hasAnswerTags, type PromptEdges, predictionIn, releasedCoverEm, releasedF1, solutionOf } from "./solution.ts";
 import { spansOf, type TextSpan, withoutDocuments } from "./spans.ts";

@@ -1,12 +1,13 @@
 /** @file An attempt as one text, with who wrote which stretch: what the released reward servers are given. */
 import { documentBlock } from "../../protocol/documents.ts";
 import { protocols } from "../../protocol/protocol.ts";
-import type { Part } from "../../protocol/transcript.ts";
+import { isObservation, type Part } from "../../protocol/transcript.ts";
 
 /** The released rules know R1-Searcher's tags only. */
 const protocol = protocols["r1-searcher"];
 
 export interface TextSpan {
+  /** "search" stands for whatever environment wrote it. */
   readonly author: "policy" | "search";
   readonly text: string;
 }
@@ -17,9 +18,7 @@ export interface TextSpan {
  */
 export function spansOf(transcript: readonly Part[]): TextSpan[] {
   return transcript.map((part) =>
-    part.kind === "documents"
-      ? { author: "search", text: block(part.text) }
-      : { author: "policy", text: textOfPart(part) },
+    isObservation(part) ? { author: "search", text: block(part.text) } : { author: "policy", text: textOfPart(part) },
   );
 }
 
@@ -46,8 +45,10 @@ function textOfPart({ kind, text, closed }: Part): string {
       return query.open + text + (closed ? query.close : "");
     case "answer":
       return answer.open + text + (closed ? answer.close : "");
+    case "action": // of another protocol, whose tags the released rules do not know
     case "stray":
     case "documents":
+    case "observation":
       return text;
   }
 }

@@ -9,6 +9,7 @@ import type { Question } from "../../protocol/question.ts";
 import type { Author } from "../../protocol/tape.ts";
 import { answerOf } from "../../reward/format.ts";
 import { runEpisode } from "../../rollout/episode.ts";
+import { searchEnvironment } from "../../rollout/search-environment.ts";
 import type { Trajectory } from "../../rollout/trajectory.ts";
 import type { Searcher } from "../../search/searcher.ts";
 import { bundled, exampleWorld, openAskable } from "../engines/open-policy.ts";
@@ -73,6 +74,7 @@ export async function openAsker(
     adapter: model === undefined ? undefined : adapter,
   });
   const { tokenizer, protocol, rollout, promptFor } = policy;
+  const environment = searchEnvironment({ searcher, protocol, config: rollout });
   const sampler = await policy.engine.publish();
   const inTurn = pLimit(1);
   const ask: Asker["ask"] = async (question, { decode, seed, signal, onText }) => {
@@ -82,9 +84,8 @@ export async function openAsker(
       sibling: 0,
       prompt: promptFor(question),
       sampler,
-      searcher,
+      environment,
       tokenizer,
-      protocol,
       config: decode === "greedy" ? { ...rollout, temperature: 0 } : rollout,
       key: { seed, step: 0, question: 0 },
       ...(signal ? { signal } : {}),

@@ -8,6 +8,7 @@ import { splitQuestions, splitTraits, splitWorlds, type WorldSplit } from "../..
 import type { Sampler } from "../../engine/engine.ts";
 import { type EvalRow, evaluate, type EvalSummary as Summary, summarise } from "../../eval/evaluate.ts";
 import type { Question } from "../../protocol/question.ts";
+import { searchEnvironment } from "../../rollout/search-environment.ts";
 import type { Trajectory } from "../../rollout/trajectory.ts";
 import type { Searcher } from "../../search/searcher.ts";
 import { type AskablePolicy, openAskable } from "../engines/open-policy.ts";
@@ -166,9 +167,8 @@ export async function evaluatePolicy(
       // each world draws from keys of its own
       seed: seed + i,
       sampler,
-      searcher,
+      environment: searchEnvironment({ searcher, protocol, config: rollout }),
       tokenizer,
-      protocol,
       promptOf: promptFor,
       config: rollout,
       concurrency: Math.min(evalConcurrency, memory.sequences),

@@ -12,6 +12,7 @@ import { evaluate } from "../../eval/evaluate.ts";
 import { byteTokenizer } from "../../protocol/byte-tokenizer.ts";
 import { protocols } from "../../protocol/protocol.ts";
 import { RolloutConfig } from "../../rollout/config.ts";
+import { searchEnvironment } from "../../rollout/search-environment.ts";
 import type { SearchConfig } from "../recipe/search-settings.ts";
 import { openSearch } from "./open-search.ts";
 import type { OpenSearch } from "./open-source.ts";
@@ -61,10 +62,11 @@ async function measure({ searcher }: OpenSearch): Promise<string> {
     },
     bytesOf: tokenizer.bytesOf,
   });
+  const config = RolloutConfig.parse({});
   const { results } = await evaluate({
-    ...{ questions, sampler, searcher, tokenizer, protocol, seed: 1, decode: "greedy", concurrency: 8 },
+    ...{ questions, sampler, tokenizer, config, seed: 1, decode: "greedy", concurrency: 8 },
+    environment: searchEnvironment({ searcher, protocol, config }),
     promptOf: ({ text }) => tokenizer.encodeText(text),
-    config: RolloutConfig.parse({}),
   });
   return results.map((row) => `${toJson(row)}\n`).join("");
 }

@@ -13,7 +13,7 @@ export function writeTrajectories(file: string, attempts: readonly AttemptRecord
 }
 
 function trajectoryLine({ trajectory, reward, advantage, rewardFailure }: AttemptRecord) {
-  const { question, sibling, tape, transcript, logprobs, searches, stop } = trajectory;
+  const { question, sibling, tape, transcript, logprobs, searches, actions, rewards, stop } = trajectory;
   const policyLogprobs: (number | null)[] = [];
   forEachPolicyRun(tape, (from, to) => {
     for (let t = from; t < to; t++) policyLogprobs.push(compact(logprobs[t]!));
@@ -28,6 +28,8 @@ function trajectoryLine({ trajectory, reward, advantage, rewardFailure }: Attemp
     logprobs: policyLogprobs,
     transcript,
     searches,
+    ...(actions === undefined ? {} : { actions }),
+    ...(rewards === undefined ? {} : { rewards }),
     ...(reward === undefined ? {} : { reward }),
     ...(advantage === undefined ? {} : { advantage }),
     ...(rewardFailure === undefined ? {} : { rewardFailure }),

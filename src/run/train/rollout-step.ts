@@ -1,23 +1,22 @@
 /** @file The part of a training step that asks, from a recipe. */
 import type { TrainerParts } from "../../rl/parts.ts";
 import { collectGroups } from "../../rollout/collect.ts";
-import type { Searcher } from "../../search/searcher.ts";
+import type { EnvironmentFactory } from "../../rollout/environment.ts";
 import type { AskablePolicy } from "../engines/open-policy.ts";
 import type { Recipe } from "../recipe/recipe.ts";
 
 export interface RolloutStepParts {
   readonly recipe: Pick<Recipe, "seed" | "rolloutBatch">;
   readonly policy: AskablePolicy;
-  readonly searcher: Searcher;
+  readonly environment: EnvironmentFactory;
 }
 
-export function rolloutStep({ recipe, policy, searcher }: RolloutStepParts): TrainerParts["rollOut"] {
+export function rolloutStep({ recipe, policy, environment }: RolloutStepParts): TrainerParts["rollOut"] {
   return async (questions, { step, firstQuestion, sampler, rollbacks, signal }) => {
     const { groups } = await collectGroups(questions, {
       sampler,
-      searcher,
+      environment,
       tokenizer: policy.tokenizer,
-      protocol: policy.protocol,
       config: policy.rollout,
       promptOf: policy.promptFor,
       siblings: recipe.rolloutBatch.siblings,

@@ -6,6 +6,7 @@ import { rewardFromRules } from "../../reward/reward-function.ts";
 import { createCurriculum } from "../../rl/curriculum.ts";
 import type { TrainerParts } from "../../rl/parts.ts";
 import { train } from "../../rl/training-loop.ts";
+import { searchEnvironment } from "../../rollout/search-environment.ts";
 import { describePlan } from "../engines/memory-plan.ts";
 import { type AskablePolicy, type OpenOptions, openAskable } from "../engines/open-policy.ts";
 import { writeModelCard } from "../policy/model-card.ts";
@@ -116,6 +117,8 @@ async function trainOpened(run: OpenedRun): Promise<void> {
   const keeper = keeperOf(run, warn);
   const { cursor, saved } = await keeper.resume();
   const report = stepReporter({ firstStep: cursor.step, steps: curriculum.steps, tell });
+  const { searcher } = data.search;
+  const environment = searchEnvironment({ searcher, protocol: policy.protocol, config: policy.rollout });
   const waitOut = waitForSearch(data.search, warn);
   const evaluation = { recipe, policy, benchmarks: data.benchmarks, folder: run.folder, tell, waitOut };
   const parts: TrainerParts = {
@@ -130,7 +133,7 @@ async function trainOpened(run: OpenedRun): Promise<void> {
         report(record);
       },
     },
-    rollOut: rolloutStep({ recipe, policy, searcher: data.search.searcher }),
+    rollOut: rolloutStep({ recipe, policy, environment }),
     promptOf: ({ tape }) => policy.tokenizer.decode(promptTokens(tape)),
     score: (trajectory, stage, signal) => rewardFromRules(stage.reward)(trajectory, signal),
     searchFinds: (questions) => searchFinds(questions, run),
