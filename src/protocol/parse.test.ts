@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { byteTokenizer } from "./byte-tokenizer.ts";
 import { documentBlock } from "./documents.ts";
 import { parseTape, policyBytes, TranscriptParser } from "./parse.ts";
-import { protocols, protocolTags } from "./protocol.ts";
+import { customProtocol, type Protocol, protocols, protocolTags, stopTexts } from "./protocol.ts";
 import { TapeBuilder } from "./tape.ts";
 import type { Part } from "./transcript.ts";
 
@@ -11,10 +11,7 @@ const protocol = protocols["r1-searcher"];
 const encoder = new TextEncoder();
 
 /** Parses policy text cut into the given tokens. */
-function parse(
-  tokens: readonly (string | Uint8Array)[],
-  by = protocol as (typeof protocols)[keyof typeof protocols],
-): readonly Part[] {
+function parse(tokens: readonly (string | Uint8Array)[], by: Protocol = protocol): readonly Part[] {
   const parser = new TranscriptParser(by);
   for (const [index, token] of tokens.entries())
     parser.policyToken(index, typeof token === "string" ? encoder.encode(token) : token);
@@ -200,4 +197,44 @@ test("a megabyte of beginnings of tags is read in linear time", () => {
   const parts = parse(["<|begin_of_quer".repeat(70_000)]);
   expect(parts).toHaveLength(1);
   expect(performance.now() - started).toBeLessThan(5000);
+});
+
+const tools = customProtocol({
+  name: "tools",
+  actions: [
+    { kind: "add", open: "<add>", close: "</add>" },
+    { kind: "list", open: "<list>", close: "</list>" },
+  ],
+});
+
+test("an action reads as its kind, is closed by its own tag alone, and is told when it closes", () => {
+  const parser = new TranscriptParser(tools);
+  const events = ["a<add>1</list>", "b<add>2</add>", "<list>"].map((text, i) =>
+    parser.policyToken(i, encoder.encode(text)),
+  );
+  expect(events).toEqual([undefined, { kind: "action", action: "add", text: "2", part: 4 }, undefined]);
+  parser.environmentRun("tool", 3, 4, "3");
+  expect(bare(parser.finish())).toEqual([
+    { kind: "thought", author: "policy", text: "a" },
+    { kind: "action", action: "add", author: "policy", text: "1" },
+    { kind: "stray", author: "policy", text: "</list>", tag: true },
+    { kind: "thought", author: "policy", text: "b" },
+    { kind: "action", action: "add", author: "policy", text: "2", closed: true },
+    { kind: "action", action: "list", author: "policy", text: "" },
+    { kind: "observation", author: "tool", text: "3" },
+  ]);
+});
+
+test("a turn ends at every action that the protocol has", () => {
+  expect(stopTexts(tools)).toEqual(["<|end_of_query|>", "</answer>", "</add>", "</list>"]);
+  expect(stopTexts(protocol)).toEqual(["<|end_of_query|>", "</answer>"]);
+});
+
+test.each([
+  [[{ kind: "add", open: "<answer>", close: "</add>" }], 'has the tag "<answer>"'],
+  [[{ kind: "add", open: "<add", close: "<add>" }], 'with which "<add>" begins'],
+  [[{ kind: "add", open: "", close: "</add>" }], 'has the tag ""'],
+  [[{ kind: "answer", open: "<add>", close: "</add>" }], 'two actions of kind "answer"'],
+])("tags that cannot be told apart are refused (%#)", (actions, message) => {
+  expect(() => customProtocol({ name: "tools", actions })).toThrow(message);
 });

@@ -156,3 +156,20 @@ test("rules can be given one by one, and a wrong one is refused", () => {
 test("the presets are valid specs of themselves", () => {
   for (const rules of Object.values(rewardPresets)) expect(RewardSpec.parse(rules)).toEqual(rules);
 });
+
+test("what the environment gave is part of a reward where a rule asks for it", () => {
+  const given = { rule: "called", value: 0.5, because: "the tool was asked", part: 1 };
+  const rewarded = { ...attempt(good), rewards: [given, { ...given, rule: "found", value: -0.2 }] };
+  const { total, parts } = scoreTrajectory(rewarded, [
+    { rule: "environment", weight: 2 },
+    { rule: "retrieval", value: 1 },
+  ]);
+  expect(parts.map(({ rule, value }) => [rule, value])).toEqual([
+    ["called", 1],
+    ["found", -0.4],
+    ["retrieval", 1],
+  ]);
+  expect(total).toBeCloseTo(1.6, 12);
+  expect(scoreTrajectory(rewarded, [{ rule: "retrieval", value: 1 }]).total).toBe(1);
+  expect(scoreTrajectory(attempt(good), [{ rule: "environment", weight: 2 }])).toEqual({ total: 0, parts: [] });
+});

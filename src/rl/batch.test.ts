@@ -132,3 +132,16 @@ test("documents that are not masked have the attempt's weight and advantage, and
   expect(() => toBatch([{ trajectory: one, advantage: 1 }], unmasked)).toThrow(/the learner was not asked/);
   expect(toBatch([attempt], options)).toEqual(toBatch([{ trajectory: one, advantage: -2 }], options));
 });
+
+test("what a tool wrote is masked as documents are, and learnt from where they are", () => {
+  const bySearch = trajectory({ words: [3, 4] });
+  const runs = bySearch.tape.runs.map((run) => (run.author === "search" ? { ...run, author: "tool" as const } : run));
+  const byTool = { ...bySearch, tape: { ...bySearch.tape, runs } };
+  const learnerLogprobs = new Float32Array(bySearch.tape.tokens.length).fill(-1);
+  for (const maskDocuments of [true, false]) {
+    const of = (one: typeof bySearch) =>
+      toBatch([{ trajectory: one, advantage: 2, learnerLogprobs }], { ...options, maskDocuments }).sequences;
+    expect(of(byTool)).toEqual(of(bySearch));
+    expect(of(byTool)[0]!.weights[4] === 0).toBe(maskDocuments);
+  }
+});

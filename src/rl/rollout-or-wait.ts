@@ -1,6 +1,6 @@
 import { SearchError } from "../base/errors.ts";
 import type { Question } from "../protocol/question.ts";
-import { failureOf } from "../rollout/trajectory.ts";
+import { failureOf, type Trajectory } from "../rollout/trajectory.ts";
 import type { Groups } from "./attempts.ts";
 import { isFailed, isOutage } from "./health.ts";
 import type { StepContext, TrainerParts } from "./parts.ts";
@@ -27,7 +27,7 @@ export async function rollOutOrWait(
     const attempts = groups.flat();
     if (!isOutage(attempts, parts.waitOut ? times : Number.POSITIVE_INFINITY)) return groups;
     const failed = attempts.filter(isFailed);
-    const because = failed.map(failureOf).find((failure) => failure !== undefined) ?? "no reason given";
+    const because = firstFailure(failed) ?? "no reason given";
     if (!parts.waitOut) {
       throw new SearchError(
         `${failed.length} of ${attempts.length} attempts of step ${step} failed outside the policy: ${because}`,
@@ -37,4 +37,9 @@ export async function rollOutOrWait(
     await parts.waitOut({ step, failed: failed.length, attempts: attempts.length, times, because }, signal);
     signal.throwIfAborted();
   }
+}
+
+/** Why the environment failed the first of these attempts that it failed; undefined where it failed none. */
+export function firstFailure(attempts: readonly Trajectory[]): string | undefined {
+  return attempts.map(failureOf).find((failure) => failure !== undefined);
 }

@@ -2,7 +2,7 @@
 import { SearchError } from "../../base/errors.ts";
 import { isOutage } from "../../rl/health.ts";
 import type { Evaluation, EvaluationRequest, TrainerParts } from "../../rl/parts.ts";
-import { failureOf } from "../../rollout/trajectory.ts";
+import { firstFailure } from "../../rl/rollout-or-wait.ts";
 import type { AskablePolicy } from "../engines/open-policy.ts";
 import { evaluatePolicy, type PolicyEvaluation, showAttempt } from "../evaluate/run-eval.ts";
 import type { Recipe } from "../recipe/recipe.ts";
@@ -56,7 +56,7 @@ async function measureOrWait(
       const measured = await evaluatePolicy(policy, asked, { decode, seed: recipe.seed, sampler, signal });
       if (!waitOut || !isOutage(measured.trajectories, times)) return measured;
       failed = measured.summary.failed;
-      because = measured.trajectories.map(failureOf).find((failure) => failure !== undefined) ?? because;
+      because = firstFailure(measured.trajectories) ?? because;
     } catch (cause) {
       if (!waitOut || !(cause instanceof SearchError)) throw cause;
     }

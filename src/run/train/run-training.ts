@@ -117,6 +117,8 @@ async function trainOpened(run: OpenedRun): Promise<void> {
   const keeper = keeperOf(run, warn);
   const { cursor, saved } = await keeper.resume();
   const report = stepReporter({ firstStep: cursor.step, steps: curriculum.steps, tell });
+  const { searcher } = data.search;
+  const environment = searchEnvironment({ searcher, protocol: policy.protocol, config: policy.rollout });
   const waitOut = waitForSearch(data.search, warn);
   const evaluation = { recipe, policy, benchmarks: data.benchmarks, folder: run.folder, tell, waitOut };
   const parts: TrainerParts = {
@@ -131,15 +133,7 @@ async function trainOpened(run: OpenedRun): Promise<void> {
         report(record);
       },
     },
-    rollOut: rolloutStep({
-      recipe,
-      policy,
-      environment: searchEnvironment({
-        searcher: data.search.searcher,
-        protocol: policy.protocol,
-        config: policy.rollout,
-      }),
-    }),
+    rollOut: rolloutStep({ recipe, policy, environment }),
     promptOf: ({ tape }) => policy.tokenizer.decode(promptTokens(tape)),
     score: (trajectory, stage, signal) => rewardFromRules(stage.reward)(trajectory, signal),
     searchFinds: (questions) => searchFinds(questions, run),
