@@ -1,4 +1,4 @@
-/** @file `npm run bench:models` at a small size, without a peer. */
+/** @file `npm run bench -- models` at a small size, without a peer. */
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

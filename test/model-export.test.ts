@@ -11,9 +11,9 @@ import { rotaryFrequencies } from "../src/engine/huggingface/rope.ts";
 import { openWeights, writeSafetensors } from "../src/engine/huggingface/safetensors.ts";
 import { loadTokenizer } from "../src/engine/huggingface/tokenizer.ts";
 import { exportModel } from "../src/run/policy/run-model-export.ts";
-import { packageFolder, startCli } from "./acceptance/cli-process.ts";
-import { writeTinyPolicy } from "./acceptance/tiny-policy.ts";
 import { type Cutting, randomModels, writeCuttingTokenizer, writeRandomModel } from "./parity/random-models.ts";
+import { packageFolder, startCli } from "./support/cli-process.ts";
+import { writeTinyPolicy } from "./support/tiny-policy.ts";
 
 const root = mkdtempSync(join(tmpdir(), "model-export-"));
 const [model, run] = [join(root, "model"), join(root, "run")];

@@ -15,9 +15,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { type GetOptions, getModel } from "../src/engine/huggingface/hub/get-model.ts";
 import { loadTokenizer } from "../src/engine/huggingface/tokenizer.ts";
-import { startCli } from "./acceptance/cli-process.ts";
-import { writeTinyPolicy } from "./acceptance/tiny-policy.ts";
 import { type Hub, startHub } from "./hub/start-hub.ts";
+import { startCli } from "./support/cli-process.ts";
+import { writeTinyPolicy } from "./support/tiny-policy.ts";
 
 const root = mkdtempSync(join(tmpdir(), "model-get-"));
 const tiny = join(root, "tiny");

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { openSearch } from "../src/run/search/open-search.ts";
 import { waitForSearch } from "../src/run/train/wait-out.ts";
 import { buildIndex } from "../src/search/bm25/build.ts";
-import { type CliProcess, sleep, startCli } from "./acceptance/cli-process.ts";
+import { type CliProcess, sleep, startCli } from "./support/cli-process.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "search-server-"));
 const index = join(folder, "index");

@@ -4,7 +4,7 @@ import { adaptModel } from "../testing/adapted-model.ts";
 import { randomBatch, randomModels, SharingCheck, sharingLosses } from "../testing/sharing-checks.ts";
 import { sharePrompts, splitSiblings, usualSharing } from "./shared-prompts.ts";
 
-const batches = 12; // npm run parity:sharing has 50
+const batches = 12; // npm run experiment -- parity:sharing has 50
 const bound = 1e-5;
 const models = Object.entries(randomModels());
 
