@@ -34,7 +34,7 @@ beforeAll(async () => {
   const sets = [`model=${model}`, ...settings].flatMap((set) => ["--set", set]);
   const { code, stderr } = await startCli(["train", "nano-short", "--steps", "1", "--out", run, ...sets]).ended;
   expect([code, stderr]).toEqual([0, ""]);
-}, 120_000);
+});
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 async function weightsOf(path: string): Promise<Map<string, Float32Array>> {

@@ -259,4 +259,4 @@ test("the program, stopped with Ctrl-C, goes on where it was, and shows no token
   expect(loadedBytes).toBe(files.reduce((sum, { bytes }) => sum + bytes, 0) - had);
   expectWhole(place.directory);
   expect(stopped.stdout + stopped.stderr + second.stdout + second.stderr).not.toContain("hf_secret");
-}, 120_000);
+});

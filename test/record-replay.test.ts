@@ -101,4 +101,4 @@ test("recorded once, an evaluation is repeated byte by byte without the provider
     expect([again.code, again.last]).toEqual([0, first.last]);
     for (const name of ["results.jsonl", "summary.json"]) expect(again.kept(name)).toBe(first.kept(name));
   }
-}, 300_000);
+});

@@ -1,9 +1,11 @@
 /** @file The command line as a child in a process group of its own, so that a kill reaches all of it and nothing else. */
 import { type ChildProcess, spawn } from "node:child_process";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const packageFolder = fileURLToPath(new URL("../..", import.meta.url));
-const ofTheClone = fileURLToPath(new URL("../../bin/r1-searcher.js", import.meta.url));
+/** In a test the sources are compiled once; elsewhere the program runs from its sources. */
+export const usualProgram = join(process.env["R1_SEARCHER_COMPILED"] ?? packageFolder, "bin", "r1-searcher.js");
 
 export interface CliEnd {
   /** Undefined where a signal ended it. */
@@ -30,13 +32,16 @@ process.once("exit", () => {
 export interface CliOptions {
   /** Called with every piece of output, as it comes. */
   readonly onText?: (text: string) => void;
-  /** The program's own file; default that of the clone, which runs from its sources. */
+  /** The program's own file. */
   readonly program?: string;
   /** Besides those of this process. */
   readonly env?: Readonly<Record<string, string>> | undefined;
 }
 
-export function startCli(args: readonly string[], { onText, program = ofTheClone, env }: CliOptions = {}): CliProcess {
+export function startCli(
+  args: readonly string[],
+  { onText, program = usualProgram, env }: CliOptions = {},
+): CliProcess {
   const child = spawn(process.execPath, [program, ...args], {
     detached: process.platform !== "win32", // there a kill takes one process, and the command line is one
     env: { ...process.env, NO_COLOR: "1", ...env },
