@@ -55,7 +55,7 @@ const search: readonly NamedProgram[] = [
     name: "search-exact",
     file: "test/experiments/search-exact.ts",
     summary: "compares the index with BM25 by its formula, however it is cut into segments",
-    duration: "1 min",
+    duration: "5 min",
   },
   {
     name: "searx",
