@@ -6,9 +6,9 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { startCli } from "./acceptance/cli-process.ts";
-import { expectRefusal, fewAtOnce, type Refusal } from "./acceptance/refusal.ts";
-import { writeTinyPolicy } from "./acceptance/tiny-policy.ts";
+import { startCli } from "./support/cli-process.ts";
+import { expectRefusal, fewAtOnce, type Refusal } from "./support/refusal.ts";
+import { writeTinyPolicy } from "./support/tiny-policy.ts";
 
 const root = mkdtempSync(join(tmpdir(), "bad-input-"));
 const model = join(root, "model");

@@ -12,9 +12,9 @@ import {
 } from "../src/engine/huggingface/model-config.ts";
 import { type NamedTensor, safetensorsHeader, writeSafetensors } from "../src/engine/huggingface/safetensors.ts";
 import { initialWeights } from "../src/run/pretrain/initial-weights.ts";
-import { startCli } from "./acceptance/cli-process.ts";
-import { expectRefusal, type Refusal } from "./acceptance/refusal.ts";
-import { writeTinyPolicy } from "./acceptance/tiny-policy.ts";
+import { startCli } from "./support/cli-process.ts";
+import { expectRefusal, type Refusal } from "./support/refusal.ts";
+import { writeTinyPolicy } from "./support/tiny-policy.ts";
 
 const root = mkdtempSync(join(tmpdir(), "bad-model-"));
 const model = join(root, "model");

@@ -1,4 +1,4 @@
-/** @file `npm run bench:models` at a small size, without a peer. */
+/** @file `npm run bench -- models` at a small size, without a peer. */
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import { ratesTable, stepTable } from "../bench/models/table.ts";
 import { scripts, toUpdate } from "../bench/models/work.ts";
 import { bundled } from "../src/run/engines/open-policy.ts";
 
-test("a model is measured without a peer, and its table says why there is none", { timeout: 120_000 }, async () => {
+test("a model is measured without a peer, and its table says why there is none", async () => {
   const directory = mkdtempSync(join(tmpdir(), "r1-bench-models-"));
   try {
     const model = join(directory, "model");

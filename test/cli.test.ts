@@ -3,14 +3,15 @@ import { execFile } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
+import { packageFolder, usualProgram } from "./support/cli-process.ts";
 
-const program = fileURLToPath(new URL("../bin/r1-searcher.js", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "r1-searcher-cli-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+const run = (...args: string[]) => runProgram(usualProgram, args);
+
+function runProgram(program: string, args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
   return new Promise((resolve) => {
     const child = execFile(
       process.execPath,
@@ -35,6 +36,13 @@ function file(name: string, ...rows: unknown[]): string {
 const commands = readdirSync(new URL("../src/cli/commands", import.meta.url)).map((name) =>
   name.replace(/(-verb)?\.ts$/, ""),
 );
+
+test("in a clone the sources run as they are, without a build", async () => {
+  const { code, stdout } = await runProgram(join(packageFolder, "bin", "r1-searcher.js"), ["score", "--help"]);
+  expect(stdout).toBe((await run("score", "--help")).stdout);
+  expect(stdout).toContain("Usage: r1-searcher score");
+  expect(code).toBe(0);
+});
 
 describe("help", () => {
   test("of the program names every command", async () => {

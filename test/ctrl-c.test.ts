@@ -3,8 +3,8 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { type CliEnd, type CliProcess, sleep, startCli } from "./acceptance/cli-process.ts";
-import { writeTinyPolicy } from "./acceptance/tiny-policy.ts";
+import { type CliEnd, type CliProcess, sleep, startCli } from "./support/cli-process.ts";
+import { writeTinyPolicy } from "./support/tiny-policy.ts";
 
 const root = mkdtempSync(join(tmpdir(), "ctrl-c-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));

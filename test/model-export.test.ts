@@ -11,9 +11,9 @@ import { rotaryFrequencies } from "../src/engine/huggingface/rope.ts";
 import { openWeights, writeSafetensors } from "../src/engine/huggingface/safetensors.ts";
 import { loadTokenizer } from "../src/engine/huggingface/tokenizer.ts";
 import { exportModel } from "../src/run/policy/run-model-export.ts";
-import { packageFolder, startCli } from "./acceptance/cli-process.ts";
-import { writeTinyPolicy } from "./acceptance/tiny-policy.ts";
 import { type Cutting, randomModels, writeCuttingTokenizer, writeRandomModel } from "./parity/random-models.ts";
+import { packageFolder, startCli } from "./support/cli-process.ts";
+import { writeTinyPolicy } from "./support/tiny-policy.ts";
 
 const root = mkdtempSync(join(tmpdir(), "model-export-"));
 const [model, run] = [join(root, "model"), join(root, "run")];
@@ -34,7 +34,7 @@ beforeAll(async () => {
   const sets = [`model=${model}`, ...settings].flatMap((set) => ["--set", set]);
   const { code, stderr } = await startCli(["train", "nano-short", "--steps", "1", "--out", run, ...sets]).ended;
   expect([code, stderr]).toEqual([0, ""]);
-}, 120_000);
+});
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 async function weightsOf(path: string): Promise<Map<string, Float32Array>> {

@@ -15,9 +15,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { type GetOptions, getModel } from "../src/engine/huggingface/hub/get-model.ts";
 import { loadTokenizer } from "../src/engine/huggingface/tokenizer.ts";
-import { startCli } from "./acceptance/cli-process.ts";
-import { writeTinyPolicy } from "./acceptance/tiny-policy.ts";
 import { type Hub, startHub } from "./hub/start-hub.ts";
+import { startCli } from "./support/cli-process.ts";
+import { writeTinyPolicy } from "./support/tiny-policy.ts";
 
 const root = mkdtempSync(join(tmpdir(), "model-get-"));
 const tiny = join(root, "tiny");
@@ -259,4 +259,4 @@ test("the program, stopped with Ctrl-C, goes on where it was, and shows no token
   expect(loadedBytes).toBe(files.reduce((sum, { bytes }) => sum + bytes, 0) - had);
   expectWhole(place.directory);
   expect(stopped.stdout + stopped.stderr + second.stdout + second.stderr).not.toContain("hf_secret");
-}, 120_000);
+});

@@ -29,7 +29,7 @@ beforeAll(async () => {
   for (const name of ["package.json", "README.md", "LICENSE", "bin", "models", "recipes"])
     cpSync(join(root, name), join(folder, name), { recursive: true });
   symlinkSync(join(root, "node_modules"), join(folder, "node_modules"), "junction");
-}, 60_000);
+});
 
 /** Runs a module beside the package's own files and reads the JSON that it prints. */
 async function inPlainNode(source: string): Promise<unknown> {

@@ -8,7 +8,7 @@ import { afterAll, expect, test } from "vitest";
 import { worldQuestions } from "../src/data/world/questions.ts";
 import { bundled, exampleWorld } from "../src/run/engines/open-policy.ts";
 import { worldSearcher } from "../src/run/search/open-search.ts";
-import { startCli } from "./acceptance/cli-process.ts";
+import { startCli } from "./support/cli-process.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "record-replay-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -101,4 +101,4 @@ test("recorded once, an evaluation is repeated byte by byte without the provider
     expect([again.code, again.last]).toEqual([0, first.last]);
     for (const name of ["results.jsonl", "summary.json"]) expect(again.kept(name)).toBe(first.kept(name));
   }
-}, 300_000);
+});

@@ -2,14 +2,13 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openSearch } from "../src/run/search/open-search.ts";
 import { waitForSearch } from "../src/run/train/wait-out.ts";
 import { buildIndex } from "../src/search/bm25/build.ts";
-import { type CliProcess, sleep, startCli } from "./acceptance/cli-process.ts";
+import { type CliProcess, sleep, startCli, usualProgram } from "./support/cli-process.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "search-server-"));
 const index = join(folder, "index");
@@ -68,7 +67,7 @@ test("it says where it listens, survives more than it can take, and ends its rep
   const { code, stdout } = await child.ended;
   expect(code).toBe(0);
   expect(JSON.parse(stdout.trimEnd().split("\n").at(-1)!)).toMatchObject({ url, requests: expect.any(Number) });
-}, 120_000);
+});
 
 test("a server that is killed is waited for, and searched again as soon as it is back", async () => {
   const first = await start();
@@ -96,13 +95,12 @@ test("a server that is killed is waited for, and searched again as soon as it is
   await search.searcher.close();
   again.child.signal("SIGTERM");
   expect((await again.child.ended).code).toBe(0);
-}, 120_000);
+});
 
 test("an MCP client that starts it gets passages, and stdout is the protocol's alone", async () => {
-  const program = fileURLToPath(new URL("../bin/r1-searcher.js", import.meta.url));
   const transport = new StdioClientTransport({
     command: process.execPath,
-    args: [program, "serve", "mcp", "--index", index],
+    args: [usualProgram, "serve", "mcp", "--index", index],
     stderr: "pipe",
   });
   const client = new Client({ name: "test", version: "1" });
@@ -111,7 +109,7 @@ test("an MCP client that starts it gets passages, and stdout is the protocol's a
     structuredContent: { passages: [{ id: "42", title: "Town 42" }] },
   });
   await client.close();
-}, 120_000);
+});
 
 test("bad starts say what to do", async () => {
   writeFileSync(join(folder, "none"), "");
@@ -130,4 +128,4 @@ test("bad starts say what to do", async () => {
     expect(stderr).toContain("hint:");
     expect(stderr).not.toContain("    at ");
   }
-}, 120_000);
+});

@@ -1,13 +1,15 @@
 /**
  * @file Exact search among vectors beside FAISS's IndexFlatIP, one thread each, on the same vectors in one run.
- * `npm run bench:dense -- --help`
+ * `npm run bench -- dense --help`
  */
+
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { programOptions, refuse } from "../../scripts/program-options.ts";
+import { ConfigError } from "../../src/base/errors.ts";
 import { checkMarked, writeMarked } from "../../src/base/marked-page.ts";
 import type { Passage } from "../../src/protocol/passage.ts";
 import { buildDenseIndex } from "../../src/search/dense/build.ts";
@@ -18,7 +20,7 @@ import type { Searcher } from "../../src/search/searcher.ts";
 
 const help = `Exact search among vectors beside FAISS's IndexFlatIP, one thread each, on the same vectors in one run.
 
-usage: npm run bench:dense -- --python PROGRAM [options]
+usage: npm run bench -- dense --python PROGRAM [options]
   --python <program>   has numpy and faiss-cpu
   --rows <n>           vectors searched (default: 200000)
   --dimension <n>      of a vector (default: 384)
@@ -27,25 +29,19 @@ usage: npm run bench:dense -- --python PROGRAM [options]
   --help
 
 examples:
-  npm run bench:dense -- --python venv/bin/python --rows 20000
-  npm run bench:dense -- --python venv/bin/python --write docs/results.md
+  npm run bench -- dense --python venv/bin/python --rows 20000
+  npm run bench -- dense --python venv/bin/python --write docs/results.md
 `;
 
-const { values } = parseArgs({
-  options: {
-    python: { type: "string" },
-    rows: { type: "string", default: "200000" },
-    dimension: { type: "string", default: "384" },
-    queries: { type: "string", default: "256" },
-    write: { type: "string" },
-    help: { type: "boolean", default: false },
-  },
+const { values } = programOptions(help, {
+  python: { type: "string" },
+  rows: { type: "string", default: "200000" },
+  dimension: { type: "string", default: "384" },
+  queries: { type: "string", default: "256" },
+  write: { type: "string" },
 });
-if (values.help) {
-  process.stdout.write(help);
-  process.exit(0);
-}
-if (values.python === undefined) throw new Error("--python is missing: a Python with numpy and faiss-cpu");
+if (values.python === undefined)
+  refuse(new ConfigError("--python is missing", { hint: "name a Python with numpy and faiss-cpu" }));
 if (values.write !== undefined) checkMarked(values.write, "bench:dense");
 
 interface Times {
@@ -140,7 +136,7 @@ function report(lines: readonly string[], load: number): void {
     "| --- | ---: | ---: | ---: | ---: | ---: |",
     ...lines,
     "",
-    `\`npm run bench:dense\`, commit ${commit}, ${cpus()[0]?.model.trim()} (${cpus().length} cores), load ${load.toFixed(1)} when it began.`,
+    `\`npm run bench -- dense\`, commit ${commit}, ${cpus()[0]?.model.trim()} (${cpus().length} cores), load ${load.toFixed(1)} when it began.`,
   ].join("\n");
   console.log(text);
   if (values.write !== undefined) writeMarked(values.write, "bench:dense", text);

@@ -1,9 +1,10 @@
 /**
  * @file What an adapter costs merged and apart, beside training all weights: processor time of learning, sampling and
  * merging, in turn on one thread, the smallest of several rounds, with weights of all as they are loaded.
- * `npm run bench:lora -- --help`
+ * `npm run bench -- lora --help`
  */
-import { parseArgs } from "node:util";
+import { programOptions, refuse } from "../../scripts/program-options.ts";
+import { ConfigError } from "../../src/base/errors.ts";
 import type { LossSpec, TrainingSequence } from "../../src/engine/engine.ts";
 import { readModelConfig } from "../../src/engine/huggingface/model-config.ts";
 import { LoraConfig } from "../../src/engine/lora.ts";
@@ -16,7 +17,7 @@ import { processorSeconds } from "../nano/rates.ts";
 const help = `What an adapter costs merged and apart, beside training all weights: processor seconds of learning, sampling
 and merging, one thread each, the least of several rounds.
 
-usage: npm run bench:lora -- --model DIR [options]
+usage: npm run bench -- lora --model DIR [options]
   --model <dir>   a Hugging Face folder
   --rank <n>      of the adapter (default: 16)
   --rounds <n>    after one that warms up (default: 4)
@@ -24,23 +25,16 @@ usage: npm run bench:lora -- --model DIR [options]
   --help
 
 example:
-  npm run bench:lora -- --model models/smollm2-135m-instruct --rank 8
+  npm run bench -- lora --model models/smollm2-135m-instruct --rank 8
 `;
 
-const { values } = parseArgs({
-  options: {
-    model: { type: "string" },
-    rank: { type: "string", default: "16" },
-    rounds: { type: "string", default: "4" },
-    tapes: { type: "string", default: "16" },
-    help: { type: "boolean", default: false },
-  },
+const { values } = programOptions(help, {
+  model: { type: "string" },
+  rank: { type: "string", default: "16" },
+  rounds: { type: "string", default: "4" },
+  tapes: { type: "string", default: "16" },
 });
-if (values.help) {
-  process.stdout.write(help);
-  process.exit(0);
-}
-if (!values.model) throw new Error("--model is missing: a Hugging Face folder");
+if (!values.model) refuse(new ConfigError("--model is missing", { hint: "name a Hugging Face folder" }));
 const [directory, tapes] = [values.model, Number(values.tapes)];
 const config = readModelConfig(directory);
 const [prompt, sampled, length] = [32, 16, 256];

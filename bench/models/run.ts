@@ -1,11 +1,12 @@
 /**
  * @file A real model side by side with PyTorch and transformers, in turn on one machine: a step of training, learning
- * alone, sampling at several widths, memory, and what `model info` had predicted. `npm run bench:models -- --help`
+ * alone, sampling at several widths, memory, and what `model info` had predicted. `npm run bench -- models --help`
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
+import { programOptions, refuse } from "../../scripts/program-options.ts";
+import { ConfigError } from "../../src/base/errors.ts";
 import { toJson } from "../../src/base/jsonl.ts";
 import { checkMarked, writeMarked } from "../../src/base/marked-page.ts";
 import { startPeer } from "../nano/peer.ts";
@@ -15,7 +16,7 @@ import { ratesTable, stepTable } from "./table.ts";
 const help = `A real model beside PyTorch and transformers, in turn on one machine. All programs do the same work: ours
 samples, the others write what was sampled. What is not there is left out, and said.
 
-usage: npm run bench:models -- --model DIR [options]
+usage: npm run bench -- models --model DIR [options]
   --model <dir>          a Hugging Face folder of a Llama with a tied head
   --python <program>     has torch, transformers and safetensors; for --gguf also llama-cpp-python
                          (default: $R1_SEARCHER_PYTHON, or python3)
@@ -31,34 +32,29 @@ usage: npm run bench:models -- --model DIR [options]
   --help
 
 examples:
-  npm run bench:models -- --model models/smollm2-135m-instruct --python venv/bin/python
-  npm run bench:models -- --model models/smollm2-135m-instruct --parts rates --rounds 7 --write docs/benchmarks.md
+  npm run bench -- models --model models/smollm2-135m-instruct --python venv/bin/python
+  npm run bench -- models --model models/smollm2-135m-instruct --parts rates --rounds 7 --write docs/benchmarks.md
 `;
 
-const { values } = parseArgs({
-  options: {
-    model: { type: "string" },
-    python: { type: "string", default: process.env["R1_SEARCHER_PYTHON"] ?? "python3" },
-    rounds: { type: "string", default: "3" },
-    questions: { type: "string", default: "8" },
-    siblings: { type: "string", default: "8" },
-    widths: { type: "string", default: "1,16,64" },
-    "max-memory-gb": { type: "string", default: "6" },
-    gguf: { type: "string" },
-    parts: { type: "string", default: "step,rates" },
-    write: { type: "string" },
-    json: { type: "boolean", default: false },
-    help: { type: "boolean", default: false },
-  },
+const { values } = programOptions(help, {
+  model: { type: "string" },
+  python: { type: "string", default: process.env["R1_SEARCHER_PYTHON"] ?? "python3" },
+  rounds: { type: "string", default: "3" },
+  questions: { type: "string", default: "8" },
+  siblings: { type: "string", default: "8" },
+  widths: { type: "string", default: "1,16,64" },
+  "max-memory-gb": { type: "string", default: "6" },
+  gguf: { type: "string" },
+  parts: { type: "string", default: "step,rates" },
+  write: { type: "string" },
+  json: { type: "boolean", default: false },
 });
-if (values.help) {
-  process.stdout.write(help);
-  process.exit(0);
-}
-if (!values.model) throw new Error("--model is missing: a Hugging Face folder of a Llama with a tied head");
+if (!values.model)
+  refuse(new ConfigError("--model is missing", { hint: "name a Hugging Face folder of a Llama with a tied head" }));
 const parts = values.parts.split(",");
 for (const part of parts) {
-  if (part !== "step" && part !== "rates") throw new Error(`--parts ${part}: there are "step" and "rates"`);
+  if (part !== "step" && part !== "rates")
+    refuse(new ConfigError(`--parts names "${part}"`, { hint: "give step, rates, or both with a comma" }));
   if (values.write !== undefined) checkMarked(values.write, `bench:models ${part}`);
 }
 const program = "models_peer.py";

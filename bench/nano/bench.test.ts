@@ -57,7 +57,7 @@ test("the middle model has about 30 M parameters", () => {
   expect(parameterCount(middleSize) / 1e6).toBeCloseTo(32, 0);
 });
 
-test("a model is measured without a peer, and its share of the peak is a share", { timeout: 60_000 }, async () => {
+test("a model is measured without a peer, and its share of the peak is a share", async () => {
   const work = { rounds: 1, rows: 4, prompt: 5, sampled: 6, sequences: 2, length: 12, gemmSizes: [128] };
   const { decode, train, gemmPeak } = await measureRates(tiny, work, undefined);
   expect(decode.tokensPerSecond).toBeGreaterThan(0);
@@ -68,9 +68,7 @@ test("a model is measured without a peer, and its share of the peak is a share",
   expect(train.shareOfGemmPeak).toBeLessThan(1);
 });
 
-test("a step is measured phase by phase and described as it was, authors and masks included", {
-  timeout: 60_000,
-}, async () => {
+test("a step is measured phase by phase and described as it was, authors and masks included", async () => {
   const small = ["rolloutBatch.questions=2", "rolloutBatch.siblings=4", "rollout.maxTokens=40"];
   const steps = await openNanoSteps(small);
   try {

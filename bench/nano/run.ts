@@ -1,5 +1,5 @@
 /** @file Speed of a nano step, of sampling and of learning, beside PyTorch where a Python has it. `npm run bench -- --help` */
-import { parseArgs } from "node:util";
+import { programOptions, wholeNumber } from "../../scripts/program-options.ts";
 import { toJson } from "../../src/base/jsonl.ts";
 import { checkMarked, writeMarked } from "../../src/base/marked-page.ts";
 import { benchTable } from "./report.ts";
@@ -25,33 +25,21 @@ examples:
 /** Of the place in a page where the numbers go. */
 const mark = "bench";
 
-const { values } = parseArgs({
-  options: {
-    python: { type: "string", default: process.env["R1_SEARCHER_PYTHON"] ?? "python3" },
-    "no-peer": { type: "boolean", default: false },
-    rounds: { type: "string", default: "5" },
-    "memory-steps": { type: "string", default: "300" },
-    write: { type: "string" },
-    json: { type: "boolean", default: false },
-    help: { type: "boolean", default: false },
-  },
+const { values } = programOptions(help, {
+  python: { type: "string", default: process.env["R1_SEARCHER_PYTHON"] ?? "python3" },
+  "no-peer": { type: "boolean", default: false },
+  rounds: { type: "string", default: "5" },
+  "memory-steps": { type: "string", default: "300" },
+  write: { type: "string" },
+  json: { type: "boolean", default: false },
 });
-if (values.help) {
-  process.stdout.write(help);
-} else {
-  const number = (option: "rounds" | "memory-steps", least: number) => {
-    const value = Number(values[option]);
-    if (Number.isInteger(value) && value >= least) return value;
-    throw new Error(`--${option} is ${values[option]}: expected a whole number from ${least}`);
-  };
-  if (values.write !== undefined) checkMarked(values.write, mark);
-  const result = await runBench({
-    rounds: number("rounds", 1),
-    memorySteps: number("memory-steps", 0),
-    ...(values["no-peer"] ? {} : { python: values.python }),
-    onProgress: (text) => process.stderr.write(`${text}\n`),
-  });
-  const table = benchTable(result);
-  if (values.write !== undefined) writeMarked(values.write, mark, table);
-  process.stdout.write(`${values.json ? toJson(result) : table}\n`);
-}
+if (values.write !== undefined) checkMarked(values.write, mark);
+const result = await runBench({
+  rounds: wholeNumber("rounds", values.rounds, 1),
+  memorySteps: wholeNumber("memory-steps", values["memory-steps"]),
+  ...(values["no-peer"] ? {} : { python: values.python }),
+  onProgress: (text) => process.stderr.write(`${text}\n`),
+});
+const table = benchTable(result);
+if (values.write !== undefined) writeMarked(values.write, mark, table);
+process.stdout.write(`${values.json ? toJson(result) : table}\n`);

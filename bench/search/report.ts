@@ -46,7 +46,7 @@ export function report(
     "| --- | ---: | ---: | ---: | ---: |",
     ...all.map(queryRow),
     "",
-    `\`npm run bench:search -- --passages ${about.passages}\`, commit ${about.commit}, Node ${process.version}, ${cpus()[0]?.model.trim()} (${cpus().length} cores), load ${about.load.toFixed(1)} when it began.`,
+    `\`npm run bench -- search --passages ${about.passages}\`, commit ${about.commit}, Node ${process.version}, ${cpus()[0]?.model.trim()} (${cpus().length} cores), load ${about.load.toFixed(1)} when it began.`,
   ].join("\n");
   console.log(text);
   if (about.write !== undefined) writeMarked(about.write, `bench:search ${about.passages}`, text);

@@ -1,20 +1,20 @@
 /**
  * @file Search side by side on one corpus of synthetic passages: ours with one thread and two, and where they can run,
- * bm25s with numba and Lucene. `npm run bench:search -- --help`
+ * bm25s with numba and Lucene. `npm run bench -- search --help`
  */
 import { execFileSync, spawnSync } from "node:child_process";
 import { rmSync } from "node:fs";
 import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { programOptions } from "../../scripts/program-options.ts";
 import { generate } from "./generate.ts";
 import { type Measured, report } from "./report.ts";
 
 const help = `Search side by side on one corpus of synthetic passages: ours, and where they can run, bm25s and Lucene.
 What is not given is left out, and said.
 
-usage: npm run bench:search -- [options]
+usage: npm run bench -- search [options]
   --passages <n>       how many (default: 100000)
   --folder <dir>       keeps the corpus for the next run (default: bench-search in the temporary folder)
   --threads <a,b,…>    of ours (default: 1,2)
@@ -24,25 +24,18 @@ usage: npm run bench:search -- [options]
   --help
 
 examples:
-  npm run bench:search -- --passages 20000
-  npm run bench:search -- --passages 1000000 --python venv/bin/python --write docs/benchmarks.md
+  npm run bench -- search --passages 20000
+  npm run bench -- search --passages 1000000 --python venv/bin/python --write docs/benchmarks.md
 `;
 
-const { values } = parseArgs({
-  options: {
-    passages: { type: "string", default: "100000" },
-    folder: { type: "string", default: join(tmpdir(), "bench-search") },
-    python: { type: "string" },
-    lucene: { type: "string" },
-    threads: { type: "string", default: "1,2" },
-    write: { type: "string" },
-    help: { type: "boolean", default: false },
-  },
+const { values } = programOptions(help, {
+  passages: { type: "string", default: "100000" },
+  folder: { type: "string", default: join(tmpdir(), "bench-search") },
+  python: { type: "string" },
+  lucene: { type: "string" },
+  threads: { type: "string", default: "1,2" },
+  write: { type: "string" },
 });
-if (values.help) {
-  process.stdout.write(help);
-  process.exit(0);
-}
 const say = (line: string) => void process.stderr.write(`${line}\n`);
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 

@@ -228,4 +228,4 @@ test(`documents change no reward, stop or mask in ${attempts} generated attempts
   ]) {
     expect(seen.get(key) ?? 0, key).toBeGreaterThan(50);
   }
-}, 120_000);
+});

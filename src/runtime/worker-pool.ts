@@ -1,3 +1,5 @@
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { type ResourceLimits, Worker } from "node:worker_threads";
 import { EngineError } from "../base/errors.ts";
 
@@ -40,9 +42,11 @@ export function startWorker(
   workerData: unknown,
   { failure = engineFailure, resourceLimits = {} }: WorkerSettings = {},
 ): RemoteWorker {
-  const worker = import.meta.url.endsWith(".ts")
-    ? new Worker(fromSource(`${module.href}.ts`), { workerData, resourceLimits, eval: true })
-    : new Worker(new URL(`${module.href}.js`), { workerData, resourceLimits });
+  const compiled = import.meta.url.endsWith(".ts") ? compiledFrom(module) : new URL(`${module.href}.js`);
+  const worker =
+    compiled === undefined
+      ? new Worker(fromSource(`${module.href}.ts`), { workerData, resourceLimits, eval: true })
+      : new Worker(compiled, { workerData, resourceLimits });
   const waiting = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>();
   let next = 0;
   let dead: Error | undefined;
@@ -83,6 +87,14 @@ export function startWorker(
       await worker.terminate();
     },
   };
+}
+
+/** The test suite compiles the sources once and names the folder: compiled, a worker starts in a third of the time. */
+function compiledFrom(module: URL): URL | undefined {
+  const folder = process.env["R1_SEARCHER_COMPILED"];
+  if (folder === undefined) return undefined;
+  const path = module.href.slice(new URL("../", import.meta.url).href.length);
+  return pathToFileURL(join(folder, "dist", `${path}.js`));
 }
 
 /** Node 20 does not read TypeScript, and a worker does not inherit the loader of its parent. */

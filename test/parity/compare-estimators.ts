@@ -1,11 +1,12 @@
 /**
  * @file Do advantages and losses equal their restatement in plain Python (estimators.py)?
- *   PYTHON=python3 npm run parity:estimators [batches]
+ *   PYTHON=python3 npm run experiment -- parity:estimators [--batches 1000]
  * Draws random ragged batches (default 1,000): masks, dead groups, failed siblings, rewards beyond the clip, references
  * and learners near and far. Prints the largest difference and exits 1 above 1e-6.
  */
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { programOptions, wholeNumber } from "../../scripts/program-options.ts";
 import { type Random, randomOf } from "../../src/base/random.ts";
 import { termsAt, tokenLoss } from "../../src/engine/loss.ts";
 import { type Author, lossMask } from "../../src/protocol/tape.ts";
@@ -17,6 +18,15 @@ import { scoreByReference } from "../../src/rl/kl.ts";
 import { lossSpec } from "../../src/rl/learn.ts";
 import type { Trajectory } from "../../src/rollout/trajectory.ts";
 
+const help = `Compares advantages and losses of random batches with their restatement in plain Python, estimators.py. Fails above
+1e-6. The variable PYTHON names a Python; it needs no package (default: python3).
+
+usage: npm run experiment -- parity:estimators [options]
+  --batches <n>     (default: 1000)
+  --help
+`;
+const { values } = programOptions(help, { batches: { type: "string", default: "1000" } });
+const count = wholeNumber("batches", values.batches, 1);
 const LIMIT = 1e-6;
 const estimators = ["reinforce++-baseline", "reinforce++", "grpo", "rloo", "dr-grpo"] as const;
 const klKinds = ["off", "k1", "k2", "k3"] as const;
@@ -232,7 +242,6 @@ function compare(a: Results, b: Results, index: number, worst: { advantages: Wor
     worst.losses.see(apart(a.losses[name], loss), `batch ${index}, ${name}`);
 }
 
-const count = Number(process.argv[2] ?? 1000);
 const batches = Array.from({ length: count }, (_, i) => drawBatch(randomOf("parity of estimators", i)));
 const restated = theirs(batches);
 if (restated) {

@@ -1,6 +1,6 @@
 /**
  * @file Do our folders and GGUF files mean the same to other programs?
- *   PYTHON=python3 LLAMA=python3 npm run parity:export [-- MODEL_DIR…]
+ *   PYTHON=python3 LLAMA=python3 npm run experiment -- parity:export [MODEL_DIR…]
  * For a random model of every family, and for every folder named: the folder that `model export` writes, in shards,
  * opens in transformers with our log-probabilities of 64 tokens (bound 2e-4; 1e-3 for named folders); the GGUF file in
  * f32 opens in llama.cpp with our greedy 64 tokens, or parts from them where its top two logits are closer than 1e-3;
@@ -9,6 +9,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
+import { programOptions } from "../../scripts/program-options.ts";
 import { randomOf } from "../../src/base/random.ts";
 import { readModelConfig } from "../../src/engine/huggingface/model-config.ts";
 import { loadTokenizer } from "../../src/engine/huggingface/tokenizer.ts";
@@ -18,6 +19,16 @@ import { PolicySettings } from "../../src/run/recipe/policy-settings.ts";
 import { askPython } from "./python.ts";
 import { randomModels, writeRandomModel } from "./random-models.ts";
 import { randomText } from "./random-texts.ts";
+
+const help = `Opens exported folders in transformers and GGUF files in llama.cpp, and compares log-probabilities and greedy text.
+The variable PYTHON names a Python that has torch and transformers, LLAMA one that has
+llama-cpp-python (default: python3).
+
+usage: npm run experiment -- parity:export [MODEL_DIR…]
+  MODEL_DIR…     Hugging Face folders that are compared too
+  --help
+`;
+const given = programOptions(help, {}, true).positionals.map((folder) => resolve(folder));
 
 const generated = 64;
 const tie = 1e-3;
@@ -119,10 +130,10 @@ try {
     mkdirSync(work, { recursive: true });
     isWithin = (await compare(folder, 2e-4, work)) && isWithin;
   }
-  for (const [i, folder] of process.argv.slice(2).entries()) {
+  for (const [i, folder] of given.entries()) {
     const work = join(root, "out", `given-${i}`);
     mkdirSync(work, { recursive: true });
-    isWithin = (await compare(resolve(folder), 1e-3, work)) && isWithin;
+    isWithin = (await compare(folder, 1e-3, work)) && isWithin;
   }
   process.exitCode = isWithin ? 0 : 1;
 } finally {

@@ -1,6 +1,6 @@
 /**
  * @file Does the embedded engine agree with transformers on random models of every family, and on models named?
- *   PYTHON=python3 npm run parity:families [-- MODEL_DIR…]
+ *   PYTHON=python3 npm run experiment -- parity:families [MODEL_DIR…]
  * Twelve models (three families; one key head per query head and grouped; tied and untied; plain, linear and llama3
  * positions; both spellings of config.json) and every folder named: log-probabilities of 256 tokens, every gradient of
  * a PPO loss, 64 greedy tokens, and the log-probabilities of the folder we save once transformers has opened it. Exits 1
@@ -9,6 +9,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
+import { programOptions } from "../../scripts/program-options.ts";
 import type { TrainingSequence } from "../../src/engine/engine.ts";
 import { packs, readModelConfig } from "../../src/engine/huggingface/model-config.ts";
 import { openWeights, type WeightsFile } from "../../src/engine/huggingface/safetensors.ts";
@@ -18,6 +19,15 @@ import { byteTokenizer } from "../../src/protocol/byte-tokenizer.ts";
 import { createEngine } from "../../src/run/engines/onnx-policy.ts";
 import { PolicySettings } from "../../src/run/recipe/policy-settings.ts";
 import { idsOf, largestDifference, numbers, ppoWeights, python, relativeDifference } from "./oracle.ts";
+
+const help = `Compares the engine with transformers on twelve random models: log-probabilities, gradients, greedy text and saved
+folders. The variable PYTHON names a Python that has torch and transformers (default: python3).
+
+usage: npm run experiment -- parity:families [MODEL_DIR…]
+  MODEL_DIR…     Hugging Face folders that are compared too
+  --help
+`;
+const given = programOptions(help, {}, true).positionals.map((folder) => resolve(folder));
 
 const bounds = { logprob: 2e-4, gradient: 1e-4, tie: 1e-3, saved: 2e-4 };
 /** A trained model's log-probabilities spread over more digits than a small random one's. */
@@ -81,7 +91,6 @@ async function useEngine(folder: string, oracle: WeightsFile, saved: string) {
 
 const made = mkdtempSync(join(tmpdir(), "r1-searcher-families-"));
 try {
-  const given = process.argv.slice(2).map((folder) => resolve(folder));
   python("family_oracle.py", "make", made, ...given);
   const names = readdirSync(made).filter((name) => name.endsWith(".safetensors"));
   const rows = [];

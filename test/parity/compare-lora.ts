@@ -1,6 +1,6 @@
 /**
  * @file Does an adapter learn here as it does in PEFT?
- *   PYTHON=python3 npm run parity:lora [-- MODEL_DIR…]
+ *   PYTHON=python3 npm run experiment -- parity:lora [MODEL_DIR…]
  * Twelve random models (those of parity:families) and every folder named, with random adapters of several ranks, scales and targets, once
  * merged and once apart: log-probabilities of 256 tokens, those of the model below, every gradient of a PPO loss, the
  * change of every merged matrix by one AdamW step and the log-probabilities after it, and those that PEFT finds in the
@@ -9,6 +9,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
+import { programOptions } from "../../scripts/program-options.ts";
 import type { LossSpec, OptimSpec } from "../../src/engine/engine.ts";
 import { adaptedPacks } from "../../src/engine/huggingface/adapter-packs.ts";
 import { readModelConfig } from "../../src/engine/huggingface/model-config.ts";
@@ -19,6 +20,15 @@ import { LearnerCore } from "../../src/engine/onnx/learner-core.ts";
 import { Replica } from "../../src/engine/onnx/replica.ts";
 import { memberViews } from "../../src/engine/onnx/slots.ts";
 import { idsOf, largestDifference, numbers, ppoWeights, python, relativeDifference } from "./oracle.ts";
+
+const help = `Compares adapters of twelve random models with PEFT, merged and apart: log-probabilities, gradients, one step of
+AdamW and saved folders. The variable PYTHON names a Python that has torch, transformers and peft (default: python3).
+
+usage: npm run experiment -- parity:lora [MODEL_DIR…]
+  MODEL_DIR…     Hugging Face folders that are compared too
+  --help
+`;
+const given = programOptions(help, {}, true).positionals.map((folder) => resolve(folder));
 
 /** Differences of log-probabilities; gradients and changes over the largest number of their tensor. */
 const bounds = { logprob: 2e-4, base: 2e-4, gradient: 1e-4, change: 1e-4, stepped: 2e-4, peft: 2e-4 };
@@ -92,7 +102,6 @@ async function gradientDifference(replica: Replica, lora: LoraShape, oracle: Wei
 
 const made = mkdtempSync(join(tmpdir(), "r1-searcher-lora-"));
 try {
-  const given = process.argv.slice(2).map((folder) => resolve(folder));
   python("lora_oracle.py", "make", made, ...given);
   const names = readdirSync(made)
     .filter((name) => name.endsWith(".safetensors"))

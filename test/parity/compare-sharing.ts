@@ -1,12 +1,12 @@
 /**
  * @file Do sharing prompts, packing and computing layers anew change what is learnt?
- *   npm run parity:sharing [-- --batches N] [--model DIR] [--threads N] [--lora]
+ *   npm run experiment -- parity:sharing [--batches N] [--model DIR] [--threads N] [--lora]
  * Default: 50 batches, random models of three families. --lora lets an adapter learn, apart and merged in every way.
  * Every way against every sequence by itself: |Δ loss| over its terms, and max |Δ gradient| / max |gradient| of each
  * tensor, at most 1e-5. Exits 1 beyond it. With a checkpoint the bound may lie below its own rounding: "packed" shares
  * nothing and computes nothing anew, so the others are to be held against it. A large one holds six gradients.
  */
-import { parseArgs } from "node:util";
+import { programOptions } from "../../scripts/program-options.ts";
 import { readModelConfig } from "../../src/engine/huggingface/model-config.ts";
 import { LoraConfig } from "../../src/engine/lora.ts";
 import { Replica } from "../../src/engine/onnx/replica.ts";
@@ -21,13 +21,21 @@ import {
 } from "../../src/engine/testing/sharing-checks.ts";
 
 const bound = 1e-5;
-const { values } = parseArgs({
-  options: {
-    model: { type: "string" },
-    batches: { type: "string", default: "50" },
-    threads: { type: "string", default: "1" },
-    lora: { type: "boolean", default: false },
-  },
+const help = `Compares losses and gradients with shared prompts, packed sequences and recomputed layers against those of every
+sequence by itself. Fails where they are more than 1e-5 apart.
+
+usage: npm run experiment -- parity:sharing [options]
+  --batches <n>     random batches (default: 50)
+  --model <dir>     a Hugging Face folder (default: random models of three families)
+  --threads <n>     of the engine (default: 1)
+  --lora            an adapter learns, merged and apart
+  --help
+`;
+const { values } = programOptions(help, {
+  model: { type: "string" },
+  batches: { type: "string", default: "50" },
+  threads: { type: "string", default: "1" },
+  lora: { type: "boolean", default: false },
 });
 
 async function checkpoint(directory: string): Promise<SharingModel> {

@@ -1,6 +1,6 @@
 /**
  * @file Do texts and conversations become the same tokens as in transformers?
- *   PYTHON=python3 npm run parity:templates [-- MODEL_DIR…]
+ *   PYTHON=python3 npm run experiment -- parity:templates [MODEL_DIR…]
  * 1,000 conversations of one to nine turns, half with tools, calls and results, spread over tokenizers that cut as
  * GPT-2's, SmolLM2's, Llama 3's and Qwen's do with templates in the shapes of Llama and Qwen, and over every folder
  * named with its own template; and as many single texts. Rendered text and ids must be equal. Exits 1 otherwise.
@@ -8,6 +8,7 @@
 import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
+import { programOptions } from "../../scripts/program-options.ts";
 import { type Random, randomOf } from "../../src/base/random.ts";
 import type { ChatMessage } from "../../src/base/tokenizer.ts";
 import { loadTokenizer } from "../../src/engine/huggingface/tokenizer.ts";
@@ -15,6 +16,15 @@ import { chatTemplates } from "./chat-templates.ts";
 import { askPython } from "./python.ts";
 import { type Cutting, writeCuttingTokenizer } from "./random-models.ts";
 import { randomText } from "./random-texts.ts";
+
+const help = `Compares the tokens of 1,000 conversations and as many texts with those of transformers.
+The variable PYTHON names a Python that has transformers (default: python3).
+
+usage: npm run experiment -- parity:templates [MODEL_DIR…]
+  MODEL_DIR…     Hugging Face folders that are compared too
+  --help
+`;
+const given = programOptions(help, {}, true).positionals.map((folder) => resolve(folder));
 
 const count = 1000;
 
@@ -107,10 +117,7 @@ function makeFolders(root: string, given: readonly string[]): string[] {
 
 const root = mkdtempSync(join(tmpdir(), "r1-searcher-templates-"));
 try {
-  const folders = makeFolders(
-    root,
-    process.argv.slice(2).map((path) => resolve(path)),
-  );
+  const folders = makeFolders(root, given);
   const cases = Array.from({ length: count }, (_, i) => caseFor(folders[i % folders.length]!, i));
   const random = randomOf(12, "texts");
   const texts = Array.from({ length: count }, (_, i) => ({

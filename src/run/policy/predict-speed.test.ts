@@ -45,7 +45,7 @@ test("layers cost alike, and the rest costs once", () => {
   expect(extrapolate(small, sketchOf(small), [5, 5])).toBe(5);
 });
 
-test("a small model's own rates are found by running it", { timeout: 60_000 }, async () => {
+test("a small model's own rates are found by running it", async () => {
   const assumed = { workers: 1, threads: 1, sequences: 4, context: 256, microBatchTokens: 512 };
   const { sample, train } = await predictSpeed(small, assumed);
   expect(sample).toBeGreaterThan(10);

@@ -137,7 +137,7 @@ const web = (url: string, mode: "snippets" | "pages" = "snippets"): Partial<Sear
   ...{ source: "web", provider: "serper", url, mode, allowAddresses: ["127.0.0.1"] },
 });
 
-test("the web is recorded and played back likewise, and its key is nowhere", { timeout: 600_000 }, async () => {
+test("the web is recorded and played back likewise, and its key is nowhere", async () => {
   process.env.SERPER_API_KEY = canary;
   for (const mode of ["snippets", "pages"] as const) {
     const file = join(folder, `web-${mode}.jsonl`);

@@ -1,4 +1,4 @@
-/** @file What an index takes, for plans. Constants were measured with `npm run bench:search`. */
+/** @file What an index takes, for plans. Constants were measured with `npm run bench -- search`. */
 import { segmentParts } from "./format.ts";
 import { SEGMENT_PASSAGES } from "./index-folder.ts";
 import { readManifest } from "./manifest.ts";

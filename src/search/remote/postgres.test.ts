@@ -20,7 +20,7 @@ beforeAll(async () => {
   server = new PGLiteSocketServer({ db: database, host: "127.0.0.1", port: 0, maxConnections: 8 });
   await server.start();
   url = `postgresql://postgres@${server.getServerConn()}/postgres`;
-}, 120_000);
+});
 afterAll(async () => {
   await server?.stop();
   await database?.close();

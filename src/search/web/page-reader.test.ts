@@ -69,14 +69,14 @@ async function patiently(url: string, as: "article" | "lines" = "article") {
   }
 }
 
-test("an article without what stands around it", { timeout: 300_000 }, async () => {
+test("an article without what stands around it", async () => {
   const { title, text } = await patiently(page("/article", "text/html; charset=utf-8", article));
   expect(title).toContain("Tervane");
   expect(text).toContain("Ada Quill mapped the glacier in 1871.");
   for (const noise of ["secret", "not to be read", "color", "Home"]) expect(text).not.toContain(noise);
 });
 
-test("lines of three words and more, as the original reads a page", { timeout: 300_000 }, async () => {
+test("lines of three words and more, as the original reads a page", async () => {
   const html =
     "<title>T</title><ul><li>Home</li><li>About us</li></ul><p>Three <b>words</b> here</p>two words<p>And these are four";
   expect((await patiently(page("/lines", "text/html", html), "lines")).text).toBe(
@@ -84,7 +84,7 @@ test("lines of three words and more, as the original reads a page", { timeout: 3
   );
 });
 
-test("text in its charset, and PDF", { timeout: 300_000 }, async () => {
+test("text in its charset, and PDF", async () => {
   const latin = Buffer.from("Zo\xeb Quill mapped the glacier of Tervane in the winter", "latin1");
   expect((await patiently(page("/latin", "text/plain; charset=iso-8859-1", latin))).text).toContain("Zoë Quill");
   const japanese = Buffer.concat([Buffer.from("<meta charset=shift_jis><p>"), Buffer.from([0x93, 0x8c, 0x8b, 0x9e])]);
@@ -120,7 +120,7 @@ test("there are enough attacks", () => {
   expect(new Set(attacks.map(({ name }) => name)).size).toBe(attacks.length);
 });
 
-test("every attack ends in time and memory, with a reason", { timeout: 600_000 }, async () => {
+test("every attack ends in time and memory, with a reason", async () => {
   for (const [i, { reply }] of attacks.entries()) routes.set(`/attack/${i}`, reply);
   const before = process.memoryUsage.rss();
   const outcomes = await Promise.all(attacks.map((attack, i) => outcomeOf(attack, `${base}/attack/${i}`)));

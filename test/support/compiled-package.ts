@@ -1,0 +1,26 @@
+/** @file The package with its sources compiled, in a folder of its own: a program starts from it in a third of the time. */
+import { cpSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { buildSync } from "esbuild";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+
+/** Compiles `src/` without checking its types, and lays it out as the published package is. @returns the folder */
+export function compilePackage(into: string): string {
+  rmSync(into, { recursive: true, force: true });
+  const sources = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" });
+  const { outputFiles } = buildSync({
+    entryPoints: sources.filter((path) => /(?<!\.test)\.ts$/.test(path)).map((path) => join(root, "src", path)),
+    ...{ outbase: join(root, "src"), outdir: join(into, "dist"), write: false, logLevel: "error" },
+    ...{ format: "esm", platform: "node", target: "node20" },
+  });
+  for (const { path, text } of outputFiles) {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, text.replace(/(["'])(\.{1,2}\/[^"'\n]+)\.ts\1/g, "$1$2.js$1")); // imports name sources
+  }
+  for (const name of ["bin", "recipes", "package.json"])
+    cpSync(join(root, name), join(into, name), { recursive: true });
+  for (const name of ["models", "node_modules"]) symlinkSync(join(root, name), join(into, name), "junction");
+  return into;
+}
