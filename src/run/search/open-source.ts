@@ -59,7 +59,7 @@ async function openSource(
   reranker: Reranker | undefined,
 ): Promise<OpenSearch> {
   const again = (inner: Searcher) =>
-    retrying(inner, { attempts: search.attempts, budget: new RetryBudget(retryShare, retryReserve) });
+    retrying(inner, { tries: search.attempts, budget: new RetryBudget(retryShare, retryReserve) });
   if (search.source === "web") {
     const { openWeb } = await import("./open-web.ts");
     const far = openWeb(search);

@@ -94,7 +94,7 @@ describe("circuit breaker", () => {
     const ask = async () => (await broken.search(["x"], { k: 1 }))[0]!;
     for (let i = 0; i < 10; i++) expect((await ask()).ok).toBe(false);
     expect(asked).toHaveLength(3);
-    expect(await ask()).toEqual({ ok: false, error: { message: "search is away: away", retryable: true } });
+    expect(await ask()).toEqual({ ok: false, error: { message: "the search server is unavailable: away", retryable: true } });
     time = 100;
     await Promise.all([ask(), ask(), ask()]); // one probe
     expect(asked).toHaveLength(4);
