@@ -56,31 +56,31 @@ const retryAfter = 1;
 
 export function searchApp(options: SearchAppOptions): SearchApp {
   const { searcher, reranker, rerankDepth = defaultDepth, token, version } = options;
-  const gauges = new Gauges(searcher);
+  const metrics = new ServerMetrics(searcher);
   const app = new OpenAPIHono({
     defaultHook: (result, context) =>
       result.success ? undefined : context.json({ error: complaint(result.error) }, 400),
   });
   const state = { serving: true };
-  addChecks(app, gauges, token, state);
-  const service = reranker && rerankService(reranker, { maxWaiting: limits.reranked, onPairs: gauges.reranked.add });
-  addDialects(app, asking(options, gauges, service), service !== undefined);
+  addChecks(app, metrics, token, state);
+  const service = reranker && rerankService(reranker, { maxWaiting: limits.reranked, onPairs: metrics.reranked.add });
+  addDialects(app, asking(options, metrics, service), service !== undefined);
   addRerank(app, service);
-  addService(app, gauges, version, () => {
+  addService(app, metrics, version, () => {
     const info = searcher.info();
     return reranker ? rerankedInfo(info, reranker, rerankDepth) : info;
   });
   app.notFound((context) => context.json({ error: `there is no ${context.req.method} ${context.req.path}` }, 404));
-  app.onError((error, context) => replyToError(error, context, gauges));
+  app.onError((error, context) => replyToError(error, context, metrics));
   return {
     fetch: app.fetch,
     stopServing: () => {
       state.serving = false;
     },
     totals: () => ({
-      requests: gauges.requests.total(),
-      queries: gauges.queries.total(),
-      rejected: gauges.rejected.total(),
+      requests: metrics.requests.total(),
+      queries: metrics.queries.total(),
+      rejected: metrics.rejected.total(),
     }),
   };
 }
@@ -88,12 +88,17 @@ export function searchApp(options: SearchAppOptions): SearchApp {
 /**
  * Checks for every request, in this order: counting, authorisation, whether the server is stopping, size of the body.
  */
-function addChecks(app: OpenAPIHono, gauges: Gauges, token: string | undefined, state: { readonly serving: boolean }) {
+function addChecks(
+  app: OpenAPIHono,
+  metrics: ServerMetrics,
+  token: string | undefined,
+  state: { readonly serving: boolean },
+) {
   app.use(async (context, next) => {
     const began = performance.now();
     await next();
-    gauges.requests.add(1, { path: knownPath(context.req.path), status: context.res.status });
-    gauges.latency.observe((performance.now() - began) / 1000);
+    metrics.requests.add(1, { path: knownPath(context.req.path), status: context.res.status });
+    metrics.latency.observe((performance.now() - began) / 1000);
   });
   app.use(guard(token));
   app.use(async (context, next) => {
@@ -116,24 +121,24 @@ interface Asked {
 }
 type Ask = (context: Context, queries: readonly string[], asked: Asked) => Promise<readonly QueryResult[]>;
 
-function asking(options: SearchAppOptions, gauges: Gauges, service: RerankService | undefined): Ask {
+function asking(options: SearchAppOptions, metrics: ServerMetrics, service: RerankService | undefined): Ask {
   const { searcher, rerankDepth = defaultDepth, maxWaiting } = options;
   const batcher = new Batcher(searcher, {
-    onBatch: gauges.batches.observe,
+    onBatch: metrics.batches.observe,
     ...(maxWaiting === undefined ? {} : { maxWaiting }),
   });
-  gauges.registry.gauge("search_waiting_queries", "Queries in the queue", () => batcher.waiting);
+  metrics.registry.gauge("search_waiting_queries", "Queries in the queue", () => batcher.waiting);
   return async (context, queries, { k, depth }) => {
     const wanted = service ? Math.max(k, depth ?? rerankDepth) : k;
     checkCount(queries.length, wanted, service ? limits.reranked : limits.passages);
-    gauges.queries.add(queries.length);
-    gauges.cut.add(queries.filter(({ length }) => length > maxQueryLength).length);
+    metrics.queries.add(queries.length);
+    metrics.cut.add(queries.filter(({ length }) => length > maxQueryLength).length);
     const cut = queries.map((query) => query.slice(0, maxQueryLength));
     const { signal } = context.req.raw;
     const found = await batcher.search(cut, wanted, signal);
     const results = service ? await service.rerank(cut, found, { k, signal }) : found;
-    gauges.failed.add(results.filter(({ ok }) => !ok).length);
-    gauges.empty.add(results.filter((result) => result.ok && result.hits.length === 0).length);
+    metrics.failed.add(results.filter(({ ok }) => !ok).length);
+    metrics.empty.add(results.filter((result) => result.ok && result.hits.length === 0).length);
     return results;
   };
 }
@@ -146,7 +151,7 @@ function checkCount(queries: number, each: number, most: number): void {
   });
 }
 
-class Gauges {
+class ServerMetrics {
   readonly registry = new Registry();
   readonly requests = this.registry.counter("search_requests_total", "Requests by path and status");
   readonly queries = this.registry.counter("search_queries_total", "Queries asked");
@@ -231,7 +236,7 @@ function addRerank(app: OpenAPIHono, service: RerankService | undefined): void {
   });
 }
 
-function addService(app: OpenAPIHono, gauges: Gauges, version: string, infoOf: () => SearcherInfo): void {
+function addService(app: OpenAPIHono, metrics: ServerMetrics, version: string, infoOf: () => SearcherInfo): void {
   app.openapi(healthRoute, (context) => {
     const { passages, ...info } = infoOf();
     return context.json(
@@ -244,7 +249,7 @@ function addService(app: OpenAPIHono, gauges: Gauges, version: string, infoOf: (
     );
   });
   app.get("/metrics", (context) =>
-    context.text(gauges.registry.text(), 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" }),
+    context.text(metrics.registry.text(), 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" }),
   );
   app.doc31("/openapi.json", { openapi: "3.1.0", info: { title: "r1-searcher search", version } });
 }
@@ -275,9 +280,9 @@ function complaint({ issues }: z.ZodError): string {
   return issues.map(({ path, message }) => `${path.join(".") || "the body"}: ${message}`).join("; ");
 }
 
-function replyToError(error: Error, context: Context, gauges: Gauges): Response {
+function replyToError(error: Error, context: Context, metrics: ServerMetrics): Response {
   if (error instanceof OverloadedError) {
-    gauges.rejected.add();
+    metrics.rejected.add();
     return context.json({ error: error.message }, 503, { "retry-after": String(retryAfter) });
   }
   if (error instanceof HTTPException) {

@@ -78,13 +78,13 @@ async function follow(
 ): Promise<Reply> {
   let url = first;
   for (let hop = 0; hop <= maxRedirects; hop++) {
-    const isHome = new URL(url).origin === new URL(first).origin;
+    const isSameOrigin = new URL(url).origin === new URL(first).origin;
     const reply = await request(url, {
       dispatcher: agent,
       headers: {
         "accept-encoding": "identity", // ranges count the file's own bytes
         ...(range === undefined ? {} : { range }),
-        ...(token === undefined || !isHome ? {} : { authorization: `Bearer ${token}` }),
+        ...(token === undefined || !isSameOrigin ? {} : { authorization: `Bearer ${token}` }),
       },
       ...(signal ? { signal } : {}),
     });

@@ -95,8 +95,8 @@ export function refusal(reply: {
   readonly retryAfter: string | string[] | undefined;
   readonly text: string;
 }): HttpError {
-  const said = reply.text.replace(/\s+/g, " ").trim().slice(0, 200);
-  return new HttpError(`${reply.url}: status ${reply.status}${said === "" ? "" : `: ${said}`}`, {
+  const reason = reply.text.replace(/\s+/g, " ").trim().slice(0, 200);
+  return new HttpError(`${reply.url}: status ${reply.status}${reason === "" ? "" : `: ${reason}`}`, {
     status: reply.status,
     retryable: transientStatuses.includes(reply.status),
     retryAfterMs: retryAfterMs(String(reply.retryAfter ?? "")),

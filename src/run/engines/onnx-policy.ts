@@ -6,7 +6,7 @@ import { toJson } from "../../base/jsonl.ts";
 import type { Tokenizer } from "../../base/tokenizer.ts";
 import { type ModelConfig, readModelConfig, writeModelConfig } from "../../engine/huggingface/model-config.ts";
 import { readAdapterConfig, writeAdapter } from "../../engine/huggingface/peft.ts";
-import { requireFiniteWeights, openWeights } from "../../engine/huggingface/safetensors.ts";
+import { openWeights, requireFiniteWeights } from "../../engine/huggingface/safetensors.ts";
 import { checkTokenizer, loadTokenizer } from "../../engine/huggingface/tokenizer.ts";
 import { writeWeights } from "../../engine/huggingface/weights-writer.ts";
 import { OnnxEngine } from "../../engine/onnx/engine.ts";

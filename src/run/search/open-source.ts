@@ -43,7 +43,7 @@ export async function openSearchSource(
   const search = { ...SearchConfig.parse({}), ...given };
   const complaint = searchComplaint(search);
   if (complaint !== undefined) throw new ConfigError(complaint, { hint: "correct the recipe or the options" });
-  if (search.replay !== undefined) return around(replayed(search.replay), { search });
+  if (search.replay !== undefined) return wrap(replayed(search.replay), { search });
   const reranker = search.rerank === undefined ? undefined : await rerankerAt(search.rerank);
   try {
     return await openSource(search, openLocal, reranker);
@@ -58,42 +58,42 @@ async function openSource(
   openLocal: (search: SearchConfig) => Promise<Searcher>,
   reranker: Reranker | undefined,
 ): Promise<OpenSearch> {
-  const again = (inner: Searcher) =>
+  const withRetries = (inner: Searcher) =>
     retrying(inner, { tries: search.attempts, budget: new RetryBudget(retryShare, retryReserve) });
   if (search.source === "web") {
     const { openWeb } = await import("./open-web.ts");
-    const far = openWeb(search);
-    const opened = around(circuitBroken(far), { search, reranker, again });
-    return { ...opened, timing: () => ({ ...opened.timing(), ...far.take() }), probe: probeOf(opened.asking) };
+    const remote = openWeb(search);
+    const opened = wrap(circuitBroken(remote), { search, reranker, withRetries });
+    return { ...opened, timing: () => ({ ...opened.timing(), ...remote.take() }), probe: probeOf(opened.asking) };
   }
-  if (search.source !== "http") return around(await openLocal(search), { search, reranker });
+  if (search.source !== "http") return wrap(await openLocal(search), { search, reranker });
   const { openUrl } = await import("./open-url.ts");
   const near = circuitBroken(await openUrl(search.url!, search.timeoutMs));
-  return { ...around(near, { search, reranker, again }), probe: probeOf(near) };
+  return { ...wrap(near, { search, reranker, withRetries }), probe: probeOf(near) };
 }
 
 /** Asks a question that costs little. A provider is asked within its rate and budget, a server of one's own past them. */
 const probeOf = (searcher: Searcher) => async (signal: AbortSignal) =>
   (await searcher.search(["probe"], { k: 1, signal }))[0]!;
 
-interface Around {
+interface SearchStack {
   readonly search: SearchConfig;
   readonly reranker?: Reranker | undefined;
-  readonly again?: (inner: Searcher) => Searcher;
+  readonly withRetries?: (inner: Searcher) => Searcher;
 }
 
-function around(
+function wrap(
   inner: Searcher,
-  { search, reranker, again = (one) => one }: Around,
+  { search, reranker, withRetries = (one) => one }: SearchStack,
 ): OpenSearch & { readonly asking: Searcher } {
   const { perSecond, concurrency, budget, cache, record } = search;
   const isLimited = perSecond !== undefined || concurrency !== undefined;
   const slow = isLimited ? limited(inner, { perSecond, concurrency }) : inner;
   const bounded = budget ? budgeted(slow, budget) : undefined;
   const once = bounded ?? slow;
-  const found = again(once);
+  const found = withRetries(once);
   const asking = reranker ? rerankedSearcher(found, reranker, search.rerankDepth) : found;
-  const kept = record ? recorded(asking, record, "everything") : cache ? recorded(asking, cache, "answers") : asking;
-  const searcher = metered(kept);
+  const cached = record ? recorded(asking, record, "everything") : cache ? recorded(asking, cache, "answers") : asking;
+  const searcher = metered(cached);
   return { searcher, timing: searcher.take, refused: () => bounded?.refused(), asking: once };
 }
