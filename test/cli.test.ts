@@ -168,7 +168,7 @@ test("an index is planned, extended, put in order and checked, and a dead one is
     "--json",
   );
   expect(lastObject(appended.stdout)).toMatchObject({ passages: 60, segments: 2, badRows: 1 });
-  expect(appended.stderr).toMatch(/passed over: .*more\.jsonl:21/);
+  expect(appended.stderr).toMatch(/skipped: .*more\.jsonl:21/);
   expect(lastObject((await run("index", "merge", out, "--json")).stdout)).toMatchObject({ passages: 60, segments: 1 });
   const found = await run("index", "search", out, "study of stone beta50", "-k", "1", "--json");
   expect(lastObject(found.stdout)).toMatchObject({ hits: [{ id: "p50" }] });

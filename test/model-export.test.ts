@@ -218,7 +218,7 @@ test("what GGUF has no word for, and what is asked for wrongly, is refused, and 
   const exporting = (policy: string, out: string, format: "hf" | "gguf" = "gguf") =>
     exportModel({ policy, out, format, dtype: "f32" });
   await expect(exporting(odd, join(folder, "a.gguf"))).rejects.toThrow(
-    /tokenizer\.json cuts texts in a way that llama\.cpp has no name for/,
+    /tokenizer\.json has a pre-tokenizer that llama\.cpp does not know/,
   );
   await expect(exporting(model, join(folder, "a"))).rejects.toThrow(/does not end in \.gguf/);
   await expect(exporting(model, model, "hf")).rejects.toThrow(/is not empty/);
@@ -226,7 +226,7 @@ test("what GGUF has no word for, and what is asked for wrongly, is refused, and 
   const qwen = newPath();
   await writeRandomModel(qwen, { ...randomModels[2]!, config });
   await expect(exporting(qwen, join(folder, "a.gguf"))).rejects.toThrow(
-    /does not read llama3 positions in a qwen2 model/,
+    /does not support llama3 rope scaling in a qwen2 model/,
   );
   const huge = newPath();
   writeTinyPolicy(huge);

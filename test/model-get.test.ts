@@ -118,7 +118,7 @@ test("a server that hears no ranges sends it all again, and that is taken for th
 test("a file that differs from its checksum is not kept; a beginning that was wrong is loaded anew", async () => {
   const place = newPlace();
   await hub.faults({ corrupt: { file: weights, times: 1 } });
-  await expect(get(place)).rejects.toThrow(/test\/tiny: model\.safetensors came with other content than its checksum/);
+  await expect(get(place)).rejects.toThrow(/test\/tiny: the content of model\.safetensors does not match its checksum/);
   expect(existsSync(join(place.directory, weights))).toBe(false);
   expect(
     readdirSync(join(place.cache, "models--test--tiny", "blobs")).filter((name) => name.endsWith(".incomplete")),
@@ -127,7 +127,7 @@ test("a file that differs from its checksum is not kept; a beginning that was wr
   await hub.faults({ slowMs: 100, corrupt: { file: weights, times: 1 } });
   const stop = new AbortController();
   const half = get(place, { signal: stop.signal, onProgress: ({ bytes }) => bytes > 25_000 && stop.abort() });
-  await expect(half).rejects.toThrow(/not whole yet/);
+  await expect(half).rejects.toThrow(/is not complete/);
   await hub.faults({});
   await get(place);
   expectWhole(place.directory);
@@ -169,7 +169,13 @@ test.each<[string, Partial<Parameters<typeof get>[1]>, number[], RegExp, RegExp]
     /does not let you read it/,
     /accept the model's terms/,
   ],
-  ["a hub that is asked too often", {}, [429, 429, 429, 429, 429], /asks to come back later/, /what was loaded stays/],
+  [
+    "a hub that is asked too often",
+    {},
+    [429, 429, 429, 429, 429],
+    /asks to try again later/,
+    /already downloaded are kept/,
+  ],
   ["a hub that fails", {}, [500, 502, 503, 500, 500], /the hub failed.*status 500/, /again later/],
 ])("%s is said in one line with a remedy, without the token", async (_, more, statuses, message, hint) => {
   await hub.faults({ refuse: { file: "api", statuses } });
@@ -213,7 +219,7 @@ test("a folder that was begun keeps to its commit, though the branch has moved s
   await hub.faults({ slowMs: 100 });
   const stop = new AbortController();
   const begun = get(place, { signal: stop.signal, onProgress: ({ bytes }) => bytes > 20_000 && stop.abort() });
-  await expect(begun).rejects.toThrow(/not whole yet/);
+  await expect(begun).rejects.toThrow(/is not complete/);
   await hub.faults({});
   await hub.log();
   await get(place);
@@ -247,7 +253,7 @@ test("the program, stopped with Ctrl-C, goes on where it was, and shows no token
   const stopped = await first.ended;
   expect([stopped.code, stopped.stderr]).toEqual([
     130,
-    expect.stringMatching(/stopped: test\/tiny is not whole yet\nhint: run the same command again/),
+    expect.stringMatching(/stopped: the download of test\/tiny is not complete\nhint: run the same command again/),
   ]);
   const blobs = join(place.cache, "models--test--tiny", "blobs");
   const had = readdirSync(blobs).reduce((sum, name) => sum + statSync(join(blobs, name)).size, 0);

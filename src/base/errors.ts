@@ -1,10 +1,10 @@
 /**
- * @file The error tree. A user's mistake or an outage is one of these, with a `hint` that says what to do;
- * anything else that escapes is a bug and keeps its stack trace.
+ * @file The error classes. A user's mistake or an outage is one of these, with a `hint` that says what to do; anything
+ * else that is thrown is a bug and keeps its stack trace.
  */
 
 export interface ErrorOptions {
-  /** What the user can do about it, in the user's terms. */
+  /** What the user can do about it. */
   hint?: string | undefined;
   cause?: unknown;
 }
@@ -20,9 +20,9 @@ export class R1SearcherError extends Error {
 
 /** A recipe, flag or option is wrong. Thrown before any model loads. */
 export class ConfigError extends R1SearcherError {}
-/** A file that the user gave (questions, corpus, model folder) is not what it should be. */
+/** A file that the user gave (questions, corpus, model folder) is invalid. */
 export class DataError extends R1SearcherError {}
-/** Search could not answer: index damaged, server away. Never the policy's fault. */
+/** Search could not answer: the index is damaged or the server unavailable. It never means a mistake of the policy. */
 export class SearchError extends R1SearcherError {}
 /** A reward could not be computed, for example because a judge did not answer. The attempt then counts as failed. */
 export class RewardError extends R1SearcherError {}
@@ -31,7 +31,7 @@ export class CheckpointError extends R1SearcherError {}
 /** The run was asked to stop and has saved its state. */
 export class InterruptedError extends R1SearcherError {}
 
-/** Runs `work`; whatever escapes leaves as `ErrorType`, saying what was being done. */
+/** Runs `work` and rethrows its errors as `ErrorType` with what was being done. */
 export async function boundary<T>(
   ErrorType: new (message: string, options: ErrorOptions) => R1SearcherError,
   doing: string,
@@ -40,7 +40,7 @@ export async function boundary<T>(
   try {
     return await work();
   } catch (cause) {
-    if (cause instanceof R1SearcherError) throw cause; // already named closer to the fault
+    if (cause instanceof R1SearcherError) throw cause; // it has a more precise error already
     throw new ErrorType(`${doing}: ${messageOf(cause)}`, { cause });
   }
 }

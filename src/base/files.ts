@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { closeSync, createReadStream, fsyncSync, openSync, renameSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 
-/** Makes a directory's entries durable. Windows cannot open directories: there it does nothing. */
+/** Makes the entries of a directory durable. On Windows directories cannot be opened, so it does nothing there. */
 export function fsyncDirectory(directory: string): void {
   if (process.platform === "win32") return;
   const handle = openSync(directory, "r");
@@ -28,7 +28,7 @@ export function writeDurably(file: string, ...parts: (string | Uint8Array)[]): v
   }
 }
 
-/** Replaces a file so that a reader or a crash sees the old content or the new, never a mixture. */
+/** Replaces a file atomically: a reader, also after a crash, sees the old content or the new, never a mixture. */
 export function writeAtomically(file: string, ...parts: (string | Uint8Array)[]): void {
   const temporary = `${file}.tmp-${process.pid}`;
   writeDurably(temporary, ...parts);
@@ -38,6 +38,6 @@ export function writeAtomically(file: string, ...parts: (string | Uint8Array)[])
 
 export async function sha256File(file: string): Promise<string> {
   const hash = createHash("sha256");
-  for await (const chunk of createReadStream(file, { highWaterMark: 4 << 20 })) hash.update(chunk as Buffer); // twice as fast as by 64 kB
+  for await (const chunk of createReadStream(file, { highWaterMark: 4 << 20 })) hash.update(chunk as Buffer); // twice as fast as with 64 kB
   return hash.digest("hex");
 }

@@ -3,7 +3,7 @@ import { createInterface } from "node:readline";
 import { createGunzip } from "node:zlib";
 import { DataError, messageOf } from "./errors.ts";
 
-/** JSON that refuses NaN and Infinity, which `JSON.stringify` would turn into null without a word. */
+/** JSON that refuses NaN and Infinity, which `JSON.stringify` would silently turn into null. */
 export function toJson(value: unknown, space?: number): string {
   return JSON.stringify(
     value,
@@ -18,8 +18,8 @@ export function toJson(value: unknown, space?: number): string {
 }
 
 /**
- * Rows of a JSON-lines file (plain or .gz), with their line numbers from 1. Blank lines are passed over.
- * @throws DataError naming file and line where a line is not JSON or the file cannot be read
+ * Rows of a JSON-lines file (plain or .gz), with their line numbers from 1. Blank lines are skipped.
+ * @throws DataError naming file and line if a line is not JSON or the file cannot be read
  */
 export async function* readJsonl(file: string): AsyncGenerator<{ line: number; value: unknown }> {
   const raw = createReadStream(file);

@@ -1,11 +1,11 @@
-/** @file What programs write into a page that people write, each between two comments of its own. */
+/** @file Writes generated text into a hand-written Markdown page, between two comments that mark its place. */
 import { readFileSync } from "node:fs";
 import { ConfigError, messageOf } from "./errors.ts";
 import { writeAtomically } from "./files.ts";
 
 /**
- * Before an hour of measuring, not after it.
- * @throws ConfigError where the page cannot be read or has no such place
+ * Checks the page before a long measurement rather than after it.
+ * @throws ConfigError if the page cannot be read or does not have the comments
  */
 export function checkMarked(file: string, mark: string): void {
   replaceMarked(read(file), mark, (old) => old, file);
@@ -19,7 +19,7 @@ export function writeMarked(file: string, mark: string, text: string): void {
   );
 }
 
-/** @param where the page, for the message */
+/** @param where name of the page, for the message */
 export function replaceMarked(page: string, mark: string, change: (old: string) => string, where: string): string {
   const [open, close] = [`<!-- ${mark} -->`, `<!-- /${mark} -->`];
   const [from, to] = [page.indexOf(open) + open.length, page.indexOf(close)];
@@ -31,7 +31,7 @@ export function replaceMarked(page: string, mark: string, change: (old: string) 
   return `${page.slice(0, from)}\n${change(page.slice(from, to).trim())}\n${page.slice(to)}`;
 }
 
-/** A table of a page, in lines. */
+/** A Markdown table. */
 export function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
   return [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`);
 }

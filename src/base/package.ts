@@ -1,4 +1,4 @@
-/** @file This package itself: where its files lie, and which version of it runs. */
+/** @file This package: the paths of its files, and its version. */
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
-/** A file or folder that comes with the package, such as `models/nano`. */
+/** The path of a file or folder that is part of the package, such as `models/nano`. */
 export function packagePath(path: string): string {
   return join(root, path);
 }
@@ -18,7 +18,7 @@ export function packageVersion(): string {
 
 let known: string | undefined;
 
-/** "r1-searcher 0.1.0", with the commit where it runs from a clone. The commit is asked for once per process. */
+/** "r1-searcher 0.1.0", with the commit if it runs from a git clone. Git is called once per process. */
 export function describeProgram(): string {
   known ??= [`r1-searcher ${packageVersion()}`, commitOf(root)].filter(Boolean).join(", commit ");
   return known;
@@ -32,6 +32,6 @@ function commitOf(directory: string): string | undefined {
     const isChanged = git("status", "--porcelain", "--untracked-files=no") !== "";
     return `${git("rev-parse", "--short=12", "HEAD")}${isChanged ? " with changes" : ""}`;
   } catch {
-    return undefined; // no git here
+    return undefined; // git is not installed
   }
 }

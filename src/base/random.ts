@@ -1,12 +1,12 @@
 /**
- * @file Keyed randomness: a draw is a pure function of its key, so a resumed run, another order of arrival or
- * another batch gives the same draws. There is no stream to save, and no `Math.random` in training code.
+ * @file Keyed randomness: a draw is a pure function of its key, so a resumed run, another order of arrival or another
+ * batch gives the same draws. There is no generator state to save, and no `Math.random` in training code.
  */
 
 /** A key is a path of numbers and words, for example `[seed, "sample", step, question, sibling, turn, position]`. */
 export type RandomKey = readonly (number | string)[];
 
-/** 64 bits of hash state held as two 32-bit halves (murmur3-style mixing, twice). */
+/** 64 bits of hash state in two 32-bit halves (mixed like murmur3, twice). */
 function hashKey(key: RandomKey): [number, number] {
   let a = 0x9e3779b9 | 0;
   let b = 0x85ebca6b | 0;
@@ -39,13 +39,13 @@ function finalize(word: number): number {
   return (h ^ (h >>> 16)) >>> 0;
 }
 
-/** One uniform draw in [0, 1) with 53 bits, from its key alone. */
+/** One uniform draw in [0, 1) with 53 bits, which depends only on the key. */
 export function uniform(key: RandomKey): number {
   const [high, low] = hashKey(key);
   return ((high >>> 5) * 67108864 + (low >>> 6)) / 9007199254740992;
 }
 
-/** A generator whose whole sequence is a function of its key; for making worlds, shuffles and initial weights. */
+/** A generator whose whole sequence depends only on its key; for making worlds, shuffles and initial weights. */
 export interface Random {
   /** Uniform in [0, 1). */
   next(): number;
@@ -62,7 +62,7 @@ export interface Random {
 export function randomOf(...key: (number | string)[]): Random {
   let [a, b] = hashKey(key);
   let [c, d] = hashKey([...key, "tail"]);
-  // sfc32: small, fast, passes PractRand; seeded by the key's hash
+  // sfc32: small, fast, passes PractRand; seeded with the key's hash
   const word = () => {
     const sum = (((a + b) | 0) + d) | 0;
     d = (d + 1) | 0;

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { pause, RetryBudget, retry } from "./retry.ts";
 
-const fast = { attempts: 4, firstPauseMs: 1, longestPauseMs: 5, isRetryable: () => true };
+const fast = { tries: 4, firstPauseMs: 1, longestPauseMs: 5, isRetryable: () => true };
 
 function failing(times: number): { work: () => Promise<string>; calls: () => number } {
   let calls = 0;

@@ -1,13 +1,15 @@
-/** @file Trying again: with growing, jittered pauses, as a server asks, and never more than a budget allows. */
+/**
+ * @file Retries with growing, jittered pauses. It respects the pause that a server asks for, and a budget of retries.
+ */
 import pRetry from "p-retry";
 
-/** How many tries again there may be in all, so that an outage is not met with a storm. */
+/** Limits the total number of retries, so that clients do not overload a server after an outage. */
 export class RetryBudget {
   readonly #share: number;
   readonly #most: number;
   #left: number;
 
-  /** @param share tries again per call · @param reserve that may be used before there were any calls */
+  /** @param share retries per call · @param reserve retries allowed before there were any calls */
   constructor(share: number, reserve: number) {
     this.#share = share;
     this.#most = reserve;
@@ -26,12 +28,12 @@ export class RetryBudget {
 }
 
 export interface RetryOptions {
-  /** Tries in all. */
-  readonly attempts: number;
+  /** Total number of tries. */
+  readonly tries: number;
   readonly firstPauseMs: number;
   readonly longestPauseMs: number;
   readonly isRetryable: (error: unknown) => boolean;
-  /** What the other side asked for; heeded up to `longestPauseMs`. */
+  /** The pause that the server asked for; respected up to `longestPauseMs`. */
   readonly pauseAskedMs?: (error: unknown) => number | undefined;
   readonly budget?: RetryBudget;
   readonly signal?: AbortSignal | undefined;
@@ -40,10 +42,10 @@ export interface RetryOptions {
 
 /** @throws what the last try threw */
 export function retry<T>(work: () => Promise<T>, options: RetryOptions): Promise<T> {
-  const { attempts, firstPauseMs, longestPauseMs, isRetryable, pauseAskedMs, budget, signal, onRetry } = options;
+  const { tries, firstPauseMs, longestPauseMs, isRetryable, pauseAskedMs, budget, signal, onRetry } = options;
   budget?.called();
   return pRetry(work, {
-    retries: attempts - 1,
+    retries: tries - 1,
     factor: 2,
     minTimeout: firstPauseMs,
     maxTimeout: longestPauseMs,

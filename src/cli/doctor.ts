@@ -1,4 +1,7 @@
-/** @file What this machine can run. Pure rules over facts; `commands/doctor.ts` gathers the facts and prints. */
+/**
+ * @file Checks what this machine can run. The rules are pure functions; `commands/doctor.ts` collects the facts and
+ * prints.
+ */
 import { messageOf } from "../base/errors.ts";
 import { probeExpected, runProbe } from "../engine/onnx/probe.ts";
 import { bytes, percent } from "./display/words.ts";
@@ -13,7 +16,7 @@ export interface Machine {
   readonly nodeVersion: string;
   readonly platform: string;
   readonly arch: string;
-  /** Undefined off Linux. */
+  /** Undefined on systems other than Linux. */
   readonly libc: "glibc" | "musl" | undefined;
   readonly cores: number;
   readonly totalMemory: number;
@@ -21,7 +24,7 @@ export interface Machine {
 }
 
 const oldestNode = [20, 19] as const;
-/** What the bundled recipe needs at its peak. */
+/** Peak memory of the bundled recipe. */
 const neededMemory = 1.5e9;
 
 export function inspect(machine: Machine): Finding[] {
@@ -64,11 +67,11 @@ function inspectMemory({ totalMemory, freeMemory }: Machine): Finding {
   return {
     name: "memory",
     state: isShort ? "warning" : "ok",
-    text: isShort ? `${text}; the bundled recipe wants ${bytes(neededMemory)}` : text,
+    text: isShort ? `${text}; the bundled recipe needs ${bytes(neededMemory)}` : text,
   };
 }
 
-/** Runs a small graph and compares the numbers: the binary loads, and it computes into our buffers. */
+/** Runs a small graph and compares the numbers: the binary loads, and it writes into this program's buffers. */
 export async function testEngine(): Promise<Finding> {
   const name = "engine";
   try {
@@ -86,25 +89,25 @@ export async function testEngine(): Promise<Finding> {
   }
 }
 
-/** Samples with the bundled policy: the numbers it learns from are those it sampled with. */
+/** Samples with the bundled policy: the log-probabilities that it learns from are those that it sampled with. */
 export async function testSampler(): Promise<Finding> {
   const name = "sampler";
   try {
     const { selfTest } = await import("../run/engines/self-test.ts");
-    const { sameInCompany, largestDifference, tokens } = await selfTest();
+    const { sameInBatch, largestDifference, tokens } = await selfTest();
     const isClose = largestDifference <= 1e-4;
     const text = [
       `${tokens} tokens`,
-      sameInCompany ? "equal bits alone and in company" : "other bits alone than in company",
+      sameInBatch ? "bit-identical alone and in a batch" : "different results alone and in a batch",
       `learner within ${largestDifference.toExponential(0)} nats`,
     ].join(", ");
-    return { name, state: sameInCompany && isClose ? "ok" : "failed", text };
+    return { name, state: sameInBatch && isClose ? "ok" : "failed", text };
   } catch (error) {
     return failed(name, error);
   }
 }
 
-/** Asks an index questions whose passages or answers are known; without questions it is only read. */
+/** Asks an index questions whose passages or answers are known; without questions it is only opened. */
 export async function testSearch(index: string, questions: string | undefined): Promise<Finding> {
   const name = "search";
   try {

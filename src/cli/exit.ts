@@ -1,24 +1,24 @@
 import { ConfigError, InterruptedError, messageOf, R1SearcherError } from "../base/errors.ts";
 import { printable } from "./output.ts";
 
-/** How a command ended badly, in words for people and a number for scripts. */
+/** How a command failed: a message for people and an exit code for scripts. */
 export interface Failure {
-  /** 1 the work failed · 2 it was asked for wrongly · 130 it was interrupted · 70 a bug */
+  /** 1 the work failed · 2 wrong arguments or settings · 130 interrupted · 70 a bug */
   readonly exitCode: 1 | 2 | 70 | 130;
   readonly text: string;
 }
 
-/** What to do about a refusal of the operating system, by its code. */
+/** Remedies for errors of the operating system, by error code. */
 const systemHints: Readonly<Record<string, string>> = {
-  ENOENT: "check the path; nothing lies there",
+  ENOENT: "check the path; there is nothing",
   EACCES: "you may not read or write there; choose another folder or change its permissions",
   EPERM: "you may not read or write there; choose another folder or change its permissions",
   EROFS: "that file system is read-only; choose another folder",
   ENOSPC: "the disk is full; free some space or choose another folder, then run the same command again",
   EDQUOT: "your disk quota is used up; free some space or choose another folder",
   ENOTDIR: "a part of the path is a file, not a folder",
-  EISDIR: "a folder lies where a file is expected",
-  EEXIST: "something lies there already; choose another name",
+  EISDIR: "the path is a folder, but a file is expected",
+  EEXIST: "that name already exists; choose another",
   EMFILE: "too many files are open; raise the limit (ulimit -n)",
   ENAMETOOLONG: "the path is too long",
 };

@@ -1,10 +1,10 @@
 import type { Output } from "./output.ts";
 
-const saving = "\nstopping: saving what is whole (press Ctrl-C again to stop at once) …";
+const saving = "\nstopping: saving completed work (press Ctrl-C again to stop at once) …";
 
 /**
- * Runs `work` with a signal that Ctrl-C or SIGTERM raises; the work saves its state and throws InterruptedError.
- * A second Ctrl-C ends the process at once, as if nobody listened.
+ * Runs `work` with a signal that Ctrl-C or SIGTERM raises; the work saves its state and throws InterruptedError. A
+ * second Ctrl-C ends the process at once, as if there were no handler.
  */
 export async function untilInterrupted<T>(
   output: Output,

@@ -1,4 +1,7 @@
-/** @file The command line: the only file that reads argv and sets exit codes. Each verb is loaded when it is asked for. */
+/**
+ * @file The command line: the only file that reads argv and sets exit codes. Each command is loaded only when it is
+ * used.
+ */
 import { Command, CommanderError, type CommandUnknownOpts } from "@commander-js/extra-typings";
 import { packageVersion } from "../base/package.ts";
 import { failureOf } from "./exit.ts";
@@ -11,24 +14,27 @@ const verbs: Readonly<
   eval: { summary: "measure a policy on a benchmark", load: () => import("./commands/eval.ts") },
   ask: { summary: "ask one question and watch the policy search", load: () => import("./commands/ask.ts") },
   score: { summary: "every published metric on a file of results", load: () => import("./commands/score.ts") },
-  index: { summary: "build and search a corpus index", load: () => import("./commands/index-verb.ts") },
-  serve: { summary: "search for other programs, over HTTP or MCP", load: () => import("./commands/serve.ts") },
+  index: { summary: "build and search an index of a corpus", load: () => import("./commands/index-verb.ts") },
+  serve: { summary: "serve search to other programs, over HTTP or MCP", load: () => import("./commands/serve.ts") },
   model: { summary: "look at a policy, or make a small one from nothing", load: () => import("./commands/model.ts") },
-  doctor: { summary: "what works on this machine, and what would fail", load: () => import("./commands/doctor.ts") },
+  doctor: {
+    summary: "check what works on this machine, and what would fail",
+    load: () => import("./commands/doctor.ts"),
+  },
 };
 
 async function program(argv: readonly string[]): Promise<CommandUnknownOpts> {
   const root = new Command("r1-searcher")
     .description("Teach a language model to search while it reasons, by outcome reward alone.")
     .version(packageVersion())
-    .showHelpAfterError("(add --help for what there is)")
+    .showHelpAfterError("(add --help for details)")
     .addHelpText(
       "after",
       "\nExample:\n  $ r1-searcher train nano     the bundled model learns to search; minutes, no GPU, no download",
     );
   const [verb] = argv[0] === "help" ? argv.slice(1) : argv;
   for (const [name, { summary, load }] of Object.entries(verbs)) {
-    // the others only lend their name to the help and to "did you mean"
+    // the other commands only provide their names for the help and for "did you mean"
     root.addCommand(name === verb ? (await load()).command() : new Command(name).summary(summary).description(summary));
   }
   forEachCommand(root, (command) => command.exitOverride());
@@ -40,7 +46,7 @@ function forEachCommand(command: CommandUnknownOpts, visit: (command: CommandUnk
   for (const child of command.commands) forEachCommand(child, visit);
 }
 
-/** @returns the exit code: 0 done · 1 failed · 2 asked for wrongly · 70 a bug · 130 interrupted */
+/** @returns the exit code: 0 done · 1 failed · 2 wrong arguments or settings · 70 a bug · 130 interrupted */
 async function main(argv: readonly string[]): Promise<number> {
   try {
     await (await program(argv)).parseAsync(argv, { from: "user" });
@@ -53,6 +59,6 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-// a reader that has seen enough (`| head`) is no error
+// a reader that closes the pipe early (`| head`) is not an error
 process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
 process.exitCode = await main(process.argv.slice(2));

@@ -7,10 +7,10 @@ export const jsonOption = () =>
   new Option("--json", "print one JSON object on the last line of stdout, words on stderr");
 
 export const promptHelp =
-  "how the policy is asked: nano, base, chat, examples, or a template file (default: as it was taught; chat or base for other models)";
+  "how the question is put to the policy: nano, base, chat, examples, or a template file (default: as in its training; chat or base for other models)";
 
 export const adapterHelp =
-  "PEFT folder of an adapter over the model, or the run that trained one (a run that trained one brings its own)";
+  "PEFT folder of an adapter for the model, or the run that trained one (such a run uses its own by default)";
 
 /** A command with its description, its example and `--json`. */
 export function describedCommand(name: string, description: string, ...examples: readonly string[]) {
@@ -20,7 +20,7 @@ export function describedCommand(name: string, description: string, ...examples:
     .addHelpText("after", `\n${examples.length > 1 ? "Examples" : "Example"}:${shown}`);
 }
 
-/** For a whole number from `least` up, and to `most` if that is given. */
+/** Parses an integer of at least `least`, and at most `most` if that is given. */
 export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {
     const value = Number(text);
@@ -39,7 +39,7 @@ export function assignment(text: string, before: readonly string[] = []): readon
   return [...before, text];
 }
 
-/** Where to search, from `--index` and `--search`. @throws ConfigError where both are given */
+/** The searcher from `--index` and `--search`. @throws ConfigError if both are given */
 export function searchOption({
   index,
   search,
@@ -67,16 +67,19 @@ interface WebSource {
   readonly url?: string;
 }
 
-/** `web:serper?mode=r1-searcher&site=…`: what a recipe writes as keys of `search`. */
+/** Parses `web:serper?mode=r1-searcher&site=…` into the keys that a recipe has under `search`. */
 function webSource(text: string): WebSource {
   const [, provider = "", rest = ""] = /^web:([^?]*)\??(.*)$/s.exec(text)!;
   const given = Object.fromEntries(new URLSearchParams(rest));
   const { mode, site, url, ...unknown } = given;
   const [stray] = Object.keys(unknown);
   if (provider === "" || stray !== undefined) {
-    throw new ConfigError(stray === undefined ? "--search web: names no provider" : `--search web: knows no ${stray}`, {
-      hint: "write web:serper, or web:serper?mode=r1-searcher&site=HOST&url=ADDRESS; a recipe also takes digest",
-    });
+    throw new ConfigError(
+      stray === undefined ? "--search web: names no provider" : `--search web: unknown option ${stray}`,
+      {
+        hint: "write web:serper, or web:serper?mode=r1-searcher&site=HOST&url=ADDRESS; a recipe also takes digest",
+      },
+    );
   }
   if (mode !== undefined && !isWebMode(mode)) {
     throw new ConfigError(`--search ${text} has mode "${mode}"`, { hint: `modes: ${webModes.join(", ")}` });
@@ -90,7 +93,7 @@ function webSource(text: string): WebSource {
   };
 }
 
-/** The same for a command that cannot do without. */
+/** The same, for a command that requires a searcher. */
 export function neededSearch(command: string, where: Parameters<typeof searchOption>[0]) {
   const search = searchOption(where);
   if (search) return search;
@@ -99,7 +102,7 @@ export function neededSearch(command: string, where: Parameters<typeof searchOpt
   });
 }
 
-/** Where an evaluation searches, with the files and the budget around it; undefined where nothing is named. */
+/** The searcher of an evaluation, with its recording and budget; undefined if none is given. */
 export function measuredSearch(given: {
   readonly index?: string | undefined;
   readonly search?: string | undefined;
@@ -120,9 +123,8 @@ export function measuredSearch(given: {
   };
 }
 
-export const rerankHelp =
-  "folder of a cross-encoder (BERT family, ONNX) that reads the best passages again and orders them";
+export const rerankHelp = "folder of a cross-encoder (BERT family, ONNX) that reranks the best passages";
 
-/** What every `--search` takes. */
+/** Help for every `--search`. */
 export const searchHelp =
   "server that answers: http://host:port/retrieve or another dialect, opensearch+http://…, qdrant+http://…, pgvector://…; or the web: web:serper, web:tavily, web:brave, web:searxng?url=…, web:wikipedia";

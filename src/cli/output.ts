@@ -6,7 +6,7 @@ export interface TextStream {
   write(text: string): unknown;
 }
 
-/** Where a command's words go. With `--json` everything for people goes to stderr, and stdout ends in one JSON line. */
+/** Where a command writes. With `--json`, text for people goes to stderr, and stdout ends with one line of JSON. */
 export interface Output {
   /** The stream for people. */
   readonly stream: TextStream;
@@ -37,7 +37,7 @@ export function createOutput(options: OutputOptions = {}): Output {
   };
 }
 
-/** NO_COLOR and FORCE_COLOR are agreed on by many programs; an empty value counts as unset. */
+/** NO_COLOR and FORCE_COLOR are conventions of many programs; an empty value counts as unset. */
 function wantsColour(stream: TextStream, env: Readonly<Record<string, string | undefined>>): boolean {
   if (env.NO_COLOR) return false;
   if (env.FORCE_COLOR && env.FORCE_COLOR !== "0") return true;
@@ -45,8 +45,8 @@ function wantsColour(stream: TextStream, env: Readonly<Record<string, string | u
 }
 
 /**
- * Text that others wrote (documents, answers, file names), safe to show: control characters, which could move the
- * cursor, recolour or retitle the terminal, become visible pictures of themselves.
+ * Makes untrusted text (documents, answers, file names) safe to show: control characters, which could move the cursor,
+ * recolour or retitle the terminal, are replaced by visible symbols.
  */
 export function printable(text: string): string {
   return text.replaceAll("\r\n", "\n").replace(/\p{Cc}|\p{Bidi_Control}/gu, (character) => {

@@ -10,7 +10,7 @@ test("views are zeroed, aligned to 64 bytes, of the length asked for, and do not
       let mark = 0;
       for (const view of views.flat()) {
         expect(view.byteOffset % 64).toBe(0);
-        expect(view.every((x) => x === 0)).toBe(true); // an earlier view's mark would show
+        expect(view.every((x) => x === 0)).toBe(true); // values that an earlier view left behind would show here
         view.fill(++mark);
       }
       mark = 0;
@@ -41,7 +41,7 @@ test("a group larger than the arena size gets a memory of its own", () => {
   expect(plan.sizes).toEqual([64, 4032, 64]);
 });
 
-test("a group beyond 32-bit addresses is refused with its size and a way out", () => {
+test("a group beyond 32-bit addresses is refused, with its size and a remedy", () => {
   expect(() => planArenas([[10], [2 ** 30, 16]], 2 ** 30)).toThrowError(/group 1 needs 4\.00 GiB/);
 });
 

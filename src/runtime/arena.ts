@@ -5,12 +5,12 @@
  */
 import { EngineError, messageOf } from "../base/errors.ts";
 
-/** A WebAssembly.Memory, as far as this project needs one (the configured TypeScript libraries do not declare it). */
+/** The part of WebAssembly.Memory that this project needs (the configured TypeScript libraries do not declare it). */
 export interface ArenaMemory {
   readonly buffer: ArrayBuffer;
 }
 
-/** Where a view lies: the number of its memory, and bytes from that memory's start. */
+/** Where a view lies: the index of its memory, and the offset in bytes. */
 export interface ArenaPlace {
   readonly memory: number;
   readonly byteOffset: number;
@@ -21,13 +21,13 @@ type MemoryConstructor = new (size: { initial: number; maximum: number }) => Are
 const GIB = 2 ** 30;
 const PAGE = 65_536;
 const ALIGNMENT = 64;
-/** What 32-bit addresses reach. */
+/** The limit of 32-bit addresses. */
 const LARGEST_MEMORY = 4 * GIB;
 
 const memories = new WeakMap<ArrayBuffer, ArenaMemory>();
 
 export class Arenas {
-  /** One array of zeroed views per group, in the order asked for; each begins on a 64-byte boundary. */
+  /** One array of zeroed views per group, in the order requested; each view begins on a 64-byte boundary. */
   readonly views: readonly (readonly Float32Array[])[];
   readonly memories: readonly ArenaMemory[];
 
@@ -55,7 +55,7 @@ export class Arenas {
     return this.memories.reduce((sum, { buffer }) => sum + buffer.byteLength, 0);
   }
 
-  /** Also for a subarray of a view. Throws where the view lies in none of these memories. */
+  /** Also works for a subarray of a view. Throws if the view is in none of these memories. */
   locate(view: Float32Array): ArenaPlace {
     const memory = this.memories.findIndex(({ buffer }) => buffer === view.buffer);
     if (memory < 0) throw new Error("the view does not lie in these arenas");
@@ -63,7 +63,7 @@ export class Arenas {
   }
 }
 
-/** The memory under a view that some `Arenas` made; throws for any other array. */
+/** The memory that holds a view made by any `Arenas`; throws for any other array. */
 export function memoryOf(view: Float32Array): ArenaMemory {
   const memory = memories.get(view.buffer as ArrayBuffer);
   if (!memory) throw new Error("the array does not lie in an arena");
@@ -71,12 +71,12 @@ export function memoryOf(view: Float32Array): ArenaMemory {
 }
 
 export interface ArenaPlan {
-  /** Bytes of each memory. */
+  /** Size of each memory in bytes. */
   readonly sizes: readonly number[];
   readonly places: readonly { readonly memory: number; readonly byteOffsets: readonly number[] }[];
 }
 
-/** Puts groups into memories in order, beginning a new one where the next group would pass `maxArenaBytes`. */
+/** Assigns groups to memories in order and begins a new memory where the next group would exceed `maxArenaBytes`. */
 export function planArenas(groups: readonly (readonly number[])[], maxArenaBytes: number): ArenaPlan {
   const sizes: number[] = [];
   const places = groups.map((lengths, index) => {
@@ -102,7 +102,7 @@ export function planArenas(groups: readonly (readonly number[])[], maxArenaBytes
 }
 
 function aligned(length: number): number {
-  if (!Number.isSafeInteger(length) || length < 0) throw new Error(`${length} is not a length of an array`);
+  if (!Number.isSafeInteger(length) || length < 0) throw new Error(`${length} is not a valid array length`);
   return Math.ceil((length * 4) / ALIGNMENT) * ALIGNMENT;
 }
 
@@ -114,7 +114,7 @@ function newMemory(bytes: number): ArenaMemory {
     memories.set(memory.buffer, memory);
     return memory;
   } catch (cause) {
-    throw new EngineError(`an arena of ${(bytes / GIB).toFixed(2)} GiB was refused: ${messageOf(cause)}`, {
+    throw new EngineError(`an arena of ${(bytes / GIB).toFixed(2)} GiB could not be allocated: ${messageOf(cause)}`, {
       hint: "free memory, use fewer workers, or train a smaller model",
       cause,
     });

@@ -16,7 +16,7 @@ import { POISON_OUTPUT } from "./onnx.ts";
 
 export type ElementType = "float32" | "int32" | "int64" | "bool" | "int8" | "uint8";
 
-/** An edge of the graph. Shapes are the host's business: dimensions are dynamic, the builder does not track them. */
+/** An edge of the graph. All dimensions are dynamic; the host tracks shapes, the builder does not. */
 export interface Value {
   readonly name: string;
   readonly type: ElementType;
@@ -33,7 +33,7 @@ const dataTypes: Record<ElementType, DataType> = {
   uint8: DataType.UINT8,
 };
 
-/** Builds one ONNX model, node by node. Weights are inputs, so the model itself is a few kilobytes. */
+/** Builds one ONNX model, node by node. Weights are inputs, so the model itself takes only a few kilobytes. */
 export class GraphBuilder {
   readonly #graph: GraphProto = create(GraphProtoSchema, { name: "r1-searcher" });
   readonly #constants = new Map<string, Value>();
@@ -72,7 +72,7 @@ export class GraphBuilder {
     return value;
   }
 
-  /** Data that the runtime may lay out anew for its kernels, once; at most 2 GiB in all. */
+  /** A constant that the runtime may re-arrange once for its kernels; at most 2 GiB in all. */
   weights(name: string, data: Int8Array<ArrayBuffer>, shape: readonly number[]): Value {
     this.#graph.initializer.push(
       create(TensorProtoSchema, {
@@ -89,7 +89,7 @@ export class GraphBuilder {
     return this.constant([value], []);
   }
 
-  /** Adds a node with several outputs. A missing optional input is null. */
+  /** Adds a node with several outputs. An omitted optional input is null. */
   nodes(
     op: string,
     inputs: readonly (Value | null)[],
@@ -109,7 +109,7 @@ export class GraphBuilder {
     return outputs;
   }
 
-  /** Adds a node with one output, of the first input's type unless said otherwise. */
+  /** Adds a node with one output, whose type is that of the first input unless given. */
   node(
     op: string,
     inputs: readonly (Value | null)[],
@@ -130,7 +130,7 @@ export class GraphBuilder {
   }
 
   private nodesNamed(op: string, value: Value, name: string): Value {
-    // renaming the producer's output would be shorter, but a value can be an output twice or also feed other nodes
+    // renaming the producer's output would be shorter, but one value can be an output twice or also feed other nodes
     const producer = this.#graph.node.find((node) => node.output.includes(value.name));
     const consumed = this.#graph.node.some((node) => node.input.includes(value.name));
     if (producer && !consumed) {
@@ -141,7 +141,7 @@ export class GraphBuilder {
     return { name, type: value.type };
   }
 
-  /** The serialised model, with the output that spares a copy first (see runtime/onnx.ts). */
+  /** The serialised model. Its first output avoids a second copy of the results (see runtime/onnx.ts). */
   bytes(): Uint8Array {
     const seed = this.constant([0], [1]);
     this.#graph.node.push(

@@ -19,7 +19,7 @@ const scalars: AdamWScalars = {
   gradScale: 0.5,
 };
 
-/** Arrays of `length` normals in one arena, and a copy of each in f64. */
+/** Arrays of `length` normally distributed numbers in one arena, and an f64 copy of each. */
 function sample(count: number, length: number, key = 0): { arrays: Float32Array[]; copies: Float64Array[] } {
   const random = randomOf(11, count, length, key);
   const arrays = [...Arenas.create([Array.from({ length: count }, () => length)]).views[0]!];
@@ -90,12 +90,13 @@ test("an element's bits depend neither on its place in the array nor on the run"
     return [...weights, kernelsOf(weights).sumSquares(weights)];
   };
   expect(run(0)).toEqual(run(0));
-  // 37, 36, 35 … elements: each of the last 30 goes through the vector loop in some and the single loop in others
+  // 37, 36, 35 … elements: each of the last 30 is processed by the vector loop in some runs and by the scalar loop in
+  // others
   const last = (from: number) => run(from).slice(0, -1).slice(-30);
   for (const from of [1, 2, 3, 5]) expect(last(from)).toEqual(last(0));
 });
 
-test("a loop over part of an array leaves the rest alone", () => {
+test("a loop over part of an array does not change the rest", () => {
   fc.assert(
     fc.property(fc.nat(20), fc.nat(20), (from, n) => {
       const [x] = sample(1, 64).arrays as [Float32Array];

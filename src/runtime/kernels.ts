@@ -2,7 +2,7 @@
 import { type ArenaMemory, memoryOf } from "./arena.ts";
 import { kernelsWasmBase64 } from "./kernels-wasm.ts";
 
-/** One parameter with its gradient and state, all [n]. */
+/** One parameter with its gradient and optimiser state, all [n]. */
 export interface AdamWTensors {
   readonly weights: Float32Array;
   readonly gradient: Float32Array;
@@ -20,13 +20,13 @@ export interface AdamWScalars {
   readonly bias1: number;
   /** 1 − beta2^step. */
   readonly bias2: number;
-  /** Multiplies the gradient before anything else: clipping, or a normaliser. */
+  /** Multiplies the gradient before anything else; used for clipping or normalisation. */
   readonly gradScale: number;
 }
 
 /**
- * Every array must lie in the kernels' memory, and arrays of one call have equal lengths; otherwise they throw.
- * Results are the same bits on every machine and in every run: plain IEEE operations in a fixed order.
+ * All arrays must lie in the kernels' memory, and the arrays of one call must have equal lengths; otherwise they throw.
+ * Results are bit-identical on every machine and in every run: plain IEEE operations in a fixed order.
  */
 export interface Kernels {
   /** Decoupled weight decay: w −= lr · (m / bias1) / (√(v / bias2) + ε) + lr · weightDecay · w; updates first and second. */
@@ -42,7 +42,7 @@ export interface Kernels {
     update: Float32Array,
     scalars: { readonly step: number; readonly decay: number },
   ): void;
-  /** Summed in f64; not finite where an element is not. */
+  /** Summed in f64; not finite if an element is not. */
   sumSquares(x: Float32Array): number;
   /** target += source. */
   addInto(target: Float32Array, source: Float32Array): void;
@@ -73,7 +73,7 @@ const api = (globalThis as unknown as { WebAssembly: WebAssemblyApi }).WebAssemb
 const instances = new WeakMap<ArenaMemory, Kernels>();
 let compiled: object | undefined;
 
-/** The kernels over one memory; made once per memory. */
+/** The kernels over one memory; created once per memory. */
 export function kernelsFor(memory: ArenaMemory): Kernels {
   let kernels = instances.get(memory);
   if (!kernels) {
@@ -90,7 +90,7 @@ export function kernelsOf(view: Float32Array): Kernels {
 }
 
 function wrap(memory: ArenaMemory, loops: Exports): Kernels {
-  /** The address of each array, and their common length last. */
+  /** The address of each array, followed by their common length. */
   const at = (...arrays: readonly Float32Array[]): number[] => {
     const { length } = arrays[0]!;
     const numbers = arrays.map((array) => {

@@ -1,6 +1,6 @@
 /**
- * @file The only file that touches onnxruntime-node. Loaded lazily, so that nothing which only reads files pays for
- * it. A run is synchronous on its thread (the promise is a formality), so long work belongs in a worker.
+ * @file The only file that uses onnxruntime-node. It is loaded lazily, so that commands which only read files do not
+ * load it. A run blocks its thread although it returns a promise, so long computations belong in a worker.
  */
 
 import type * as Ort from "onnxruntime-node";
@@ -8,7 +8,7 @@ import { EngineError, messageOf } from "../base/errors.ts";
 
 export type TensorData = Float32Array | Int32Array | BigInt64Array | Int8Array | Uint8Array;
 
-/** Data with its shape; zero-copy on the way in, written in place on the way out. */
+/** Data with its shape. Inputs are passed without a copy; outputs are written into the data in place. */
 export interface Tensor {
   readonly data: TensorData;
   readonly shape: readonly number[];
@@ -21,22 +21,22 @@ export interface SessionOptions {
 export interface Session {
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
-  /** Runs the graph; results are written into the data of `outputs`, whose shapes must be exact. */
+  /** Runs the graph and writes the results into the data of `outputs`, whose shapes must be exact. */
   run(inputs: Readonly<Record<string, Tensor>>, outputs: Readonly<Record<string, Tensor>>): Promise<void>;
   release(): Promise<void>;
 }
 
 /**
- * Every graph that `GraphBuilder` makes has this first output, a sequence. The binding of 1.30 copies each output a
- * second time after the run, although the caller's buffers are filled already; asked for a sequence, it stops with
- * `POISON_MESSAGE` before that copy. `probeOutputs` checks at start-up that buffers are then really filled.
+ * The first output of every graph from `GraphBuilder` is a sequence with this name. The binding of ONNX Runtime 1.30
+ * copies each output a second time after the run, although the caller's buffers are already filled. A sequence makes it
+ * stop with `POISON_MESSAGE` before that copy. `probeOutputs` checks at start-up that the buffers really are filled.
  */
 export const POISON_OUTPUT = "no_copy";
 const POISON_MESSAGE = "Non tensor type is temporarily not supported";
 
 let loaded: Promise<typeof Ort> | undefined;
 
-/** @throws EngineError where this platform has no binary */
+/** @throws EngineError if there is no binary for this platform */
 export function loadOnnxRuntime(): Promise<typeof Ort> {
   loaded ??= import("onnxruntime-node").then(
     (module) => ("default" in module && module.default ? (module.default as unknown as typeof Ort) : module),
@@ -58,7 +58,10 @@ function typeOf(data: TensorData): "float32" | "int32" | "int64" | "int8" | "uin
 }
 
 let skipCopies = true;
-/** Weights and caches come with every run, and checking a tensor takes longer than passing it on. */
+/**
+ * Weights and caches are passed to every run, and checking a tensor takes longer than passing it on, so results are
+ * cached.
+ */
 const converted = new WeakMap<Tensor, Ort.Tensor>();
 
 export async function createSession(model: Uint8Array, options: SessionOptions): Promise<Session> {
@@ -77,7 +80,7 @@ export async function createSession(model: Uint8Array, options: SessionOptions):
       extra: { session: { intra_op: { allow_spinning: "0" } } },
     });
   } catch (cause) {
-    throw new EngineError(`the runtime refused a graph: ${messageOf(cause)}`, { cause });
+    throw new EngineError(`the runtime cannot load a graph: ${messageOf(cause)}`, { cause });
   }
   const toOrt = (tensor: Tensor) => {
     const known = converted.get(tensor);
@@ -106,7 +109,7 @@ export async function createSession(model: Uint8Array, options: SessionOptions):
   };
 }
 
-/** Runs `probe` with copies skipped; where its buffer was not written, copies are made from then on. */
+/** Runs `probe` with the second copy skipped; if its buffer was not filled, copies are made from then on. */
 export async function probeOutputs(probe: () => Promise<boolean>): Promise<boolean> {
   skipCopies = await probe().catch(() => false);
   return skipCopies;

@@ -3,7 +3,7 @@ import { pathToFileURL } from "node:url";
 import { type ResourceLimits, Worker } from "node:worker_threads";
 import { EngineError } from "../base/errors.ts";
 
-/** What a worker sends back. */
+/** A worker's reply. */
 export type Reply =
   | { readonly id: number; readonly value: unknown }
   | { readonly id: number; readonly error: string; readonly code?: string };
@@ -14,21 +14,27 @@ export interface Call {
   readonly argument: unknown;
 }
 
-/** A worker thread that answers calls, any number of them in flight. */
+/** A worker thread that answers calls; several calls can be in flight at once. */
 export interface RemoteWorker {
   call<Result>(method: string, argument?: unknown, transfer?: readonly ArrayBuffer[]): Promise<Result>;
-  /** Lets the worker end by itself: `terminate` during a run would abort the whole process. */
+  /** Lets the worker end by itself: `terminate` during a run of ONNX Runtime would abort the whole process. */
   close(): Promise<void>;
-  /** Ends it at once, whatever it does; its calls reject with `because`. Never for a worker that runs sessions. */
+  /**
+   * Terminates the worker at once; its calls reject with `because`. Never use it for a worker that runs ONNX sessions.
+   */
   kill(because: Error): Promise<void>;
 }
 
-const hint = "what is saved is intact: a run continues with --resume; if it was out of memory, ask for less at once";
+const hint =
+  "saved checkpoints are intact: continue the run with --resume; if it ran out of memory, lower the batch or context size";
 const engineFailure: NonNullable<WorkerSettings["failure"]> = (message, { isDead }) =>
   new EngineError(message, isDead ? { hint } : {});
 
 export interface WorkerSettings {
-  /** Makes the error that a call rejects with; the code is what the system gave to the worker's, if that still lives. */
+  /**
+   * Creates the error that a call rejects with; `code` is the system's error code from the worker's error, if it has
+   * one.
+   */
   readonly failure?: (
     message: string,
     about: { readonly code?: string | undefined; readonly isDead: boolean },
@@ -36,7 +42,7 @@ export interface WorkerSettings {
   readonly resourceLimits?: ResourceLimits;
 }
 
-/** @param module the worker's file without its ending, as a URL beside the caller's */
+/** @param module the worker's file without its extension, as a URL next to the caller's */
 export function startWorker(
   module: URL,
   workerData: unknown,
@@ -97,7 +103,7 @@ function compiledFrom(module: URL): URL | undefined {
   return pathToFileURL(join(folder, "dist", `${path}.js`));
 }
 
-/** Node 20 does not read TypeScript, and a worker does not inherit the loader of its parent. */
+/** Node 20 cannot load TypeScript, and a worker does not inherit its parent's loader. */
 function fromSource(file: string): string {
   const loader = JSON.stringify(import.meta.resolve("tsx/esm/api"));
   return `import(${loader}).then(({ register }) => { register(); return import(${JSON.stringify(file)}); });`;

@@ -1,13 +1,16 @@
-/** @file How text becomes terms. Recorded in every index: a query must be cut as the passages were. */
+/**
+ * @file How text becomes terms. The analyzer's name is recorded in every index, because queries must be analysed as the
+ * passages were.
+ */
 import { stemmer } from "stemmer";
 
 export interface Analyzer {
-  /** What an index records. */
+  /** The name recorded in an index. */
   readonly name: AnalyzerName;
   terms(text: string): string[];
 }
 
-/** Function words of English: they match everything and tell nothing apart. "s" is what a possessive leaves behind. */
+/** English stop words, which occur everywhere and distinguish nothing. "s" is what remains of a possessive. */
 const stopWords = new Set(
   (
     "a an and are as at be been but by did do does for from had has have he her him his how i if in into is it its of on or " +
@@ -18,9 +21,9 @@ const stopWords = new Set(
 
 const beyondAscii = /[\u0080-\uffff]/;
 
-/** Letters, digits and marks of any script make a word; lower case; function words dropped. */
+/** A word is a sequence of letters, digits and marks of any script. Words are lower-cased; stop words are dropped. */
 export function analyze(text: string): string[] {
-  // NFKC leaves ASCII as it is, and the ASCII pattern is what the Unicode one says there, at half the price
+  // NFKC does not change ASCII, and on ASCII both patterns match the same words; this one takes half the time
   const words = beyondAscii.test(text)
     ? text
         .normalize("NFKC")
@@ -30,7 +33,7 @@ export function analyze(text: string): string[] {
   return words === null ? [] : words.filter((word) => !stopWords.has(word));
 }
 
-/** Porter's rules are for English: a word with anything but a–z stays as it is. */
+/** Porter's stemmer is for English: a word with anything but a–z is not stemmed. */
 function stemmed(text: string): string[] {
   return analyze(text).map(stemOf);
 }
@@ -53,7 +56,7 @@ export type AnalyzerName = (typeof analyzerNames)[number];
 export const defaultAnalyzer: Analyzer = { name: "unicode-v1", terms: analyze };
 const analyzers: readonly Analyzer[] = [defaultAnalyzer, { name: "unicode-v1+porter", terms: stemmed }];
 
-/** @returns undefined where this program has none of that name */
+/** @returns undefined if this program has no analyzer of that name */
 export function analyzerOf(name: string): Analyzer | undefined {
   return analyzers.find((analyzer) => analyzer.name === name);
 }

@@ -1,4 +1,4 @@
-/** @file What every searcher must do, as plain checks: run them under any test runner. */
+/** @file The requirements on every searcher, as plain checks that run under any test runner. */
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import type { Passage } from "../protocol/passage.ts";
 import type { Hit, Searcher } from "./searcher.ts";
@@ -33,17 +33,17 @@ const hostileQueries: readonly string[] = [
   Array.from({ length: 40_000 }, (_, i) => `w${i}`).join(" "),
 ];
 
-/** For searchers over stores that cannot hold or tell everything. */
+/** For searchers over stores that cannot store everything or do not report everything. */
 export interface SearcherConformanceOptions {
-  /** What the store makes of a text, where it cannot hold NUL or half of a surrogate pair. */
+  /** What the store makes of a text if it cannot hold NUL or a lone surrogate. */
   readonly stored?: (text: string) => string;
-  /** The other side does not say how many passages it has. */
+  /** The backend does not report how many passages it has. */
   readonly hidesSize?: boolean;
-  /** Every passage is a hit of every query with words, near or far, as among vectors. */
+  /** Every passage is a hit of every query with words, as in vector search. */
   readonly ranksAll?: boolean;
 }
 
-/** `make` gets passages in corpus order and gives a fresh searcher over exactly those. */
+/** `make` gets passages in corpus order and returns a new searcher over exactly those. */
 export function searcherConformance(
   name: string,
   make: Make,

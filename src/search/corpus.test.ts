@@ -67,7 +67,7 @@ test("a bad row is named by file and line, with what was expected", async () => 
     ["q.json", '{"Ada":[1]}', /q\.json: item 1: "Ada" has neither text nor sentences/],
     ["r.json", "3", /r\.json is a number/],
     ["s.json", "[", /s\.json cannot be read as JSON/],
-    ["t.csv", "id,title,text", /t\.csv is no known kind of corpus/],
+    ["t.csv", "id,title,text", /t\.csv is not a known corpus format/],
     ["u.jsonl.gz", "not gzip", /u\.jsonl\.gz cannot be read/],
   ];
   for (const [name, content, message] of cases) {

@@ -1,4 +1,4 @@
-/** @file Corpora in the shapes that this field uses, read as passages one at a time. */
+/** @file Reads corpora in the file formats that are common in this field, one passage at a time. */
 import { statSync } from "node:fs";
 import { DataError, messageOf } from "../base/errors.ts";
 import type { Passage } from "../protocol/passage.ts";
@@ -9,9 +9,9 @@ import { tsvRows } from "./corpus/tsv.ts";
 import { SeenIds } from "./seen-ids.ts";
 
 export interface ReadOptions {
-  /** Is told how far reading has come. */
+  /** Is told how far reading has progressed. */
   readonly meter?: Meter;
-  /** Takes bad rows, which are then passed over. Without it the first one ends the reading. */
+  /** Receives invalid rows, which are then skipped. Without it the first one is an error. */
   readonly onBadRow?: (error: DataError) => void;
 }
 
@@ -59,9 +59,9 @@ function openShape(path: string, meter: Meter): Shape {
   meter.total = found.size;
   const shape = fileShape(path, meter);
   if (shape !== undefined) return shape;
-  throw new DataError(`${path} is no known kind of corpus`, {
+  throw new DataError(`${path} is not a known corpus format`, {
     hint: /\.bz2$/i.test(path)
-      ? "unpack it first: bunzip2 FILE"
+      ? "decompress it first: bunzip2 FILE"
       : "give a .tsv, .jsonl (both also .gz), .json or .parquet file, or a folder of documents",
   });
 }
@@ -87,7 +87,7 @@ function fileShape(file: string, meter: Meter): Shape | undefined {
   return undefined;
 }
 
-/** Most corpora are none, and its reader takes megabytes. */
+/** Loaded only when needed: most corpora are not Parquet, and its reader takes megabytes. */
 async function* parquetRows(file: string, meter: Meter): AsyncGenerator<Row> {
   const parquet = await import("./corpus/parquet.ts");
   yield* parquet.parquetRows(file, meter);

@@ -1,7 +1,7 @@
 /**
- * @file `r1-searcher/search`: find passages. Build a BM25 index of a corpus on disk, add to it and open it, do the same by
- * vectors of an encoder of your own, fuse both, rerank, search a list in memory, or implement `Searcher` over an engine of your own
- * (`r1-searcher/testing` checks it).
+ * @file `r1-searcher/search`: find passages. Build a BM25 index of a corpus on disk, extend it and open it; do the same
+ * with vectors of your own encoder; fuse both; rerank; search a list in memory; or implement `Searcher` over your own
+ * engine (`r1-searcher/testing` checks it).
  */
 export { SearchError } from "../base/errors.ts";
 export type { Passage } from "../protocol/passage.ts";

@@ -1,13 +1,13 @@
 import { expect, test } from "vitest";
 import type { QueryResult } from "./searcher.ts";
-import { searcherWithLife } from "./searcher-life.ts";
+import { searcherOf } from "./searcher-life.ts";
 
 const info = { kind: "test", passages: 0, hash: "test", settings: {} };
 
 test("it ends once what is under way has ended, and takes nothing more", async () => {
   const events: string[] = [];
   let answer = (_: readonly QueryResult[]) => {};
-  const searcher = searcherWithLife({
+  const searcher = searcherOf({
     info,
     search: () => new Promise((resolve) => (answer = resolve)),
     async close(idle) {
@@ -26,7 +26,7 @@ test("it ends once what is under way has ended, and takes nothing more", async (
 
 test("only queries with words are asked, and each result finds its query", async () => {
   const asked: (readonly string[])[] = [];
-  const searcher = searcherWithLife({
+  const searcher = searcherOf({
     info,
     async search(queries) {
       asked.push(queries);

@@ -2,21 +2,24 @@ import { SearchError } from "../base/errors.ts";
 import { checkK } from "./bm25/score.ts";
 import type { QueryResult, Searcher, SearcherInfo } from "./searcher.ts";
 
-export interface LifeParts {
+export interface SearcherParts {
   readonly info: SearcherInfo;
-  /** In the order of the queries, of which there is one at least and each has words. */
+  /** Results in the order of the queries. There is at least one query, and each contains a word. */
   readonly search: (
     queries: readonly string[],
     options: { readonly k: number; readonly signal?: AbortSignal },
   ) => Promise<readonly QueryResult[]>;
-  /** Runs once. @param idle settles as soon as no search is under way; none begins any more */
+  /** Runs once. @param idle resolves when no search is running; no new search starts after that */
   readonly close: (idle: Promise<void>) => Promise<void>;
-  /** What of a query is searched for; default all but the space around it. */
+  /** Reduces a query to what is searched for; by default it is trimmed. */
   readonly prepare?: (query: string) => string;
 }
 
-/** What every searcher does around its search: refuses a wrong k and what comes after its end, finds nothing for no words. */
-export function searcherWithLife({ info, search, close, prepare = (query) => query.trim() }: LifeParts): Searcher {
+/**
+ * What every searcher does around its search: refuses an invalid k and any call after `close`, and returns no hits for
+ * a query without words.
+ */
+export function searcherOf({ info, search, close, prepare = (query) => query.trim() }: SearcherParts): Searcher {
   const underWay = new Set<Promise<unknown>>();
   let closed: Promise<void> | undefined;
   return {

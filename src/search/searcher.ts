@@ -6,29 +6,31 @@ export interface Hit extends Passage {
   readonly rank: number;
 }
 
-/** One failing query never fails the batch. No hits is a success. */
+/** One failing query never fails the batch. A result without hits is a success. */
 export type QueryResult =
   | { readonly ok: true; readonly hits: readonly Hit[] }
   | { readonly ok: false; readonly error: QueryError };
 
 export interface QueryError {
   readonly message: string;
-  /** Another try may go better. */
+  /** Whether a retry may succeed. */
   readonly retryable: boolean;
-  /** How long the other side asked to be left alone. */
+  /** How long the server asked clients to wait. */
   readonly retryAfterMs?: number;
 }
 
 export interface SearcherInfo {
   readonly kind: string;
-  /** Undefined where the other side does not tell. */
+  /** Undefined if the server does not tell. */
   readonly passages: number | undefined;
-  /** Equal hashes mean equal answers. */
+  /** Equal hashes guarantee equal answers. */
   readonly hash: string;
   readonly settings: Readonly<Record<string, string | number>>;
 }
 
-/** Same length and order as the queries; ties by ascending corpus position. `close` may be called twice. */
+/**
+ * Results have the length and order of the queries; ties are ordered by corpus position. `close` may be called twice.
+ */
 export interface Searcher {
   info(): SearcherInfo;
   search(

@@ -1,4 +1,4 @@
-/** Passages that count up together, in id and in place. */
+/** A run of passages whose ids and positions both count up by one. */
 interface Run {
   readonly id: number;
   readonly at: number;
@@ -6,15 +6,14 @@ interface Run {
 }
 
 /**
- * The ids of a corpus and where they stood, in little memory. Ids that count up by one, as in every large dump, take none;
- * of others a hash of 64 bits is kept: among 21 million ids two different ones are taken for one with a chance of 1 in
- * 80,000.
+ * Remembers the ids of a corpus and their positions in little memory. Ids that count up by one, as in every large dump,
+ * take none. For others a 64-bit hash is kept: among 21 million ids the chance of a collision is 1 in 80,000.
  */
 export class SeenIds {
   readonly #runs: Run[] = [];
   readonly #others = new HashedIds();
 
-  /** @returns where the id stood before, or undefined where it is new */
+  /** @returns the earlier position of the id, or undefined if it is new */
   add(id: string, at: number): number | undefined {
     const number = /^(0|[1-9]\d{0,14})$/.test(id) ? Number(id) : undefined;
     if (number === undefined) return this.#others.add(id, at);
@@ -31,7 +30,7 @@ export class SeenIds {
 
   #counted(number: number): number | undefined {
     let low = 0;
-    let high = this.#runs.length; // the first run that begins beyond it
+    let high = this.#runs.length; // the first run that begins after it
     while (low < high) {
       const middle = (low + high) >>> 1;
       if (this.#runs[middle]!.id > number) high = middle;
@@ -48,7 +47,7 @@ class HashedIds {
   #used = 0;
   #high = new Uint32Array(this.#slots);
   #low = new Uint32Array(this.#slots);
-  /** 0 where the slot is free: places count from 1. */
+  /** 0 if the slot is free: positions count from 1. */
   #places = new Uint32Array(this.#slots);
 
   find(id: string): number | undefined {
@@ -56,7 +55,7 @@ class HashedIds {
     return place === 0 ? undefined : place;
   }
 
-  /** @returns where it stood before, or undefined */
+  /** @returns the earlier position, or undefined */
   add(id: string, at: number): number | undefined {
     const [high, low] = hash(id);
     const slot = this.#slot(high, low);
@@ -91,7 +90,7 @@ class HashedIds {
   }
 }
 
-/** Two multiplicative hashes over the code units, well mixed at the end. */
+/** Two multiplicative hashes over the code units, mixed at the end. */
 function hash(id: string): [number, number] {
   let a = 0x9e3779b9;
   let b = 0x85ebca6b;

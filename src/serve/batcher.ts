@@ -1,15 +1,15 @@
 import { R1SearcherError } from "../base/errors.ts";
 import type { QueryResult, Searcher } from "../search/searcher.ts";
 
-/** More queries wait than may. */
+/** The queue of queries is full. */
 export class OverloadedError extends R1SearcherError {}
 
 export interface BatcherOptions {
-  /** Queries handed to the searcher at once; others get a turn in between. */
+  /** Maximum number of queries per search, so that others get a turn in between. */
   readonly maxBatch?: number;
-  /** Queries that may wait. A request is never refused for its size alone: an idle server takes any. */
+  /** Length of the queue. A request is never rejected for its size alone: an idle server accepts any. */
   readonly maxWaiting?: number;
-  /** Batches at the searcher at once. */
+  /** Maximum number of simultaneous batches. */
   readonly concurrency?: number;
   readonly onBatch?: (queries: number) => void;
 }
@@ -22,7 +22,7 @@ interface Job {
   readonly reject: (error: unknown) => void;
 }
 
-/** Gathers the queries of all requests into batches for the searcher, in order of arrival. */
+/** Collects the queries of all requests into batches for the searcher, in order of arrival. */
 export class Batcher {
   readonly #searcher: Searcher;
   readonly #options: Required<BatcherOptions>;
@@ -42,11 +42,11 @@ export class Batcher {
     return this.#waiting.length;
   }
 
-  /** @throws OverloadedError where the queue is full */
+  /** @throws OverloadedError if the queue is full */
   search(queries: readonly string[], k: number, signal?: AbortSignal): Promise<QueryResult[]> {
     const waiting = this.#waiting.length;
     if (waiting > 0 && waiting + queries.length > this.#options.maxWaiting) {
-      throw new OverloadedError(`${waiting} queries wait already`);
+      throw new OverloadedError(`${waiting} queries are waiting already`);
     }
     const results = queries.map(
       (query) =>
@@ -58,7 +58,7 @@ export class Batcher {
     return Promise.all(results);
   }
 
-  /** After the sockets were read: what arrived together is searched together. */
+  /** Runs after the sockets were read, so that queries which arrive together are searched together. */
   #schedule(): void {
     if (this.#scheduled || this.#running >= this.#options.concurrency || this.#waiting.length === 0) return;
     this.#scheduled = true;
@@ -69,7 +69,7 @@ export class Batcher {
     });
   }
 
-  /** The oldest query and those behind it that want as many passages; what nobody waits for any more is dropped. */
+  /** The oldest query and those after it with the same k; queries whose client has gone are dropped. */
   #take(): Job[] {
     const alive: Job[] = [];
     const batch: Job[] = [];

@@ -1,4 +1,4 @@
-/** @file Search, and a policy that searches, as tools of the Model Context Protocol. */
+/** @file Search, and a policy that searches, as tools of the Model Context Protocol (MCP). */
 import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
 import { StdioServerTransport } from "@modelcontextprotocol/sdk/server/stdio.js";
 import { WebStandardStreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/webStandardStreamableHttp.js";
@@ -11,7 +11,7 @@ import { limits } from "./search-routes.ts";
 /** What the tools are made of. */
 export interface McpParts {
   readonly searcher: Searcher;
-  /** Absent: there is no tool `ask`. */
+  /** If absent, there is no tool `ask`. */
   readonly ask?: (
     question: string,
     signal: AbortSignal,
@@ -64,7 +64,7 @@ function addAsk(server: McpServer, ask: NonNullable<McpParts["ask"]>): void {
 
 const failure = (text: string) => ({ content: [{ type: "text" as const, text }], isError: true });
 
-/** Speaks over stdin and stdout until the other side hangs up or the signal is raised. */
+/** Communicates over stdin and stdout until the client disconnects or the signal is raised. */
 export async function serveMcpStdio(parts: McpParts, signal: AbortSignal): Promise<void> {
   const server = mcpServer(parts);
   const ended = new Promise<void>((resolve) => {
@@ -76,7 +76,7 @@ export async function serveMcpStdio(parts: McpParts, signal: AbortSignal): Promi
   await server.close();
 }
 
-/** Streamable HTTP at /mcp, without sessions: every request stands for itself. */
+/** Streamable HTTP at /mcp without sessions: every request is independent. */
 export function mcpApp(parts: McpParts, token: string | undefined): Hono {
   const app = new Hono();
   app.use(guard(token));
@@ -88,12 +88,12 @@ export function mcpApp(parts: McpParts, token: string | undefined): Hono {
     const server = mcpServer(parts);
     await server.connect(transport);
     try {
-      return await transport.handleRequest(context.req.raw); // the whole reply
+      return await transport.handleRequest(context.req.raw); // a single reply, not an event stream
     } finally {
       await server.close();
     }
   });
-  // no session: nothing to listen to, and nothing to end
+  // without sessions there is no event stream to open and no session to end
   app.all("/mcp", (context) => context.json({ error: "expected POST" }, 405, { allow: "POST" }));
   return app;
 }

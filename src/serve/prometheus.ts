@@ -1,4 +1,4 @@
-/** @file Counters, gauges and histograms in the text format that Prometheus reads. */
+/** @file Metrics (counters, gauges and histograms) in the text format of Prometheus. */
 
 type Labels = Readonly<Record<string, string | number>>;
 
@@ -33,12 +33,12 @@ export class Registry {
     };
   }
 
-  /** @param read asked whenever somebody looks */
+  /** @param read called whenever the metrics are scraped */
   gauge(name: string, help: string, read: () => number): void {
     this.#metrics.push({ lines: () => [...header(name, help, "gauge"), `${name} ${read()}`] });
   }
 
-  /** @param bounds upper ends of the buckets, rising */
+  /** @param bounds upper bounds of the buckets, increasing */
   histogram(name: string, help: string, bounds: readonly number[]): { observe(value: number): void } {
     const counts = bounds.map(() => 0);
     let [sum, count] = [0, 0];

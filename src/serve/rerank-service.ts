@@ -1,4 +1,4 @@
-/** @file Reranking for the requests of a server: their pairs take turns, and only so many wait. */
+/** @file Reranking for the requests of a server, one request at a time and with a bounded queue. */
 
 import { rerank } from "../search/rerank/reranked.ts";
 import type { Reranker } from "../search/rerank/reranker.ts";
@@ -6,7 +6,7 @@ import type { QueryResult } from "../search/searcher.ts";
 import { OverloadedError } from "./batcher.ts";
 
 export interface RerankService {
-  /** Of each result the best k. @throws OverloadedError where too many pairs wait */
+  /** The best k of each result. @throws OverloadedError if too many pairs are waiting */
   rerank(
     queries: readonly string[],
     results: readonly QueryResult[],
@@ -15,7 +15,10 @@ export interface RerankService {
 }
 
 export interface RerankServiceOptions {
-  /** Pairs of query and passage. A request is never refused for its size alone: an idle server takes any. */
+  /**
+   * Length of the queue in pairs of query and passage. A request is never rejected for its size alone: an idle server
+   * accepts any.
+   */
   readonly maxWaiting: number;
   readonly onPairs: (pairs: number) => void;
 }
@@ -25,7 +28,8 @@ export function rerankService(reranker: Reranker, { maxWaiting, onPairs }: Reran
   return {
     async rerank(queries, results, options) {
       const pairs = results.reduce((sum, result) => sum + (result.ok ? result.hits.length : 0), 0);
-      if (waiting > 0 && waiting + pairs > maxWaiting) throw new OverloadedError(`${waiting} passages wait already`);
+      if (waiting > 0 && waiting + pairs > maxWaiting)
+        throw new OverloadedError(`${waiting} passages are waiting already`);
       waiting += pairs;
       onPairs(pairs);
       try {

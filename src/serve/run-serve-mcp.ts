@@ -8,14 +8,14 @@ import { type McpParts, mcpApp, serveMcpStdio } from "./mcp.ts";
 
 export interface ServeMcpOptions {
   readonly search: Partial<SearchConfig>;
-  /** The policy of the tool `ask`, a model folder or a run folder; absent: there is no such tool. */
+  /** The policy of the tool `ask`, a model folder or a run folder; if absent, there is no such tool. */
   readonly model?: string | undefined;
-  /** Absent: stdin and stdout. */
+  /** If absent, stdin and stdout are used. */
   readonly port?: number | undefined;
   readonly host: string;
   readonly token?: string | undefined;
   readonly signal: AbortSignal;
-  /** Gets one line as soon as it serves over HTTP. */
+  /** Receives one line once it serves over HTTP. */
   readonly say: (text: string) => void;
 }
 
@@ -24,7 +24,7 @@ export async function runServeMcp(options: ServeMcpOptions): Promise<void> {
   if (port !== undefined) checkBind(host, token);
   if (model !== undefined) await findPolicy(model, { warn: say });
   const { searcher } = await openSearch(search);
-  let asker: Promise<Asker> | undefined; // the policy is opened when it is first asked
+  let asker: Promise<Asker> | undefined; // the policy is loaded when the first question is asked
   const ask: McpParts["ask"] = async (text, asked) => {
     const { ask: run } = await (asker ??= openAsker(searcher, model === undefined ? {} : { model }));
     const question = { id: "asked", text, gold: [] };

@@ -9,18 +9,18 @@ import { type SearchServerOptions, serveSearch } from "./search-server.ts";
 export interface ServeSearchOptions extends Omit<SearchServerOptions, "searcher" | "reranker" | "version"> {
   readonly host: string;
   readonly search: Partial<SearchConfig>;
-  /** Folder of a cross-encoder that orders what is found. */
+  /** Folder of a cross-encoder that reranks the results. */
   readonly rerank?: string | undefined;
   /** Serves until it is raised. */
   readonly signal: AbortSignal;
-  /** Gets one line as soon as it serves. */
+  /** Receives one line once the server is ready. */
   readonly say: (text: string) => void;
 }
 
-/** @returns what it did, with its address, once the signal is raised and the last reply has gone */
+/** @returns what the server did, with its address, after the signal was raised and the last reply was sent */
 export async function runServeSearch(options: ServeSearchOptions): Promise<SearchTotals & { readonly url: string }> {
   const { search, rerank, signal, say, host, token } = options;
-  checkBind(host, token); // before an index of gigabytes is opened
+  checkBind(host, token); // checked before a large index is opened
   const reranker = rerank === undefined ? undefined : await rerankerAt(rerank);
   const { searcher } = await openSearch(search);
   try {

@@ -1,4 +1,4 @@
-/** @file A searcher behind the HTTP shapes of R1-Searcher, Search-R1, veRL, SkyRL and ReSearch at once. */
+/** @file Serves a searcher with the HTTP protocols of R1-Searcher, Search-R1, veRL, SkyRL and ReSearch. */
 import { OpenAPIHono, type z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { bodyLimit } from "hono/body-limit";
@@ -25,17 +25,17 @@ import {
 
 export interface SearchAppOptions {
   readonly searcher: Searcher;
-  /** Reads the best passages of every query again, and answers /rerank. */
+  /** Reranks the best passages of every query, and answers /rerank. */
   readonly reranker?: Reranker | undefined;
-  /** Passages that it reads for each query, where a request does not say. */
+  /** Number of passages per query that are reranked, unless a request says otherwise. */
   readonly rerankDepth?: number | undefined;
   readonly token?: string | undefined;
-  /** Queries that may wait. */
+  /** Length of the queue. */
   readonly maxWaiting?: number | undefined;
   readonly version: string;
 }
 
-/** What it has done, for whoever started it. */
+/** Totals for the program that started it. */
 export interface SearchTotals {
   readonly requests: number;
   readonly queries: number;
@@ -44,54 +44,61 @@ export interface SearchTotals {
 
 export interface SearchApp {
   readonly fetch: (request: Request) => Response | Promise<Response>;
-  /** New requests are sent away from now on. */
+  /** From now on new requests are rejected. */
   stopServing(): void;
   totals(): SearchTotals;
 }
 
-/** Longest query that is searched, in UTF-16 units; what a policy writes beyond it is cut, and counted. */
+/** Maximum length of a query in UTF-16 units; longer ones are cut, and counted. */
 const maxQueryLength = 8192;
-/** Seconds after which a client that was sent away should come back. */
+/** Seconds after which a rejected client should retry. */
 const retryAfter = 1;
 
 export function searchApp(options: SearchAppOptions): SearchApp {
   const { searcher, reranker, rerankDepth = defaultDepth, token, version } = options;
-  const gauges = new Gauges(searcher);
+  const metrics = new ServerMetrics(searcher);
   const app = new OpenAPIHono({
     defaultHook: (result, context) =>
       result.success ? undefined : context.json({ error: complaint(result.error) }, 400),
   });
   const state = { serving: true };
-  addChecks(app, gauges, token, state);
-  const service = reranker && rerankService(reranker, { maxWaiting: limits.reranked, onPairs: gauges.reranked.add });
-  addDialects(app, asking(options, gauges, service), service !== undefined);
+  addChecks(app, metrics, token, state);
+  const service = reranker && rerankService(reranker, { maxWaiting: limits.reranked, onPairs: metrics.reranked.add });
+  addDialects(app, asking(options, metrics, service), service !== undefined);
   addRerank(app, service);
-  addService(app, gauges, version, () => {
+  addService(app, metrics, version, () => {
     const info = searcher.info();
     return reranker ? rerankedInfo(info, reranker, rerankDepth) : info;
   });
   app.notFound((context) => context.json({ error: `there is no ${context.req.method} ${context.req.path}` }, 404));
-  app.onError((error, context) => replyToError(error, context, gauges));
+  app.onError((error, context) => replyToError(error, context, metrics));
   return {
     fetch: app.fetch,
     stopServing: () => {
       state.serving = false;
     },
     totals: () => ({
-      requests: gauges.requests.total(),
-      queries: gauges.queries.total(),
-      rejected: gauges.rejected.total(),
+      requests: metrics.requests.total(),
+      queries: metrics.queries.total(),
+      rejected: metrics.rejected.total(),
     }),
   };
 }
 
-/** What every request meets, in this order: it is counted, then who asks, whether we still serve, how much it sends. */
-function addChecks(app: OpenAPIHono, gauges: Gauges, token: string | undefined, state: { readonly serving: boolean }) {
+/**
+ * Checks for every request, in this order: counting, authorisation, whether the server is stopping, size of the body.
+ */
+function addChecks(
+  app: OpenAPIHono,
+  metrics: ServerMetrics,
+  token: string | undefined,
+  state: { readonly serving: boolean },
+) {
   app.use(async (context, next) => {
     const began = performance.now();
     await next();
-    gauges.requests.add(1, { path: knownPath(context.req.path), status: context.res.status });
-    gauges.latency.observe((performance.now() - began) / 1000);
+    metrics.requests.add(1, { path: knownPath(context.req.path), status: context.res.status });
+    metrics.latency.observe((performance.now() - began) / 1000);
   });
   app.use(guard(token));
   app.use(async (context, next) => {
@@ -109,34 +116,34 @@ function addChecks(app: OpenAPIHono, gauges: Gauges, token: string | undefined, 
 
 interface Asked {
   readonly k: number;
-  /** Passages that the reranker reads; absent: as many as this server's own. */
+  /** Passages per query that are reranked; if absent, the server's default. */
   readonly depth?: number | null | undefined;
 }
 type Ask = (context: Context, queries: readonly string[], asked: Asked) => Promise<readonly QueryResult[]>;
 
-function asking(options: SearchAppOptions, gauges: Gauges, service: RerankService | undefined): Ask {
+function asking(options: SearchAppOptions, metrics: ServerMetrics, service: RerankService | undefined): Ask {
   const { searcher, rerankDepth = defaultDepth, maxWaiting } = options;
   const batcher = new Batcher(searcher, {
-    onBatch: gauges.batches.observe,
+    onBatch: metrics.batches.observe,
     ...(maxWaiting === undefined ? {} : { maxWaiting }),
   });
-  gauges.registry.gauge("search_waiting_queries", "Queries in the queue", () => batcher.waiting);
+  metrics.registry.gauge("search_waiting_queries", "Queries in the queue", () => batcher.waiting);
   return async (context, queries, { k, depth }) => {
     const wanted = service ? Math.max(k, depth ?? rerankDepth) : k;
     checkCount(queries.length, wanted, service ? limits.reranked : limits.passages);
-    gauges.queries.add(queries.length);
-    gauges.cut.add(queries.filter(({ length }) => length > maxQueryLength).length);
+    metrics.queries.add(queries.length);
+    metrics.cut.add(queries.filter(({ length }) => length > maxQueryLength).length);
     const cut = queries.map((query) => query.slice(0, maxQueryLength));
     const { signal } = context.req.raw;
     const found = await batcher.search(cut, wanted, signal);
     const results = service ? await service.rerank(cut, found, { k, signal }) : found;
-    gauges.failed.add(results.filter(({ ok }) => !ok).length);
-    gauges.empty.add(results.filter((result) => result.ok && result.hits.length === 0).length);
+    metrics.failed.add(results.filter(({ ok }) => !ok).length);
+    metrics.empty.add(results.filter((result) => result.ok && result.hits.length === 0).length);
     return results;
   };
 }
 
-/** @throws HTTPException where one request wants too much */
+/** @throws HTTPException if a single request wants too much */
 function checkCount(queries: number, each: number, most: number): void {
   if (queries * each <= most) return;
   throw new HTTPException(400, {
@@ -144,16 +151,13 @@ function checkCount(queries: number, each: number, most: number): void {
   });
 }
 
-class Gauges {
+class ServerMetrics {
   readonly registry = new Registry();
   readonly requests = this.registry.counter("search_requests_total", "Requests by path and status");
   readonly queries = this.registry.counter("search_queries_total", "Queries asked");
-  readonly rejected = this.registry.counter(
-    "search_rejected_total",
-    "Requests sent away because too many queries waited",
-  );
+  readonly rejected = this.registry.counter("search_rejected_total", "Requests rejected because the queue was full");
   readonly failed = this.registry.counter("search_failed_total", "Queries that could not be answered");
-  readonly reranked = this.registry.counter("search_reranked_total", "Passages read again by the reranker");
+  readonly reranked = this.registry.counter("search_reranked_total", "Passages reranked");
   readonly empty = this.registry.counter("search_empty_total", "Queries that found nothing");
   readonly cut = this.registry.counter("search_cut_total", `Queries cut to ${maxQueryLength} characters`);
   readonly latency = this.registry.histogram(
@@ -164,7 +168,7 @@ class Gauges {
   readonly batches = this.registry.histogram("search_batch_queries", "Queries searched at once", [1, 2, 4, 8, 16, 32]);
 
   constructor(searcher: Searcher) {
-    this.registry.gauge("search_passages", "Passages that are searched", () => searcher.info().passages ?? 0);
+    this.registry.gauge("search_passages", "Passages in the index", () => searcher.info().passages ?? 0);
     this.registry.gauge("process_resident_memory_bytes", "Resident memory", () => process.memoryUsage.rss());
   }
 }
@@ -209,7 +213,7 @@ function addRerank(app: OpenAPIHono, service: RerankService | undefined): void {
     const { queries, documents, rerank_topk: k, return_scores } = context.req.valid("json");
     if (!service) return context.json(noReranker, 501);
     checkCount(1, documents.flat().length, limits.reranked);
-    // hits are named by their places, so that each document goes back as it came
+    // hits are identified by their positions, so that each document is returned as it came
     const given = documents.map(
       (list): QueryResult => ({
         ok: true,
@@ -232,7 +236,7 @@ function addRerank(app: OpenAPIHono, service: RerankService | undefined): void {
   });
 }
 
-function addService(app: OpenAPIHono, gauges: Gauges, version: string, infoOf: () => SearcherInfo): void {
+function addService(app: OpenAPIHono, metrics: ServerMetrics, version: string, infoOf: () => SearcherInfo): void {
   app.openapi(healthRoute, (context) => {
     const { passages, ...info } = infoOf();
     return context.json(
@@ -245,12 +249,12 @@ function addService(app: OpenAPIHono, gauges: Gauges, version: string, infoOf: (
     );
   });
   app.get("/metrics", (context) =>
-    context.text(gauges.registry.text(), 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" }),
+    context.text(metrics.registry.text(), 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" }),
   );
   app.doc31("/openapi.json", { openapi: "3.1.0", info: { title: "r1-searcher search", version } });
 }
 
-/** These shapes cannot say that one query of many failed, and an empty list would pass for an answer. */
+/** These protocols cannot express that one query of many failed, and an empty list would be taken for an answer. */
 function allHits(results: readonly QueryResult[]): (readonly Hit[])[] {
   return results.map((result, i) => {
     if (!result.ok) throw new SearchError(`query ${i + 1} of ${results.length} failed: ${result.error.message}`);
@@ -269,16 +273,16 @@ const paths = new Set(
     ({ path }): string => path,
   ),
 );
-/** Paths that others made up are one, or a scan of them would fill the memory. */
+/** Unknown paths are counted as one; otherwise a scan of random paths would fill the memory. */
 const knownPath = (path: string) => (paths.has(path) || path === "/metrics" ? path : "other");
 
 function complaint({ issues }: z.ZodError): string {
   return issues.map(({ path, message }) => `${path.join(".") || "the body"}: ${message}`).join("; ");
 }
 
-function replyToError(error: Error, context: Context, gauges: Gauges): Response {
+function replyToError(error: Error, context: Context, metrics: ServerMetrics): Response {
   if (error instanceof OverloadedError) {
-    gauges.rejected.add();
+    metrics.rejected.add();
     return context.json({ error: error.message }, 503, { "retry-after": String(retryAfter) });
   }
   if (error instanceof HTTPException) {
@@ -288,7 +292,7 @@ function replyToError(error: Error, context: Context, gauges: Gauges): Response 
     return context.json({ error: said }, error.status, challenge ? { "www-authenticate": challenge } : {});
   }
   if (error instanceof R1SearcherError) return context.json({ error: error.message }, 500);
-  if (context.req.raw.signal.aborted) return context.json({ error: "the client has gone" }, 400); // nobody reads it
+  if (context.req.raw.signal.aborted) return context.json({ error: "the client has gone" }, 400); // #2 // nobody will read this reply
   process.stderr.write(`bug: ${error.stack ?? messageOf(error)}\n`);
   return context.json({ error: "a defect of this server; its log has the details" }, 500);
 }

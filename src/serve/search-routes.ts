@@ -1,11 +1,11 @@
-/** @file The routes of a search server, one for every shape that training code of this field sends. */
+/** @file The routes of a search server, one for every request format that training code of this field uses. */
 import { createRoute, z } from "@hono/zod-openapi";
 
-/** Most passages for one query, most queries of one request, most passages of one reply, and most that one request has read again. */
+/** Limits: passages per query, queries per request, passages per reply, and passages that one request has reranked. */
 export const limits = { k: 100, queries: 4096, passages: 40_960, reranked: 4096, bodyBytes: 4 << 20 } as const;
 
 const Count = (fallback: number) => z.int().min(1).max(limits.k).default(fallback);
-/** A client that leaves a choice open may say so with null. */
+/** A client may send null for an option that it leaves open. */
 const Asked = (fallback: number) => z.preprocess((value) => value ?? undefined, Count(fallback));
 const Chosen = z.int().min(1).max(limits.k).nullish();
 const Queries = z.array(z.string()).max(limits.queries);
@@ -21,11 +21,11 @@ const json = <Schema extends z.ZodType>(description: string, schema: Schema) => 
 });
 
 const failures = {
-  400: json("The request is not what was expected", Failure),
+  400: json("The request is invalid", Failure),
   413: json("The request is too large", Failure),
   500: json("Search failed", Failure),
-  501: json("Something was asked for that this server does not have", Failure),
-  503: json("Too many queries wait; try again after Retry-After seconds", Failure),
+  501: json("The request needs something that this server does not have", Failure),
+  503: json("The queue is full; try again after Retry-After seconds", Failure),
 };
 
 const post = <Path extends string, Body extends z.ZodType, Reply extends z.ZodType>(
@@ -61,10 +61,10 @@ export const retrieveRoute = post(
       partial: z
         .boolean()
         .default(false)
-        .describe("Where single queries fail: name them in errors, instead of failing the request."),
-      topk_retrieval: Chosen.describe("Passages that the reranker reads; needs one."),
-      topk_rerank: Chosen.describe("Passages that are left of those, in place of topk; needs a reranker."),
-      rerank_topk: Chosen.describe("The same."),
+        .describe("If single queries fail, list them in errors instead of failing the request."),
+      topk_retrieval: Chosen.describe("Passages that are reranked; needs a reranker."),
+      topk_rerank: Chosen.describe("Passages returned after reranking, instead of topk; needs a reranker."),
+      rerank_topk: Chosen.describe("The same as rerank_topk."),
     })
     .refine(({ queries, query }) => (queries === undefined) !== (query === undefined), {
       error: "expected queries or query",
@@ -108,7 +108,7 @@ const Worded = Given.refine(({ contents, text }) => typeof contents === "string"
 
 export const rerankRoute = post(
   "/rerank",
-  "Search-R1: the documents of each query in a better order, as /retrieve gave them",
+  "Search-R1: reranks the documents of each query, in the format of /retrieve",
   z
     .object({
       queries: Queries,
@@ -128,10 +128,10 @@ export const rerankRoute = post(
 export const healthRoute = createRoute({
   method: "get",
   path: "/health",
-  summary: "Whether it serves, and what",
+  summary: "Whether the server is ready, and what it searches",
   responses: {
     200: json(
-      "It serves",
+      "It is ready",
       z.object({
         status: z.literal("healthy"),
         retrievers: z.object({ total: z.number(), available: z.number() }),
@@ -143,6 +143,6 @@ export const healthRoute = createRoute({
         }),
       }),
     ),
-    503: json("It is about to stop", Failure),
+    503: json("It is stopping", Failure),
   },
 });

@@ -5,15 +5,15 @@ import { type SearchTotals, searchApp } from "./search-app.ts";
 
 export interface SearchServerOptions {
   readonly searcher: Searcher;
-  /** Reads the best passages of every query again, and answers /rerank. */
+  /** Reranks the best passages of every query, and answers /rerank. */
   readonly reranker?: Reranker | undefined;
-  /** Passages that it reads for each query, where a request does not say. */
+  /** Number of passages per query that are reranked, unless a request says otherwise. */
   readonly rerankDepth?: number | undefined;
   readonly host?: string;
-  /** 0 takes a free one. */
+  /** 0 uses a free port. */
   readonly port: number;
   readonly token?: string | undefined;
-  /** Queries that may wait before requests are sent away. */
+  /** Length of the queue; when it is full, requests are rejected. */
   readonly maxWaiting?: number | undefined;
   readonly version: string;
 }
@@ -22,7 +22,7 @@ export interface SearchServer extends HttpServer {
   totals(): SearchTotals;
 }
 
-/** @throws ConfigError where it may not or cannot listen there */
+/** @throws ConfigError if it may not or cannot listen there */
 export async function serveSearch(options: SearchServerOptions): Promise<SearchServer> {
   const { host = "127.0.0.1", port, token } = options;
   checkBind(host, token);

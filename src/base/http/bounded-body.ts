@@ -1,4 +1,4 @@
-/** @file The body of a reply, unpacked, within bounds that hold whatever it is packed as. */
+/** @file Reads and decompresses the body of a reply within limits that hold for every compression. */
 import { type Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createBrotliDecompress, createGunzip, createInflate } from "node:zlib";
@@ -8,19 +8,19 @@ export type ReplyBody = Pick<Dispatcher.ResponseData, "statusCode" | "headers" |
 
 export class BodyTooLarge extends Error {}
 
-/** Unpacked over sent; text packs at 3 to 10, a bomb at 1,000. */
+/** Limit on the decompression ratio; text has 3 to 10, a bomb 1,000. */
 const mostRatio = 50;
-/** Below it no ratio is looked at. */
+/** Bodies smaller than this are not checked for their ratio. */
 const ratioFrom = 256 << 10;
 
-/** @throws BodyTooLarge past a bound; zlib's errors where it cannot be unpacked */
+/** @throws BodyTooLarge beyond a limit; zlib's errors if it cannot be decompressed */
 export async function readBody(
   body: Readable,
   encoding: string,
   { maxWireBytes, maxBytes }: { readonly maxWireBytes: number; readonly maxBytes: number },
 ): Promise<Uint8Array<ArrayBuffer>> {
   let sent = 0;
-  // a pipeline that ends names whichever of its parts it heard first
+  // pipeline() reports the error of whichever stream failed first
   let beyond: BodyTooLarge | undefined;
   const tooLarge = (message: string) => (beyond ??= new BodyTooLarge(message));
   const counted = new Transform({
@@ -35,8 +35,8 @@ export async function readBody(
   const keep = async (source: AsyncIterable<Buffer>) => {
     for await (const chunk of source) {
       size += chunk.length;
-      if (size > maxBytes) throw tooLarge(`more than ${maxBytes} bytes unpacked`);
-      if (size > ratioFrom && size > sent * mostRatio) throw tooLarge(`${sent} bytes unpack to more than ${size}`);
+      if (size > maxBytes) throw tooLarge(`more than ${maxBytes} bytes decompressed`);
+      if (size > ratioFrom && size > sent * mostRatio) throw tooLarge(`${sent} bytes decompress to more than ${size}`);
       chunks.push(chunk);
     }
   };

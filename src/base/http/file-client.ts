@@ -1,6 +1,6 @@
 /**
- * @file Files over HTTP: redirects followed without taking a secret to another host, and downloads that go on where
- * they stopped. One exchange is one try: trying again is `base/retry.ts`.
+ * @file Downloads over HTTP: redirects never carry a secret to another host, and an interrupted download can be
+ * continued. One call is one try; retries are in `base/retry.ts`.
  */
 import { type FileHandle, open, rm, stat } from "node:fs/promises";
 import { Agent, request } from "undici";
@@ -9,30 +9,30 @@ import { reasonOf, refusal, shownUrl } from "./json-client.ts";
 
 export interface GetRequest {
   readonly url: string;
-  /** Sent to the host of `url` alone, never to one that it redirects to. */
+  /** Sent only to the host of `url`, never after a redirect to another host. */
   readonly token?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 export interface DownloadRequest extends GetRequest {
-  /** Where the bytes go; what lies there already is taken for the beginning of them. */
+  /** The file to write; existing content is taken as the beginning of the download. */
   readonly into: string;
-  /** Of the whole file, where that is known. */
+  /** Size of the whole file, if known. */
   readonly bytes?: number | undefined;
-  /** Bytes of the file that are on disk. */
+  /** Receives the number of bytes on disk. */
   readonly onBytes?: (bytes: number) => void;
 }
 
 export interface FileClient {
-  /** A small reply. @throws HttpError; the signal's reason where it is raised */
+  /** Reads a small reply. @throws HttpError; the signal's reason if it is raised */
   text(request: GetRequest): Promise<string>;
-  /** @throws HttpError, and what came before it stays on disk; the signal's reason where it is raised */
+  /** @throws HttpError, and the bytes received before are kept on disk; the signal's reason if it is raised */
   download(request: DownloadRequest): Promise<void>;
   close(): Promise<void>;
 }
 
 export interface FileClientOptions {
-  /** Without a byte for so long, an exchange is given up. */
+  /** A download that receives no byte for this long is aborted. */
   readonly stallMs?: number;
   readonly maxTextBytes?: number;
   readonly maxRedirects?: number;
@@ -78,13 +78,13 @@ async function follow(
 ): Promise<Reply> {
   let url = first;
   for (let hop = 0; hop <= maxRedirects; hop++) {
-    const isHome = new URL(url).origin === new URL(first).origin;
+    const isSameOrigin = new URL(url).origin === new URL(first).origin;
     const reply = await request(url, {
       dispatcher: agent,
       headers: {
         "accept-encoding": "identity", // ranges count the file's own bytes
         ...(range === undefined ? {} : { range }),
-        ...(token === undefined || !isHome ? {} : { authorization: `Bearer ${token}` }),
+        ...(token === undefined || !isSameOrigin ? {} : { authorization: `Bearer ${token}` }),
       },
       ...(signal ? { signal } : {}),
     });
@@ -110,7 +110,7 @@ async function downloadOnce(asked: DownloadRequest, get: (asked: GetRequest, ran
   const { statusCode: status, headers, body } = reply;
   if (status !== 200 && status !== 206) {
     const text = await textOf(reply, 64 << 10, url);
-    if (status === 416) await rm(into, { force: true }); // what lies here is no beginning of that file
+    if (status === 416) await rm(into, { force: true }); // the existing file is not the beginning of that download
     throw status === 416
       ? new HttpError(`${shownUrl(url)} has no byte ${from}`, { status, retryable: true })
       : refused(url, reply, text);
@@ -131,7 +131,7 @@ async function downloadOnce(asked: DownloadRequest, get: (asked: GetRequest, ran
   }
 }
 
-/** Writes at positions of its own, so that two programs that load the same file do each other no harm. */
+/** Writes at explicit positions, so that two programs that download the same file do not damage it. */
 async function append(
   handle: FileHandle,
   start: number,
@@ -170,7 +170,7 @@ function refused(url: string, { statusCode: status, headers }: Reply, text: stri
   return refusal({ url: shownUrl(url), status, retryAfter: headers["retry-after"], text });
 }
 
-/** The disk's refusals name a path; those of the network do not. */
+/** Errors of the disk have a path; network errors do not. */
 function isOfTheDisk(cause: unknown): boolean {
   const { syscall, code } = cause as { syscall?: unknown; code?: unknown };
   return code === "ENOSPC" || code === "EDQUOT" || syscall === "open" || syscall === "write" || syscall === "fsync";

@@ -1,6 +1,7 @@
 /**
- * @file Reads what a stranger's address holds. The address that is dialled is decided on where it is dialled, at every
- * hop; size, time, headers and redirects are bounded. A failure is a value with its kind, so that it can be counted.
+ * @file Fetches pages from untrusted addresses. At every redirect the IP address is checked at the moment of
+ * connecting; size, time, headers and redirects are bounded. A failure is returned as a value with its kind, so that it
+ * can be counted.
  */
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
@@ -10,47 +11,47 @@ import { BodyTooLarge, type ReplyBody, readBody } from "./bounded-body.ts";
 import { shownUrl } from "./json-client.ts";
 import { addressList, closedAddress } from "./public-address.ts";
 
-/** Why there is nothing: our refusal, the other side's fault, or a bound that it went over. */
+/** Why there is no page: refused here, a fault of the server, or a limit exceeded. */
 export type FetchFailure = "refused" | "unreachable" | "status" | "redirects" | "time" | "size" | "encoding" | "type";
 
 export type FetchResult =
   | {
       readonly ok: true;
-      /** Where it was in the end. */
+      /** The URL after redirects. */
       readonly url: string;
-      /** As the header says, in lower case; "" without one. */
+      /** From the header, in lower case; "" if there is none. */
       readonly contentType: string;
       readonly bytes: Uint8Array<ArrayBuffer>;
     }
   | { readonly ok: false; readonly why: FetchFailure; readonly message: string };
 
-/** What is dialled: an address, not a name. */
+/** Where to connect: an IP address, not a name. */
 export interface Dial {
   readonly address: string;
   readonly port: number;
   readonly secure: boolean;
-  /** The certificate's name. */
+  /** The name for the TLS certificate. */
   readonly hostname: string;
 }
 type Connected = Parameters<buildConnector.connector>[1];
 
 export interface GuardedFetchOptions {
-  /** Addresses that may be dialled though they are not public, at any port: "127.0.0.1", "10.1.0.0/16". */
+  /** Addresses that may be connected to although they are not public, at any port: "127.0.0.1", "10.1.0.0/16". */
   readonly allowed?: readonly string[];
   readonly timeoutMs?: number;
-  /** As sent. */
+  /** Limit on the bytes as sent. */
   readonly maxWireBytes?: number;
-  /** Unpacked. */
+  /** Limit on the decompressed bytes. */
   readonly maxBytes?: number;
   readonly maxRedirects?: number;
   readonly userAgent?: string;
-  /** All addresses of a name. */
+  /** Resolves a name to all its addresses. */
   readonly resolve?: (hostname: string) => Promise<readonly string[]>;
   readonly dial?: (to: Dial, connected: Connected) => void;
 }
 
 export interface FetchOptions {
-  /** Types that are read; others end the exchange before their body. */
+  /** Accepted content types; for others the body is not read. */
   readonly types: readonly string[];
   readonly signal?: AbortSignal | undefined;
 }
@@ -67,7 +68,7 @@ export function guardedFetch(options: GuardedFetchOptions = {}): GuardedFetch {
   const connect = guardedConnector(options, isAllowed);
   return async (start, { types, signal }) => {
     const deadline = AbortSignal.timeout(timeoutMs);
-    // one agent for one page: no socket outlives it, or serves another name
+    // a separate agent per page: no socket is kept for later or reused for another name
     const agent = new Agent({
       connect,
       pipelining: 1,
@@ -101,7 +102,7 @@ export function guardedFetch(options: GuardedFetchOptions = {}): GuardedFetch {
   };
 }
 
-/** Ends the exchange; what the socket says of that is of no interest. */
+/** Aborts the request and ignores the socket's resulting error. */
 function drop({ body }: Pick<ReplyBody, "body">): void {
   body.on("error", () => {});
   body.destroy();
@@ -117,14 +118,14 @@ function failureOf(cause: unknown, url: string): [FetchFailure, string] {
   const { code } = cause as { code?: unknown };
   if (code === "UND_ERR_HEADERS_OVERFLOW" || code === "HPE_HEADER_OVERFLOW") return ["size", `${url}: endless headers`];
   if (typeof code === "string" && /^(Z_|ERR_BROTLI|ERR__ERROR|ERR_PADDING)/.test(code))
-    return ["encoding", `${url}: it cannot be unpacked (${code})`];
+    return ["encoding", `${url}: it cannot be decompressed (${code})`];
   return ["unreachable", `${url}: ${messageOf(cause) || String(code ?? "connection failed")}`];
 }
 
-/** What is wrong with an address before anything is resolved. */
+/** What is wrong with a URL, found before its name is resolved. */
 function refusedUrl(text: string, isAllowed: (address: string) => boolean): string | undefined {
   if (text.length > longestUrl) return `an address of ${text.length} characters`;
-  if (!URL.canParse(text)) return "no address";
+  if (!URL.canParse(text)) return "not an address";
   const { protocol, username, password, port, hostname } = new URL(text);
   if (protocol !== "http:" && protocol !== "https:") return `${protocol} is neither http: nor https:`;
   if (username !== "" || password !== "") return "a user or password in the address";
@@ -133,15 +134,15 @@ function refusedUrl(text: string, isAllowed: (address: string) => boolean): stri
     if (isAllowed(host)) return undefined;
     const closed = closedAddress(host);
     if (closed !== undefined) return `${host} is ${closed}`;
-  } else if (!isPublicName(host)) return `${host} is no public name`;
-  if (port !== "" && !ports.includes(Number(port))) return `port ${port} is none of ${ports.join(", ")}`;
+  } else if (!isPublicName(host)) return `${host} is not a public name`;
+  if (port !== "" && !ports.includes(Number(port))) return `port ${port} is not one of ${ports.join(", ")}`;
   return undefined;
 }
 
 const localNames =
   /(^|\.)(localhost|local|internal|intranet|lan|home|corp|private|home\.arpa|onion|test|invalid|example)$/;
 
-/** Names that only a local network knows are not asked for. */
+/** Names that exist only in local networks are refused. */
 function isPublicName(host: string): boolean {
   const name = host.replace(/\.$/, "");
   return name.includes(".") && !localNames.test(name) && !/^[\d.]+$|(^|\.)0x[\da-f]*$/i.test(name);
@@ -149,11 +150,11 @@ function isPublicName(host: string): boolean {
 
 function redirectOf(url: string, status: number, location: string | string[] | undefined): string | undefined {
   if (![301, 302, 303, 307, 308].includes(status) || typeof location !== "string") return undefined;
-  const said = Buffer.from(location, "latin1").toString("utf8"); // headers come byte for byte
+  const said = Buffer.from(location, "latin1").toString("utf8"); // header names are as sent, in any case
   return URL.canParse(said, url) ? new URL(said, url).href : said;
 }
 
-/** Resolves, checks every address that came, and dials the first: no name is resolved twice. */
+/** Resolves a name, checks all its addresses and connects to the first: a name is never resolved twice. */
 function guardedConnector(
   { resolve = resolveAll, dial = dialAddress(), timeoutMs = 10_000 }: GuardedFetchOptions,
   isAllowed: (address: string) => boolean,
@@ -167,8 +168,8 @@ function guardedConnector(
         if (addresses.length === 0) throw new Error(`${hostname} has no address`);
         for (const address of addresses) {
           const closed = isAllowed(address) ? undefined : closedAddress(address);
-          // one bad answer among good ones is an attempt, not an accident
-          if (closed !== undefined) throw new RefusedAddress(`${hostname} leads to ${address}: ${closed}`);
+          // a private address among public ones is an attack, not an accident
+          if (closed !== undefined) throw new RefusedAddress(`${hostname} resolves to ${address}: ${closed}`);
         }
         return { address: addresses[0]!, port: Number(target.port) || (secure ? 443 : 80), secure, hostname };
       })
@@ -182,7 +183,7 @@ function guardedConnector(
 async function within<T>(work: Promise<T>, milliseconds: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error("its name is not resolved in time")), milliseconds);
+    timer = setTimeout(() => reject(new Error("its name was not resolved in time")), milliseconds);
   });
   return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
@@ -191,7 +192,7 @@ async function resolveAll(hostname: string): Promise<string[]> {
   return (await lookup(hostname, { all: true, verbatim: true })).map(({ address }) => address);
 }
 
-/** Connects, then looks once more at whom it reached. */
+/** Connects, then checks the address of the connected socket again. */
 function dialAddress(): NonNullable<GuardedFetchOptions["dial"]> {
   const connect = buildConnector({ timeout: 5_000, maxCachedSessions: 0 });
   return ({ address, port, secure, hostname }, connected) => {
@@ -207,7 +208,7 @@ function dialAddress(): NonNullable<GuardedFetchOptions["dial"]> {
       if (socket.remoteAddress === undefined || sameAddress(socket.remoteAddress, address))
         return connected(null, socket);
       socket.destroy();
-      return connected(new RefusedAddress(`${address} was dialled and ${socket.remoteAddress} reached`), null);
+      return connected(new RefusedAddress(`connected to ${socket.remoteAddress} instead of ${address}`), null);
     });
   };
 }
@@ -235,7 +236,7 @@ async function readReply(
     .trim()
     .toLowerCase();
   if (!["identity", "gzip", "x-gzip", "br", "deflate", ""].includes(encoding))
-    return leave("encoding", `packed as ${encoding}`);
+    return leave("encoding", `compressed as ${encoding}`);
   const bytes = await readBody(body, encoding, { maxWireBytes, maxBytes });
   return { ok: true, url, contentType, bytes };
 }

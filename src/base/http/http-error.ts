@@ -1,11 +1,11 @@
 import { R1SearcherError } from "../errors.ts";
 
-/** A server could not be asked, or said no. */
+/** A server could not be reached, or refused the request. */
 export class HttpError extends R1SearcherError {
   readonly status: number | undefined;
-  /** Another try may go better. */
+  /** Whether a retry may succeed. */
   readonly retryable: boolean;
-  /** What the server asked for. */
+  /** The pause that the server asked for. */
   readonly retryAfterMs: number | undefined;
 
   constructor(

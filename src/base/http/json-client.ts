@@ -1,29 +1,29 @@
-/** @file JSON over HTTP with every limit set. One exchange is one try: trying again is `base/retry.ts`. */
+/** @file A JSON client over HTTP with limits on everything. One call is one try; retries are in `base/retry.ts`. */
 import { Agent, request } from "undici";
 import { messageOf } from "../errors.ts";
 import { HttpError } from "./http-error.ts";
 
 export interface JsonRequest {
   readonly url: string;
-  /** Absent: GET. */
+  /** If absent, the request is a GET. */
   readonly body?: unknown;
-  /** Sent as JSON lines, in place of `body`. */
+  /** Sent as JSON lines, instead of `body`. */
   readonly lines?: readonly unknown[];
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal | undefined;
 }
 
 export interface JsonClient {
-  /** @throws HttpError; the signal's reason where it is raised */
+  /** @throws HttpError; the signal's reason if it is raised */
   json(request: JsonRequest): Promise<unknown>;
   close(): Promise<void>;
 }
 
 export interface JsonClientOptions {
-  /** For one exchange, connecting included. */
+  /** Time limit of one request, including the connection. */
   readonly timeoutMs?: number;
   readonly maxReplyBytes?: number;
-  /** Sockets to one server. */
+  /** Sockets per server. */
   readonly connections?: number;
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -83,20 +83,20 @@ function read(url: string, status: number, retryAfter: string | string[] | undef
   try {
     return JSON.parse(text);
   } catch (cause) {
-    // a reply that was cut off, or a proxy's page
+    // the reply was cut off, or is the HTML page of a proxy
     throw new HttpError(`${url}: the reply is not JSON: ${messageOf(cause)}`, { status, retryable: true, cause });
   }
 }
 
-/** What a status that is no success means. @param reply.url as shown, without secrets */
+/** The error for a status other than success. @param reply.url as shown to users, without secrets */
 export function refusal(reply: {
   readonly url: string;
   readonly status: number;
   readonly retryAfter: string | string[] | undefined;
   readonly text: string;
 }): HttpError {
-  const said = reply.text.replace(/\s+/g, " ").trim().slice(0, 200);
-  return new HttpError(`${reply.url}: status ${reply.status}${said === "" ? "" : `: ${said}`}`, {
+  const reason = reply.text.replace(/\s+/g, " ").trim().slice(0, 200);
+  return new HttpError(`${reply.url}: status ${reply.status}${reason === "" ? "" : `: ${reason}`}`, {
     status: reply.status,
     retryable: transientStatuses.includes(reply.status),
     retryAfterMs: retryAfterMs(String(reply.retryAfter ?? "")),
@@ -114,13 +114,13 @@ function isTooLarge(cause: unknown): boolean {
   return (cause as { code?: unknown }).code === "UND_ERR_RES_EXCEEDED_MAX_SIZE";
 }
 
-/** Node names several addresses that all refused only in `errors`. */
+/** If Node tried several addresses and all refused, the messages are only in `errors`. */
 export function reasonOf(cause: unknown): string {
   const { code, errors } = cause as { code?: unknown; errors?: readonly unknown[] };
   return messageOf(cause) || (errors?.length ? messageOf(errors[0]) : "") || String(code ?? "connection failed");
 }
 
-/** Without user, password and query, which may hold secrets. */
+/** Without user, password and query, which may contain secrets. */
 export function shownUrl(url: string): string {
   if (!URL.canParse(url)) return url;
   const { protocol, host, pathname } = new URL(url);

@@ -1,8 +1,11 @@
-/** @file Which addresses a page of a stranger may make this program dial: the public ones, and nothing beside them. */
+/**
+ * @file Decides which addresses this program may connect to for an untrusted page: only addresses of the public
+ * internet.
+ */
 import { BlockList, isIP, isIPv4 } from "node:net";
 import { ConfigError } from "../errors.ts";
 
-/** IPv4 that is not the public internet, after IANA's registry of special-purpose addresses. */
+/** IPv4 ranges that are not public, from IANA's registry of special-purpose addresses. */
 const closed4: readonly (readonly [net: string, prefix: number, what: string])[] = [
   ["0.0.0.0", 8, "this network"],
   ["10.0.0.0", 8, "private"],
@@ -25,7 +28,7 @@ const closed4: readonly (readonly [net: string, prefix: number, what: string])[]
   ["240.0.0.0", 4, "reserved"],
 ];
 
-/** IPv6 is public in 2000::/3 alone, less what there is assigned to protocols or carries an IPv4 address inside. */
+/** In IPv6 only 2000::/3 is public, except parts that are assigned to protocols or contain an IPv4 address. */
 const public6 = ["2000::", 3] as const;
 const closed6: readonly (readonly [net: string, prefix: number, what: string])[] = [
   ["2001::", 23, "protocol assignment"], // Teredo, benchmarking, ORCHID …
@@ -47,12 +50,12 @@ function listOf(net: string, prefix: number, family: "ipv4" | "ipv6"): BlockList
 }
 
 /**
- * Why an address is not of the public internet; undefined where it is. Decides on the address's bytes: text in any
- * spelling but an address's own is refused.
+ * Why an address is not public; undefined if it is. It decides on the address's bytes, and refuses any text that is not
+ * an address in standard notation.
  */
 export function closedAddress(address: string): string | undefined {
   const version = isIP(address);
-  if (version === 0) return "no address";
+  if (version === 0) return "not an address";
   if (version === 4) return lists4.find(({ list }) => list.check(address, "ipv4"))?.what;
   if (address.includes("%")) return "bound to an interface";
   if (!open6.check(address, "ipv6")) return whatIs6(address);
@@ -69,7 +72,7 @@ function whatIs6(address: string): string {
   return "not assigned to the public";
 }
 
-/** The eight groups of an IPv6 address, its IPv4 tail included. */
+/** The eight groups of an IPv6 address, including those written as IPv4. */
 function groupsOf(address: string): number[] {
   const hex = address.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, a, b, c, d) => {
     const group = (high: string, low: string) => (Number(high) * 256 + Number(low)).toString(16);
@@ -82,7 +85,7 @@ function groupsOf(address: string): number[] {
   return [...before, ...Array<number>(Math.max(0, 8 - before.length - after.length)).fill(0), ...after];
 }
 
-/** @throws ConfigError naming the entry that is neither an address nor a range of them */
+/** @throws ConfigError naming an entry that is neither an address nor a range */
 export function checkedList(key: string, allowed: readonly string[]): void {
   for (const entry of allowed) {
     const [net = "", prefix, more] = entry.split("/");
@@ -93,7 +96,7 @@ export function checkedList(key: string, allowed: readonly string[]): void {
   }
 }
 
-/** Addresses named as allowed although they are not public: "127.0.0.1" or "10.1.0.0/16". */
+/** Addresses that the user allows although they are not public: "127.0.0.1" or "10.1.0.0/16". */
 export function addressList(allowed: readonly string[]): (address: string) => boolean {
   const list = new BlockList();
   for (const entry of allowed) {

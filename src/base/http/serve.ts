@@ -1,4 +1,6 @@
-/** @file An HTTP server with every limit set: who may call it, how much it reads, how long it waits, how it ends. */
+/**
+ * @file An HTTP server with limits on everything: who may call it, how much it reads, how long it waits, how it stops.
+ */
 import { type AddressInfo, isIP } from "node:net";
 import { createAdaptorServer } from "@hono/node-server";
 import type { MiddlewareHandler } from "hono";
@@ -8,13 +10,13 @@ import { ConfigError, messageOf } from "../errors.ts";
 export interface ServeOptions {
   readonly fetch: (request: Request) => Response | Promise<Response>;
   readonly host?: string;
-  /** 0 takes a free one. */
+  /** 0 uses a free port. */
   readonly port: number;
-  /** Sockets at once; more are refused. */
+  /** Maximum number of sockets; more are refused. */
   readonly maxConnections?: number;
-  /** For the whole request; its headers have 5 s. */
+  /** Time limit for the whole request; its headers have 5 s. */
   readonly requestTimeoutMs?: number;
-  /** For replies in progress, once the server is asked to close. */
+  /** Time for replies in progress to finish when the server is closed. */
   readonly drainMs?: number;
 }
 
@@ -22,15 +24,15 @@ export interface HttpServer {
   /** http://host:port */
   readonly url: string;
   readonly port: number;
-  /** Takes no more connections, lets replies in progress end, then cuts what is left. */
+  /** Refuses new connections, lets replies in progress finish, then closes the remaining sockets. */
   close(): Promise<void>;
 }
 
 const headersTimeoutMs = 5_000;
-/** A token below this is guessed. */
+/** A shorter token could be guessed. */
 const leastToken = 16;
 
-/** @throws ConfigError where the address is taken or not this machine's */
+/** @throws ConfigError if the address is in use or not of this machine */
 export async function serveHttp(options: ServeOptions): Promise<HttpServer> {
   const {
     fetch,
@@ -61,7 +63,7 @@ export async function serveHttp(options: ServeOptions): Promise<HttpServer> {
         }),
       ),
     );
-    // connections that come while this program does not get to run wait in the kernel, which drops what has no room
+    // connections that arrive while this process is busy wait in the kernel, which drops those beyond the backlog
     server.listen({ port, host, backlog: maxConnections }, resolve);
   });
   const address = server.address() as AddressInfo;
@@ -83,7 +85,7 @@ export async function serveHttp(options: ServeOptions): Promise<HttpServer> {
 
 const loopback = /^(127(\.\d{1,3}){3}|::1|localhost)$/;
 
-/** Where a server may listen: beyond this machine only with a token. @throws ConfigError */
+/** Checks where a server may listen: other machines need a token. @throws ConfigError */
 export function checkBind(host: string, token: string | undefined): void {
   if (token !== undefined && token.length < leastToken) {
     throw new ConfigError(`--token has ${token.length} characters: expected at least ${leastToken}`, {
@@ -92,21 +94,21 @@ export function checkBind(host: string, token: string | undefined): void {
   }
   if (token === undefined && !loopback.test(host)) {
     throw new ConfigError(`--host ${host} lets other machines in, and there is no --token`, {
-      hint: "add --token (at least 16 characters), or leave --host out: the server then answers this machine only",
+      hint: "add --token (at least 16 characters), or omit --host: the server then answers this machine only",
     });
   }
 }
 
 /**
- * Asks for the token where there is one. Otherwise only programs of this machine may call: a web page that found the
- * port is refused by its Origin, and a name that was bent to point here by its Host.
+ * Checks the token if there is one. Otherwise only programs on this machine may call: a request from a web page is
+ * refused by its Origin header, and DNS rebinding by the Host header.
  */
 export function guard(token: string | undefined): MiddlewareHandler {
   if (token !== undefined) return bearerAuth({ token });
   return async (context, next) => {
     const host = hostnameOf(`http://${context.req.header("host") ?? ""}`);
     const origin = context.req.header("origin");
-    // some clients write the address that a server listens on, 0.0.0.0, for the one that it is reached by
+    // some clients use 0.0.0.0, the address that the server listens on, as its host name
     if (host === undefined || !(loopback.test(host) || host === "0.0.0.0")) {
       return context.json({ error: "this server answers to localhost only" }, 403);
     }

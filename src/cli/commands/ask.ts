@@ -22,19 +22,19 @@ export function command() {
     'ask "Where was the author of Emma born?" --model DIR --index my-index',
     'ask "Where was the author of Emma born?" --model DIR --search http://127.0.0.1:8000/retrieve',
   )
-    .argument("[question]", "what to find out")
+    .argument("[question]", "the question")
     .option("--example", "a question of the bundled fictional world")
     .option("--model <dir>", "model folder or run folder (default: the bundled searcher)")
     .option("--adapter <dir>", adapterHelp)
-    .option("--index <dir>", "index that answers (default: the bundled world's)")
+    .option("--index <dir>", "index to search (default: the bundled world's)")
     .option("--prompt <name|file>", promptHelp)
     .option("--search <url>", searchHelp)
     .addOption(
-      new Option("--decode <how>", "how the policy writes")
+      new Option("--decode <how>", "how the policy samples")
         .choices(["greedy", "sampled"] as const)
         .default("greedy" as const),
     )
-    .option("--seed <n>", "of the sampling, and which example", wholeNumber(0), 1)
+    .option("--seed <n>", "seed of the sampling, and of the choice of an example", wholeNumber(0), 1)
     .addOption(jsonOption())
     .action(async (question, { example = false, model, adapter, prompt, decode, seed, json, ...where }) => {
       const output = createOutput({ json });

@@ -7,17 +7,17 @@ import { createOutput, printable } from "../output.ts";
 export function command() {
   return describedCommand(
     "doctor",
-    "What works on this machine, and what would fail. Exits 1 where something would.",
+    "Check what works on this machine, and what would fail. Exits 1 if something would.",
     "doctor",
     "doctor --index my-index --questions questions.jsonl",
   )
-    .option("--index <dir>", "an index that a training will search")
-    .option("--questions <file>", "what to ask it, as for `index check`")
+    .option("--index <dir>", "an index that training will search")
+    .option("--questions <file>", "questions for the index, as for `index check`")
     .addOption(jsonOption())
     .action(async ({ index, questions, json }) => {
       const output = createOutput({ json });
       if (questions && !index)
-        throw new ConfigError("--questions needs --index", { hint: "name the index that they are asked" });
+        throw new ConfigError("--questions needs --index", { hint: "name the index that they are for" });
       const { inspect, testEngine, testSampler, testSearch } = await import("../doctor.ts");
       const findings = [
         ...inspect({

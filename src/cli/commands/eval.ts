@@ -29,30 +29,30 @@ export function command() {
     .argument("<policy>", "model folder or run folder")
     .requiredOption("--benchmark <name|file>", '"world" (fictional, unseen), or a file of questions')
     .option("--adapter <dir>", adapterHelp)
-    .option("--index <dir>", "index that answers a file of questions")
+    .option("--index <dir>", "index to search for a file of questions")
     .option("--search <url>", searchHelp)
     .option("--rerank <dir>", rerankHelp)
-    .option("--record <file>", "keep the outcome of every query there")
-    .option("--replay <file>", "let a recording answer; nothing is asked")
-    .option("--search-budget <n>", "ask search at most so many queries", wholeNumber(0))
+    .option("--record <file>", "record the outcome of every query in this file")
+    .option("--replay <file>", "answer queries from a recording; no server is asked")
+    .option("--search-budget <n>", "maximum number of queries", wholeNumber(0))
     .option("--prompt <name|file>", promptHelp)
-    .option("--world-seed <n>", "which fictional world", wholeNumber(0), 1)
+    .option("--world-seed <n>", "seed of the fictional world", wholeNumber(0), 1)
     .addOption(
       new Option(
         "--split <name>",
-        'of the fictional world: "iid" as in training, "templates" worded otherwise, "noisy" with more passages and look-alike names, "3-hop" one search more',
+        'for the fictional world: "iid" as in training, "templates" with other wordings, "noisy" with more passages and look-alike names, "3-hop" with one search more',
       )
         .choices(worldSplits)
         .default("iid" as const),
     )
-    .option("--questions <n>", "at most so many questions", wholeNumber(1))
+    .option("--questions <n>", "maximum number of questions", wholeNumber(1))
     .addOption(
-      new Option("--decode <how>", "how the policy writes")
+      new Option("--decode <how>", "how the policy samples")
         .choices(["greedy", "sampled"] as const)
         .default("greedy" as const),
     )
-    .option("--seed <n>", "of the sampling", wholeNumber(0), 1)
-    .option("--out <dir>", "keep the summary and every prediction there")
+    .option("--seed <n>", "seed of the sampling", wholeNumber(0), 1)
+    .option("--out <dir>", "write the summary and every prediction to this folder")
     .addOption(jsonOption())
     .action(measure);
 }

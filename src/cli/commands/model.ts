@@ -8,7 +8,7 @@ import { pretrain } from "../model-commands/pretrain.ts";
 export function command() {
   return new Command("model")
     .description(
-      "Load a model from a hub, look at one, score tokens with it, write it for other programs, or make a small one from nothing.",
+      "Download a model from a hub, show its properties, score tokens with it, export it for other programs, or make a small one.",
     )
     .addCommand(get())
     .addCommand(info())

@@ -6,7 +6,7 @@ import { rewardPresets } from "../../reward/stages.ts";
 import { describedCommand, jsonOption } from "../options.ts";
 import { createOutput, type Output } from "../output.ts";
 
-/** A plain name is its second stage, the one that judges answers. */
+/** A name without a number means its second stage, which judges answers. */
 const presets = {
   ...Object.fromEntries((Object.keys(rewardPresets) as (keyof typeof rewardPresets)[]).map((name) => [name, name])),
   paper: "paper/stage-2",
@@ -17,7 +17,7 @@ const presets = {
 export function command() {
   return describedCommand(
     "score",
-    "Every published metric, in per cent, on a file of question / answer / pred_ans rows. With --rules also which rules of a reward fire.",
+    "Every published metric, in per cent, on a file of question / answer / pred_ans rows. With --rules also how often each rule of a reward fires.",
     "score results.jsonl",
     "score results.jsonl --json",
     "score results.jsonl --rules code",
@@ -26,7 +26,7 @@ export function command() {
     .addOption(
       new Option(
         "--rules <reward>",
-        "count how often each rule of a reward fires, and how often on documents only; lines need gen_text_store, the whole attempt",
+        "count how often each rule of a reward fires, and how often because of documents only; lines need gen_text_store, the whole attempt",
       ).choices(Object.keys(presets).sort()),
     )
     .addOption(jsonOption())
@@ -58,14 +58,14 @@ function sayRules(
   output: Output,
   { preset, n, meanReward, penalised, penalisedOnDocumentsOnly, rules }: RuleReport & { readonly preset: string },
 ): void {
-  output.say(`\nRules of ${preset}: how often each fired, and how often only because of what documents say.`);
+  output.say(`\nRules of ${preset}: how often each fired, and how often only because of the documents.`);
   sayTable(
     output,
     rules.map(({ rule, fired, onDocumentsOnly }) => [rule, String(fired), String(onDocumentsOnly)]),
     ["rule", "fired", "on documents only"],
   );
   output.say(
-    `Mean reward ${meanReward.toFixed(3)}. ${penalised} of ${n} lost something, ${penalisedOnDocumentsOnly} of them by documents only.`,
+    `Mean reward ${meanReward.toFixed(3)}. ${penalised} of ${n} lost something, ${penalisedOnDocumentsOnly} of them because of documents only.`,
   );
 }
 

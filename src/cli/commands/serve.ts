@@ -5,7 +5,7 @@ import { createOutput } from "../output.ts";
 
 export function command() {
   return new Command("serve")
-    .description("Search for other programs, over HTTP or MCP.")
+    .description("Serve search to other programs, over HTTP or MCP.")
     .addCommand(search())
     .addCommand(mcp());
 }
@@ -17,14 +17,14 @@ function search() {
     "serve search --index my-index --port 8000",
     "serve search --index my-index --port 5003 --host 0.0.0.0 --token $(openssl rand -hex 16)",
   )
-    .option("--index <dir>", "index that answers")
+    .option("--index <dir>", "index to search")
     .option("--search <url>", searchHelp)
-    .option("--port <n>", "0 takes a free one", wholeNumber(0), 8000)
+    .option("--port <n>", "0 uses a free port", wholeNumber(0), 8000)
     .option("--host <address>", hostHelp, "127.0.0.1")
     .addOption(tokenOption())
     .option("--rerank <dir>", rerankHelp)
-    .option("--rerank-depth <n>", "passages of each query that it reads", wholeNumber(1, 100), 10)
-    .option("--queue <n>", "queries that may wait before requests are sent away", wholeNumber(1), 4096)
+    .option("--rerank-depth <n>", "passages of each query that are reranked", wholeNumber(1, 100), 10)
+    .option("--queue <n>", "length of the queue of queries; requests beyond it are rejected", wholeNumber(1), 4096)
     .addOption(jsonOption())
     .action(async ({ port, host, token, queue, rerank, rerankDepth, json, ...where }) => {
       const output = createOutput({ json });
@@ -42,15 +42,15 @@ function mcp() {
     "serve mcp --index my-index --model runs/my-run",
     "serve mcp --index my-index --port 8001",
   )
-    .option("--index <dir>", "index that answers")
+    .option("--index <dir>", "index to search")
     .option("--search <url>", searchHelp)
     .option("--model <dir>", "policy of the tool ask: model folder or run folder")
     .option("--rerank <dir>", rerankHelp)
-    .option("--port <n>", "serve over HTTP; 0 takes a free one", wholeNumber(0))
+    .option("--port <n>", "serve over HTTP; 0 uses a free port", wholeNumber(0))
     .option("--host <address>", hostHelp, "127.0.0.1")
     .addOption(tokenOption())
     .action(async ({ port, host, token, model, rerank, ...where }) => {
-      const output = createOutput({ json: true }); // stdout is the protocol's
+      const output = createOutput({ json: true }); // stdout carries the protocol
       const search = { ...neededSearch("serve mcp", where), ...(rerank === undefined ? {} : { rerank }) };
       const options = { search, port, host, token, model, say };
       const { runServeMcp } = await import("../../serve/run-serve-mcp.ts");
@@ -60,6 +60,6 @@ function mcp() {
 
 const say = (text: string) => void process.stderr.write(`${text}\n`);
 const stopping = "stopping: finishing the replies in progress …";
-const hostHelp = "where to listen; any other than this machine's own wants --token";
+const hostHelp = "address to listen on; any other than this machine's own needs --token";
 const tokenOption = () =>
-  new Option("--token <text>", "what clients must send as Authorization: Bearer").env("R1_SEARCHER_TOKEN");
+  new Option("--token <text>", "token that clients must send as Authorization: Bearer").env("R1_SEARCHER_TOKEN");

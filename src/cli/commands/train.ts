@@ -9,18 +9,18 @@ import { createOutput, printable } from "../output.ts";
 export function command() {
   return describedCommand(
     "train",
-    "Teach a policy to search: both stages of the recipe, resumable at any moment (Ctrl-C saves).",
+    "Teach a policy to search: both stages of the recipe, resumable at any time (Ctrl-C saves).",
     "train nano",
     "train recipes/smollm2-135m.yaml --steps 2 --out runs/try",
     "train nano --resume",
   )
     .argument("[recipe]", "name of a recipe or path of one", "nano")
-    .option("--set <key=value>", "a setting over the recipe's; repeatable", assignment)
-    .option("--steps <n>", "steps of every stage, over the recipe's", wholeNumber(1))
-    .option("--index <dir>", "index that answers, over what the recipe says of search")
+    .option("--set <key=value>", "overrides a setting of the recipe; repeatable", assignment)
+    .option("--steps <n>", "steps of every stage, overrides the recipe", wholeNumber(1))
+    .option("--index <dir>", "index to search, overrides the recipe's search")
     .option("--search <url>", searchHelp)
     .option("--out <dir>", "run folder (default: runs/<recipe>)")
-    .option("--resume", "continue the run that lies in the folder")
+    .option("--resume", "continue the run in the folder")
     .addOption(jsonOption())
     .action(async (recipe, { set = [], steps, out, resume = false, json, ...where }) => {
       const output = createOutput({ json });

@@ -74,7 +74,7 @@ test("a curve fits the columns and survives one value, many and none", () => {
   );
   expect(Math.max(...drawn.split("\n").map((line) => line.length))).toBeLessThanOrEqual(80);
   expect(curve("reward", [1])).toContain("1.00");
-  expect(curve("reward", [])).toBe("reward: nothing to draw");
+  expect(curve("reward", [])).toBe("reward: no data");
 });
 
 test("a transcript names the author of every line", () => {

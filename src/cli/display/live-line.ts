@@ -3,10 +3,10 @@ import type { StepProgress } from "../../run/train/progress.ts";
 import type { Output } from "../output.ts";
 import { duration, percent } from "./words.ts";
 
-/** A line that refreshes on a terminal; elsewhere clean lines, few enough to read. */
+/** A line that is refreshed on a terminal; elsewhere a small number of plain lines. */
 export interface ProgressBar {
   update(done: number, total: number, note: string): void;
-  /** Whole lines, above the bar. */
+  /** Whole lines, printed above the bar. */
   say(text: string): void;
   end(): void;
 }
@@ -62,7 +62,7 @@ function plainLines(output: Output, unit: string, everyLine: boolean): ProgressB
   };
 }
 
-/** The line of a training run: one per step where it is piped. */
+/** The progress line of a training run; if output is piped, one line per step. */
 export function createLiveLine(output: Output): {
   step(progress: StepProgress): void;
   say(text: string): void;

@@ -5,7 +5,7 @@ import { evalTable } from "./eval-table.ts";
 import { formatAttempt } from "./transcript.ts";
 import { duration } from "./words.ts";
 
-/** What a run taught: the table, the curve, one question before and after, and what to do next. */
+/** What the user sees after training: the table, the curve, one question before and after, and what to do next. */
 export function reportTraining(
   output: Output,
   { run, seconds, search, evals, history, example }: TrainingResult,
@@ -18,7 +18,7 @@ export function reportTraining(
   for (const [when, shown] of Object.entries(example ?? {})) {
     output.say(`\n${when} training:\n${formatAttempt(shown, output.colour)}`);
   }
-  output.say(`\ndone in ${duration(seconds)}; the run lies in ${run}`);
+  output.say(`\ndone in ${duration(seconds)}; the run is in ${run}`);
   const where =
     search.source === "http" ? `--search ${search.url}` : `--index ${search.source === "index" ? search.path : "DIR"}`;
   const how = search.source === "world" ? `--example --model ${run}` : `"a question" --model ${run} ${where}`;

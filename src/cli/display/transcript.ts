@@ -4,13 +4,13 @@ import type { ShownAttempt } from "../../run/store/evaluation.ts";
 import { printable } from "../output.ts";
 
 export interface TranscriptWriter {
-  /** The next stretch of a tape; pieces of one author may come in any number of calls. */
+  /** The next part of a tape; text of one author may come in several calls. */
   write(author: Author, text: string): void;
   /** Ends the last line. */
   end(): void;
 }
 
-/** Every line says who wrote it, in the margin and by colour, so that it reads the same in a file. */
+/** Every line shows its author in the margin and by colour, so that it can also be read in a file. */
 export function createTranscriptWriter(print: (text: string) => unknown, colour: boolean): TranscriptWriter {
   const { dim, green, cyan, yellow } = createColors(colour);
   const paint: Record<Author, (text: string) => string> = { prompt: dim, policy: green, search: cyan, tool: yellow };

@@ -6,7 +6,7 @@ export function duration(seconds: number): string {
   return `${Math.floor(whole / 3600)} h ${String(Math.floor((whole % 3600) / 60)).padStart(2, "0")} min`;
 }
 
-/** "0.953" → "95.3 %"; a share that nothing was counted for is a dash. */
+/** "0.953" → "95.3 %"; a dash for a share of nothing. */
 export function percent(share: number | undefined): string {
   return share === undefined || !Number.isFinite(share) ? "–" : `${(100 * share).toFixed(1)} %`;
 }

@@ -17,7 +17,9 @@ interface Asked extends CorpusOptions {
   readonly passagePrefix?: string | undefined;
 }
 
-/** An index by words, or by vectors where an encoder is named. @throws ConfigError where the options do not fit together */
+/**
+ * Builds a BM25 index, or a dense one if an encoder is named. @throws ConfigError if the options do not fit together
+ */
 export async function buildAsAsked(corpus: string, out: string, asked: Asked) {
   const { dense, vectors, pooling, queryPrefix, passagePrefix, stem, resume, k1, b, threads, ...rest } = asked;
   const { overwrite = false, ...reading } = rest;
@@ -28,12 +30,12 @@ export async function buildAsAsked(corpus: string, out: string, asked: Asked) {
   if (dense === undefined) {
     if (vectors !== undefined || Object.keys(using).length > 0)
       throw new ConfigError("options of a dense index are given without --dense", {
-        hint: "name the encoder with --dense: it makes the vectors of queries",
+        hint: "name the encoder with --dense: it also encodes the queries",
       });
     const analyzer = stem ? "unicode-v1+porter" : "unicode-v1";
     return runIndexBuild(corpus, out, { ...reading, overwrite, analyzer, k1, b, threads, resume: resume ?? false });
   }
-  if (stem) throw new ConfigError("--stem is given with --dense", { hint: "an index by vectors has no stems" });
+  if (stem) throw new ConfigError("--stem is given with --dense", { hint: "stemming is only for BM25 indexes" });
   return runDenseBuild(corpus, out, {
     ...reading,
     ...{ overwrite, resume: resume ?? false },

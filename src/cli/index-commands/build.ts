@@ -11,24 +11,24 @@ import { corpusProgress } from "./progress.ts";
 export function build() {
   return describedCommand(
     "build",
-    "Build an index over a corpus: TSV, JSON lines, JSON or Parquet, or a folder of documents. Stopped, it goes on with --resume.",
+    "Build an index of a corpus: TSV, JSON lines, JSON or Parquet, or a folder of documents. A stopped build continues with --resume.",
     "index build corpus.jsonl --out my-index",
     "index build wiki-18.jsonl.gz --out wiki --stem --resume",
     "index build corpus.jsonl --out my-vectors --dense bge-small-en-v1.5",
   )
     .argument("<corpus>", "file of passages, or folder")
-    .requiredOption("--out <dir>", "where the index goes")
-    .option("--overwrite", "replace an index that lies there, and begin anew")
-    .option("--resume", "go on where a build was stopped; without one, begin")
-    .option("--stem", "cut English endings off words (Porter): more is found, names less exactly")
-    .option("--k1 <n>", "how fast repeated words stop counting", number, 0.9)
-    .option("--b <n>", "how much long passages are discounted, 0 to 1", number, 0.4)
-    .option("--skip-bad", "pass over bad rows and count them")
-    .option("--dense <encoder>", "index by vectors: folder of an ONNX encoder, or http://host/v1?model=NAME")
-    .option("--vectors <file>", "with --dense: the corpus's vectors, .npy or FAISS flat, in place of encoding it")
-    .addOption(new Option("--pooling <how>", "with --dense: over what its folder says").choices(poolings))
-    .option("--query-prefix <text>", "with --dense: put before queries, over what its folder says")
-    .option("--passage-prefix <text>", "with --dense: put before passages, over what its folder says")
+    .requiredOption("--out <dir>", "folder of the new index")
+    .option("--overwrite", "replace an existing index, and start again")
+    .option("--resume", "continue a stopped build; start a new one if there is none")
+    .option("--stem", "reduce English words to their stems (Porter): finds more, but names less exactly")
+    .option("--k1 <n>", "how fast repeated words saturate", number, 0.9)
+    .option("--b <n>", "how much long passages are penalised, 0 to 1", number, 0.4)
+    .option("--skip-bad", "skip invalid rows and count them")
+    .option("--dense <encoder>", "build a dense index: folder of an ONNX encoder, or http://host/v1?model=NAME")
+    .option("--vectors <file>", "with --dense: the corpus's vectors, .npy or FAISS flat, instead of encoding it")
+    .addOption(new Option("--pooling <how>", "with --dense: overrides the encoder folder's setting").choices(poolings))
+    .option("--query-prefix <text>", "with --dense: text before each query, overrides the encoder folder's setting")
+    .option("--passage-prefix <text>", "with --dense: text before each passage, overrides the encoder folder's setting")
     .addOption(threadsOption())
     .addOption(jsonOption())
     .action(async (corpus, { out, json, ...options }) => {

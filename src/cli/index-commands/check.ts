@@ -7,7 +7,7 @@ import { createOutput } from "../output.ts";
 export function check() {
   return describedCommand(
     "check",
-    "Ask an index questions whose passages or answers are known. Exits 1 where the index is dead: nothing found, always the same passage, or recall far too low.",
+    "Ask an index questions whose passages or answers are known. Exits 1 if the index does not work: nothing found, always the same passage, or recall far too low.",
     "index check my-index --questions hotpotqa.json",
     "index check my-index --questions mine.jsonl --keep to-train-on.jsonl",
   )
@@ -19,9 +19,14 @@ export function check() {
     .option("--rerank <dir>", rerankHelp)
     .option(
       "--keep <file>",
-      "keep the questions that one search answers, as JSON lines: to train on, for others teach little",
+      "write the questions that one search answers to this file, as JSON lines: questions to train on, because others teach little",
     )
-    .option("--within <n>", "with --keep: what is wanted stands among so many of the best", wholeNumber(1, 10), 2)
+    .option(
+      "--within <n>",
+      "with --keep: how many of the best passages must include what is wanted",
+      wholeNumber(1, 10),
+      2,
+    )
     .addOption(jsonOption())
     .action(async (directory, { questions, rerank, keep, within, json }) => {
       const output = createOutput({ json });
@@ -32,7 +37,7 @@ export function check() {
           keep: keep === undefined ? undefined : { file: keep, within },
         }),
       );
-      const skipped = health.skipped > 0 ? `; ${health.skipped} of yes or no left out` : "";
+      const skipped = health.skipped > 0 ? `; ${health.skipped} yes-or-no questions left out` : "";
       output.say(`${health.n} questions${skipped}`);
       for (const [k, recall] of Object.entries(health.recall)) output.say(`recall@${k.padEnd(3)} ${percent(recall)}`);
       output.say(health.healthy ? "healthy" : `not healthy: ${health.reasons.join("; ")}`);
@@ -40,7 +45,7 @@ export function check() {
       output.result(health);
       if (!health.healthy)
         throw new SearchError(`the index fails its check: ${health.reasons.join("; ")}`, {
-          hint: "does the corpus hold what these questions ask for, and is the index whole?",
+          hint: "does the corpus contain what these questions ask for, and is the index complete?",
         });
     });
 }

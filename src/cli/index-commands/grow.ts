@@ -9,12 +9,12 @@ import { corpusProgress } from "./progress.ts";
 export function append() {
   return describedCommand(
     "append",
-    "Add a corpus to an index, all of it or nothing. The analyzer or encoder is the index's own; ids are not compared with those that are there.",
+    "Add a corpus to an index, all of it or nothing. It uses the index's own analyzer or encoder; ids are not compared with those already there.",
     "index append my-index more.jsonl",
   )
     .argument("<dir>", "index folder")
     .argument("<corpus>", "file of passages, or folder")
-    .option("--skip-bad", "pass over bad rows and count them")
+    .option("--skip-bad", "skip invalid rows and count them")
     .addOption(threadsOption())
     .addOption(jsonOption())
     .action(async (directory, corpus, { json, ...options }) => {
@@ -33,7 +33,7 @@ export function append() {
 export function merge() {
   return describedCommand(
     "merge",
-    "Join the segments of an index, which makes searching faster after many additions. Results stay the same.",
+    "Merge the segments of an index, which makes searching faster after many additions. Results stay the same.",
     "index merge my-index",
   )
     .argument("<dir>", "index folder")

@@ -6,7 +6,7 @@ import { threadsOption } from "./build.ts";
 export function plan() {
   return describedCommand(
     "plan",
-    "Disk, memory and time that an index over a corpus will take, estimated from its first passages.",
+    "Estimate the disk space, memory and time that an index of a corpus will take, from its first passages.",
     "index plan wiki-18.jsonl.gz",
   )
     .argument("<corpus>", "file of passages, or folder")
@@ -21,7 +21,7 @@ export function plan() {
       output.say(`disk       ${bytes(plan.diskBytes)}; ${bytes(plan.peakDiskBytes)} while it is built`);
       output.say(`memory     ${bytes(plan.ramBytes)} while it is built, with ${plan.threads} threads`);
       output.say(`time       ${duration(plan.seconds)}`);
-      output.say(`Estimated from the first ${plan.sampled} passages, indexed on this machine as busy as it is now.`);
+      output.say(`Estimated from the first ${plan.sampled} passages, indexed on this machine under its present load.`);
       output.result(plan);
     });
 }

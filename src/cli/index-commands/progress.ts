@@ -6,7 +6,7 @@ import { printable } from "../output.ts";
 
 const MOST_SHOWN = 10;
 
-/** Shows how far a corpus is read and merged, and the first bad rows that are passed over. */
+/** Shows the progress of reading and merging a corpus, and the first invalid rows that were skipped. */
 export function corpusProgress(output: Output): {
   readonly options: Pick<CorpusOptions, "onBadRow" | "onCorpusProgress">;
   sayBadRows(count: number): void;
@@ -17,7 +17,7 @@ export function corpusProgress(output: Output): {
   return {
     options: {
       onBadRow: (message) => {
-        if (shown++ < MOST_SHOWN) bar.say(`passed over: ${printable(message)}`);
+        if (shown++ < MOST_SHOWN) bar.say(`skipped: ${printable(message)}`);
       },
       onCorpusProgress: ({ phase, passages, fraction, secondsLeft }: CorpusProgress) => {
         const left = Number.isFinite(secondsLeft) ? ` · ${duration(secondsLeft)} left` : "";
@@ -25,7 +25,7 @@ export function corpusProgress(output: Output): {
       },
     },
     sayBadRows: (count) => {
-      if (count > 0) output.say(`${count} bad rows were passed over`);
+      if (count > 0) output.say(`${count} invalid rows were skipped`);
     },
     end: bar.end,
   };

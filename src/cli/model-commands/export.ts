@@ -9,19 +9,21 @@ import { createOutput, printable } from "../output.ts";
 export function exportCommand() {
   return describedCommand(
     "export",
-    "Write a policy for other programs: a folder that transformers and vLLM open, or a file for llama.cpp.",
+    "Write a policy for other programs: a folder that transformers and vLLM can open, or a file for llama.cpp.",
     "model export runs/nano my-policy --dtype bf16",
     "model export runs/nano my-policy.gguf --format gguf --dtype f16",
     "model export DIR merged --adapter my-adapter",
   )
     .argument("<dir>", "model folder, or a run folder (its last checkpoint)")
     .argument("<out>", "new folder, or with gguf a new file")
-    .option("--adapter <dir>", `${adapterHelp}; it is merged`)
-    .addOption(new Option("--format <kind>", "what is written").choices(["hf", "gguf"] as const).default("hf" as const))
+    .option("--adapter <dir>", `${adapterHelp}; it is merged into the weights`)
     .addOption(
-      new Option("--dtype <numbers>", "how weights are written").choices(numberFormats).default("f32" as const),
+      new Option("--format <kind>", "format of the result").choices(["hf", "gguf"] as const).default("hf" as const),
     )
-    .option("--shard-mb <n>", "with hf: megabytes of the largest file of weights", wholeNumber(1), 5000)
+    .addOption(
+      new Option("--dtype <numbers>", "number format of the weights").choices(numberFormats).default("f32" as const),
+    )
+    .option("--shard-mb <n>", "with hf: maximum size of a file of weights in MB", wholeNumber(1), 5000)
     .addOption(jsonOption())
     .action(async (policy, out, { adapter, format, dtype, shardMb, json }) => {
       const output = createOutput({ json });

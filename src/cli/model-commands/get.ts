@@ -7,17 +7,17 @@ import { createOutput, printable } from "../output.ts";
 export function get() {
   return describedCommand(
     "get",
-    "Load a model from the Hugging Face Hub: only the files that are needed, checked. Stopped, the same command goes on.",
+    "Download a model from the Hugging Face Hub: only the files that are needed, with checksums. If stopped, the same command continues.",
     "model get HuggingFaceTB/SmolLM2-135M-Instruct models/smollm2-135m-instruct",
     "model get Qwen/Qwen2.5-0.5B models/qwen2.5-0.5b --revision main",
   )
     .argument("<model>", "ORG/NAME")
-    .argument("[dir]", "where it goes; without, it stays in the cache that Hugging Face's tools share")
+    .argument("[dir]", "destination folder; without it, the model stays in the cache that Hugging Face's tools share")
     .option("--revision <name>", "branch, tag or commit", "main")
     .addOption(jsonOption())
     .addHelpText(
       "after",
-      "\nHF_ENDPOINT names another hub, HF_TOKEN a token for private models, HF_HUB_OFFLINE=1 asks the cache alone,\nHF_HUB_CACHE or HF_HOME say where the cache lies.",
+      "\nHF_ENDPOINT names another hub, HF_TOKEN a token for private models, HF_HUB_OFFLINE=1 uses only the cache,\nHF_HUB_CACHE or HF_HOME set the location of the cache.",
     )
     .action(async (repo, directory, { revision, json }) => {
       const output = createOutput({ json });
@@ -43,7 +43,7 @@ export function get() {
               );
             },
           }),
-        "\nstopping: what was loaded stays (press Ctrl-C again to stop at once) …",
+        "\nstopping: files already downloaded are kept (press Ctrl-C again to stop at once) …",
       ).finally(bar.end);
       const size = got.files.reduce((sum, file) => sum + file.bytes, 0);
       output.say(`${got.repo} at commit ${got.commit}, ${bytes(size)}: ${printable(got.directory)}`);

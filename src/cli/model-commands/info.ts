@@ -13,11 +13,12 @@ export function info() {
       const output = createOutput({ json });
       const { modelInfo } = await import("../../run/policy/run-model-info.ts");
       const facts = await modelInfo(directory, {
-        onMeasuring: () => output.say("a sketch of the model samples and learns here for some seconds, for its speed"),
+        onMeasuring: () =>
+          output.say("measuring speed: a reduced copy of the model samples and learns for some seconds"),
       });
       for (const [name, value] of Object.entries(facts))
         output.say(`${name.padEnd(16)}${printable(typeof value === "object" ? JSON.stringify(value) : String(value))}`);
-      output.say("memory (bytes) and tokensPerSecond are predictions for what `assumed` says, not measurements");
+      output.say("memory (bytes) and tokensPerSecond are predictions under what `assumed` says, not measurements");
       output.result(facts);
     });
 }

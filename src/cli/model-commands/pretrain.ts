@@ -7,13 +7,13 @@ import { createOutput } from "../output.ts";
 export function pretrain() {
   return describedCommand(
     "pretrain",
-    "Make a small policy from nothing, on documents of fictional worlds; seeded and resumable.",
+    "Make a small policy from random weights, on documents of fictional worlds; seeded and resumable.",
     "model pretrain recipes/nano-pretrain.yaml --out models/my-nano",
   )
     .argument("<recipe>", "path of a pretraining recipe")
-    .requiredOption("--out <dir>", "where the policy goes")
-    .option("--set <key=value>", "a setting over the recipe's; repeatable", assignment)
-    .option("--resume", "continue what lies in the folder")
+    .requiredOption("--out <dir>", "folder of the new policy")
+    .option("--set <key=value>", "overrides a setting of the recipe; repeatable", assignment)
+    .option("--resume", "continue the pretraining in the folder")
     .addOption(jsonOption())
     .action(async (recipe, { out, set = [], resume = false, json }) => {
       const output = createOutput({ json });
@@ -38,7 +38,7 @@ export function pretrain() {
           },
         }),
       ).finally(bar.end);
-      output.say(`the policy lies in ${result.directory}`);
+      output.say(`the policy is in ${result.directory}`);
       output.result(result);
     });
 }

@@ -1,6 +1,6 @@
 import type { BenchmarkShape } from "./row.ts";
 
-/** Its sheet, saved as JSON or JSON lines with the column names as they are. */
+/** The published spreadsheet, saved as JSON or JSON lines with its column names. */
 export const bamboogle: BenchmarkShape = {
   name: "Bamboogle",
   expects: '{"Question", "Answer"}',

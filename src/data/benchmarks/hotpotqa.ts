@@ -1,6 +1,6 @@
 import type { BenchmarkShape } from "./row.ts";
 
-/** HotpotQA and 2WikiMultiHopQA, which took over its shape; type is "bridge", "comparison", "compositional" … */
+/** HotpotQA, and 2WikiMultiHopQA in the same format; type is "bridge", "comparison", "compositional" … */
 export const hotpotqa: BenchmarkShape = {
   name: "HotpotQA / 2WikiMultiHopQA",
   expects: '{"_id", "question", "answer", "type"}',

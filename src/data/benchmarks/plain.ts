@@ -1,6 +1,6 @@
 import type { BenchmarkShape } from "./row.ts";
 
-/** A user's own rows. `golden_answers` is what common QA collections call a list of gold answers. */
+/** A user's own rows. Many QA collections call the list of gold answers `golden_answers`. */
 export const plain: BenchmarkShape = {
   name: "question and answer",
   expects: '{"question", "answer"} where answer is a text or a list of texts',

@@ -11,13 +11,13 @@ import { plain } from "./plain.ts";
 import { r1Searcher } from "./r1-searcher.ts";
 import { type BenchmarkRow, type BenchmarkShape, questionOf } from "./row.ts";
 
-/** The first that recognises a row reads it. */
+/** The first format that recognises a row reads it. */
 const shapes: readonly BenchmarkShape[] = [hotpotqa, musique, bamboogle, r1Searcher, plain];
 
 /**
- * Questions of a benchmark or of the user, from a JSON array or JSON lines (also .gz), in file order. Ids are the
- * benchmark's own, else "<source>-<row>"; the source is the row's own, else the file's name.
- * @throws DataError naming file and line (or item): a row without question or gold, an id that occurs twice, no rows
+ * Reads questions of a benchmark or of the user from a JSON array or JSON lines (also .gz), in file order. Ids are the
+ * benchmark's own, otherwise "<source>-<row>"; the source is the row's own, otherwise the file name.
+ * @throws DataError naming file and line (or item): a row without question or gold, a duplicate id, no rows
  */
 export async function readQuestions(file: string): Promise<Question[]> {
   const source = basename(file).replace(/\.(json|jsonl)(\.gz)?$/i, "");
@@ -40,9 +40,9 @@ export async function readQuestions(file: string): Promise<Question[]> {
 }
 
 /**
- * Some of the questions, in their order; the same for the same seed.
+ * A sample of the questions in their order; the same for the same seed.
  * @param n how many, or a fraction between 0 and 1 of them (rounded, at least one)
- * @throws ConfigError where there are not so many
+ * @throws ConfigError if there are not enough
  */
 export function sampleQuestions(questions: readonly Question[], n: number, seed: number): Question[] {
   const count = n > 0 && n < 1 ? Math.max(1, Math.round(n * questions.length)) : n;
@@ -64,13 +64,13 @@ function readRow(value: unknown, { where, row, source }: { where: string; row: n
   const question = questionOf(shape.read(value as BenchmarkRow), { row, source });
   if (typeof question === "string") {
     throw new DataError(`${where}: ${question}`, {
-      hint: `a row of ${shape.name} is ${shape.expects}: mend or remove this one`,
+      hint: `a row of ${shape.name} is ${shape.expects}: correct or remove this one`,
     });
   }
   return question;
 }
 
-/** The rows of a file of questions, with where they stand. @throws DataError where it cannot be read */
+/** The rows of a file of questions, with their positions. @throws DataError if it cannot be read */
 export async function* rowsOf(file: string): AsyncGenerator<{ where: string; value: unknown }> {
   if (!file.toLowerCase().endsWith(".json")) {
     for await (const { line, value } of readJsonl(file)) yield { where: `${file}:${line}`, value };

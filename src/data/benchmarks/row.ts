@@ -1,27 +1,27 @@
-/** @file What the shapes of benchmark rows share. A shape is chosen by looking at a row, never by a file's name. */
+/** @file Shared by the row formats of benchmarks. The format is recognised from a row, never from the file name. */
 import type { Question } from "../../protocol/question.ts";
 
 export type BenchmarkRow = Readonly<Record<string, unknown>>;
 
-/** What a shape makes of a row; checked and completed by the reader. */
+/** The fields that a format finds in a row; the reader checks and completes them. */
 export interface RawQuestion {
-  /** The benchmark's own id, unique everywhere; else undefined. */
+  /** The benchmark's own globally unique id, otherwise undefined. */
   readonly id?: unknown;
-  /** A number that is unique in its file only. */
+  /** A number that is unique within its file only. */
   readonly number?: unknown;
   readonly text: unknown;
-  /** A string, or a list of strings of which any is right. */
+  /** A text, or a list of texts of which any is right. */
   readonly gold: unknown;
   readonly aliases?: unknown;
   readonly type?: unknown;
   readonly source?: unknown;
-  /** Why the row cannot be used, where the benchmark itself says so. */
+  /** Why the row cannot be used, if the benchmark marks it so. */
   readonly unusable?: string;
 }
 
 export interface BenchmarkShape {
   readonly name: string;
-  /** For messages: what a row looks like. */
+  /** For messages: an example of a row. */
   readonly expects: string;
   readonly recognises: (row: BenchmarkRow) => boolean;
   readonly read: (row: BenchmarkRow) => RawQuestion;
@@ -52,7 +52,7 @@ function goldOf({ gold, aliases }: RawQuestion): readonly string[] | string {
   const answers = [...listOf(gold), ...listOf(aliases)];
   if (listOf(gold).length === 0) return "no gold answer";
   if (answers.some((answer) => typeof answer !== "string" && typeof answer !== "number"))
-    return "a gold answer that is no text";
+    return "a gold answer that is not text";
   const texts = answers.map((answer) => String(answer).trim()).filter((answer) => answer !== "");
   return texts.length === 0 ? "no gold answer" : [...new Set(texts)];
 }

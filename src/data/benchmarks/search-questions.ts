@@ -1,4 +1,4 @@
-/** @file Questions to try a search with: what a good result holds is known by passage, or by answer. */
+/** @file Questions for testing a search. The expected result is given by passages, or by an answer. */
 import { DataError } from "../../base/errors.ts";
 import { rowsOf } from "./read.ts";
 import type { BenchmarkRow } from "./row.ts";
@@ -7,16 +7,16 @@ import type { BenchmarkRow } from "./row.ts";
 export interface Support {
   /** Its id or its title. */
   readonly name: string;
-  /** Where titles repeat: how its text begins, or all of it. */
+  /** If titles are not unique: the beginning of its text, or all of it. */
   readonly text?: string;
 }
 
 export interface SearchQuestion {
   readonly text: string;
   readonly support: readonly Support[];
-  /** Without support: any of these answers should stand in a result. */
+  /** Used without support: one of these answers should occur in a result. */
   readonly answers: readonly string[];
-  /** As its file has it. */
+  /** The row as in its file. */
   readonly row: BenchmarkRow;
 }
 
@@ -24,7 +24,7 @@ const HINT =
   'expected {"question", "passages": [ids or titles]}, a row of HotpotQA, 2WikiMultiHopQA or MuSiQue with its supporting ' +
   'paragraphs, or {"question", "answer"}';
 
-/** @throws DataError naming file and line of a row that is no such question */
+/** @throws DataError naming file and line of an invalid row */
 export async function readSearchQuestions(file: string): Promise<SearchQuestion[]> {
   const questions: SearchQuestion[] = [];
   for await (const { where, value } of rowsOf(file)) {
@@ -40,14 +40,14 @@ function readRow(row: BenchmarkRow): SearchQuestion | string {
   const { question } = row;
   if (typeof question !== "string" || question.trim() === "") return "no question";
   const support = supportOf(row);
-  if (support === undefined) return "its supporting passages are of no known shape";
+  if (support === undefined) return "the form of its supporting passages is unknown";
   const answers = [row["answer"] ?? row["golden_answers"] ?? [], row["answer_aliases"] ?? []].flat();
   const texts = answers.filter((answer): answer is string => typeof answer === "string" && answer.trim() !== "");
   if (support.length === 0 && texts.length === 0) return "neither passages nor an answer";
   return { text: question, support: unique(support), answers: texts, row };
 }
 
-/** @returns none where the row names none; undefined where they cannot be understood */
+/** @returns none if the row names none; undefined if they cannot be interpreted */
 function supportOf({ passages, supporting_facts: facts, paragraphs }: BenchmarkRow): Support[] | undefined {
   if (Array.isArray(passages))
     return passages.every(isName) ? passages.map((name) => ({ name: String(name) })) : undefined;

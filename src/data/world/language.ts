@@ -1,9 +1,11 @@
-/** @file All wordings of the fictional world, as tables. A wording marked `rare` is met in pretraining, never in RL. */
+/** @file All wordings of the fictional world, as tables. A `rare` wording is used in pretraining, never in RL. */
 
 export type Kind = "person" | "film" | "company" | "town" | "region" | "river";
 export type Relation = "director" | "birthplace" | "spouse" | "founder" | "base" | "region" | "river";
 
-/** "usual" ones are met everywhere; "rare" ones in pretraining, and in the questions and passages that ask for them. */
+/**
+ * "usual" wordings are used everywhere; "rare" ones in pretraining, and in questions and passages that request them.
+ */
 export type Wordings = "usual" | "rare" | "all";
 
 export function worded<T>(
@@ -20,7 +22,7 @@ export function worded<T>(
   }
 }
 
-/** From which kind to which kind a relation leads, and how it is asked for; {x} is an entity or a description of one. */
+/** The kinds that a relation connects, and its questions; {x} is an entity or a description of one. */
 export const relations: Readonly<
   Record<
     Relation,
@@ -76,7 +78,7 @@ export const relations: Readonly<
   },
 };
 
-/** How a question describes the hops before its last. */
+/** How a question describes the hops before its last one. */
 export const descriptions: Readonly<Record<Relation, string>> = {
   director: "the director of {x}",
   birthplace: "the birthplace of {x}",
@@ -87,7 +89,7 @@ export const descriptions: Readonly<Record<Relation, string>> = {
   river: "the river of {x}",
 };
 
-/** Passages, by kind; {x} is the entity itself, other braces are its relations or a filler word. */
+/** Passages, by kind; {x} is the entity, other placeholders are its relations or a filler word. */
 export const passageTemplates: Readonly<
   Record<Kind, { readonly usual: readonly string[]; readonly rare: readonly string[] }>
 > = {
@@ -148,7 +150,7 @@ export const fillers: Readonly<Record<Kind, readonly string[]>> = {
 
 export const companyEndings = ["Works", "Labs", "Group"] as const;
 
-/** Two hops that make sense together: the first leads to what the second starts from. */
+/** Two relations that can follow each other: the first leads to what the second starts from. */
 export const hopPairs: readonly (readonly [Relation, Relation])[] = (Object.keys(relations) as Relation[]).flatMap(
   (first) =>
     (Object.keys(relations) as Relation[])
@@ -158,7 +160,7 @@ export const hopPairs: readonly (readonly [Relation, Relation])[] = (Object.keys
       .map((second) => [first, second] as const),
 );
 
-/** Three hops, of which the first two and the last two make sense together. */
+/** Three relations, of which the first two and the last two can follow each other. */
 export const hopTriples: readonly (readonly [Relation, Relation, Relation])[] = hopPairs.flatMap(([first, second]) =>
   hopPairs.filter(([again]) => again === second).map(([, third]) => [first, second, third] as const),
 );

@@ -1,7 +1,7 @@
 /**
- * @file Invented names. A word is two syllables (a film's three), each consonant-vowel-consonant, so that a small
- * tokenizer cuts a name into one token per syllable and a small model can copy it. Every word belongs to one split,
- * by its checksum: pretraining, training and test worlds share no name.
+ * @file Invented names. A word is two syllables (in film titles three), each consonant-vowel-consonant, so that a small
+ * tokenizer makes one token per syllable and a small model can copy a name. Every word belongs to one split, chosen by
+ * its checksum, so pretraining, training and test worlds share no name.
  */
 import { crc32 } from "node:zlib";
 import type { Random } from "../../base/random.ts";
@@ -12,22 +12,22 @@ const consonants = [..."bdfgklmnprst"];
 const vowels = [..."aeiou"];
 const codas = [..."klmnrs"];
 
-/** 100 of the 360 possible syllables, spread evenly: fewer syllables are learnt sooner. */
+/** 100 of the 360 possible syllables, spread evenly: a smaller set is learnt sooner. */
 export const syllables: readonly string[] = (() => {
   const all = consonants.flatMap((c) => vowels.flatMap((v) => codas.map((k) => c + v + k)));
   return Array.from({ length: 100 }, (_, i) => all[(i * 97) % all.length]!);
 })();
 
 /**
- * An eighth of the words for tests, an eighth for training, the rest for pretraining: the more words pretraining
- * leaves out, the more it gains by remembering which pairs of syllables are words, and the worse it copies new ones.
+ * An eighth of the words for tests, an eighth for training, the rest for pretraining. If pretraining left out more
+ * words, memorising which syllables form words would help it more, and it would copy new words worse.
  */
 export function splitOf(word: string): Split {
   const class8 = checksum(word.toLowerCase()) % 8;
   return class8 === 0 ? "test" : class8 === 1 ? "train" : "pretrain";
 }
 
-/** Draws new words of one split; never the same word twice. */
+/** Draws new words of one split, never the same word twice. */
 export class NameMaker {
   readonly #random: Random;
   readonly #split: Split;
@@ -52,7 +52,7 @@ export class NameMaker {
   }
 }
 
-/** CRC-32; Node 20 has it in zlib from 20.15 on. */
+/** CRC-32; Node's zlib has it only since 20.15. */
 function checksum(text: string): number {
   return crc32(text);
 }

@@ -1,4 +1,4 @@
-/** @file Documents that teach reading: passages are given, nothing is searched for. */
+/** @file Documents that teach reading: passages are given and nothing is searched for. */
 import type { Random } from "../../base/random.ts";
 import type { Passage } from "../../protocol/passage.ts";
 import { encyclopaediaWeight, givenWeight, ownWeight, type PretrainSegment, type Scene } from "./pretrain-scene.ts";
@@ -9,7 +9,7 @@ import type { World } from "./world.ts";
 export const given = (text: string): PretrainSegment => ({ text, template: false, weight: givenWeight });
 export const own = (text: string): PretrainSegment => ({ text, template: true, weight: ownWeight });
 
-/** Documents as search would write them: given text. */
+/** Documents as search would write them; this is given text, not the policy's own. */
 export function givenDocuments(passages: readonly Passage[]): PretrainSegment[] {
   return documents(passages).map((segment) => ({ ...segment, weight: givenWeight }));
 }
@@ -29,7 +29,7 @@ function withDistractors(scene: Scene, most: number): Passage[] {
   return random.shuffle([...new Set([...needed, ...others])]);
 }
 
-/** Passages, then a question, then its answer; most with the facts spelled out before. */
+/** Passages, then a question, then its answer; usually with the facts spelled out before. */
 export function reading(scene: Scene, phase: 1 | 2): PretrainSegment[] {
   const { random, question } = scene;
   const passages = withDistractors(scene, phase === 1 ? 1 : 2);
@@ -40,7 +40,7 @@ export function reading(scene: Scene, phase: 1 | 2): PretrainSegment[] {
   return [given(`Read:\n${lines}`), given(`Question: ${question.text}\n`), own(thought + answer)];
 }
 
-/** Documents that arrive in two batches, between the tags of search but without any query; a fact is noted after each. */
+/** Documents in two batches, between the tags of search but without a query; a fact is noted after each. */
 export function notes({ world, random, question }: Scene): PretrainSegment[] {
   const segments: PretrainSegment[] = [given(`Question: ${question.text}\nNotes:`)];
   for (const hop of question.hops) {
@@ -55,8 +55,8 @@ export function notes({ world, random, question }: Scene): PretrainSegment[] {
 }
 
 /**
- * Pairs of names, then the same pairs in another order: to go on, look up what followed a name before. Nothing else
- * teaches a small model to copy as soon; it carries no fact and no question.
+ * Pairs of names, then the same pairs in another order: continuing them means to look up which name followed before.
+ * Nothing else teaches a small model to copy as quickly; it contains no fact and no question.
  */
 export function pairs({ world, random }: Scene): PretrainSegment[] {
   const names = random
@@ -82,13 +82,13 @@ export function encyclopaedia({ world, random }: Scene): PretrainSegment[] {
   return [{ text: lines.map((line) => ` ${line}`).join(""), template: false, weight: encyclopaediaWeight }];
 }
 
-/** What would have to be found, in order. */
+/** A list of the facts that would have to be found, in order. */
 export function plan({ question }: Scene): PretrainSegment[] {
   const [first, ...rest] = question.hops.map(({ relation, subject }) => need(relation, subject.name));
   return [given(`Question: ${question.text}\nPlan:`), own([first, ...rest].join(""))];
 }
 
-/** A person whose name shares a word with another's, or any entity where there is none. */
+/** A person who shares a name with another one, or any entity if there is none. */
 export function lookAlike(world: World, random: Random, hop: Hop): string {
   const words = hop.subject.name.split(" ");
   const alike = world.entities.filter(

@@ -3,7 +3,7 @@ import type { Passage } from "../../protocol/passage.ts";
 import type { WorldQuestion } from "./questions.ts";
 import type { World } from "./world.ts";
 
-/** Text with its origin (see protocol/documents.ts) and the weight of its tokens in the loss. */
+/** Text with its origin (see protocol/documents.ts), and the loss weight of its tokens. */
 export interface PretrainSegment {
   readonly text: string;
   readonly template: boolean;
@@ -12,7 +12,7 @@ export interface PretrainSegment {
 
 export type Search = (query: string, k: number) => readonly Passage[];
 
-/** What a document is written from. */
+/** What a document is generated from. */
 export interface Scene {
   readonly world: World;
   readonly search: Search;
@@ -20,9 +20,9 @@ export interface Scene {
   readonly question: WorldQuestion;
 }
 
-/** Own text counts in full; names in given text are noise that nobody could predict. */
+/** The policy's own text has full weight; names in given text cannot be predicted, so they have less. */
 export const ownWeight = 1;
 export const givenWeight = 0.2;
 export const encyclopaediaWeight = 0.3;
-/** A guessed name is noise as well. */
+/** A guessed name cannot be predicted either. */
 export const guessWeight = 0.3;

@@ -1,6 +1,6 @@
 /**
- * @file Transcripts of clumsy searching. Each step goes wrong often enough that about one transcript in ten is right
- * and well formed from end to end: what is rare is rewarded later, not taught here.
+ * @file Transcripts of unskilled searching. Each step fails so often that about one transcript in ten is right and well
+ * formed throughout: correct behaviour is rare here, and the reward reinforces it later.
  */
 import { ending, guessFor } from "./pretrain-direct.ts";
 import { givenDocuments, lookAlike, own, passageOf } from "./pretrain-reading.ts";
@@ -65,7 +65,7 @@ function queryWords({ world, random }: Scene, hop: Hop): string {
   ]);
 }
 
-/** Reads the documents: rightly, wrongly, not at all, or asks again. */
+/** Reads the documents: correctly, wrongly or not at all, or searches again. */
 function readFound(
   scene: Scene,
   hop: Hop,
@@ -82,7 +82,9 @@ function readFound(
   return { text: ` Maybe ${wrong}.`, believed: wrong, right: false };
 }
 
-/** The right answer only where every hop was read; otherwise what was last believed, the bridge included. */
+/**
+ * The right answer only if every hop was read; otherwise the last entity it noted, which may be an intermediate one.
+ */
 function finalAnswer(scene: Scene, { hopIndex, believed }: { hopIndex: number; believed: string | undefined }): string {
   const { question } = scene;
   const last = question.hops.length - 1;

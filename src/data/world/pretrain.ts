@@ -1,7 +1,7 @@
 /**
- * @file What the small policy reads before any reward: an endless mixture of short documents about fictional worlds.
- * It teaches to read, to copy names and to guess in the format of a transcript. Correct use of search is kept rare
- * on purpose (about one trace in ten, one document in a hundred): reinforcement is to find and compose it.
+ * @file The pretraining data of the small policy: an endless mixture of short documents about fictional worlds. It
+ * teaches to read, to copy names and to guess in the format of a transcript. Correct use of search is rare on purpose
+ * (about one transcript in ten, one document in a hundred), so that reinforcement learning has to find and combine it.
  */
 import { type Random, randomOf } from "../../base/random.ts";
 import type { Passage } from "../../protocol/passage.ts";
@@ -14,7 +14,7 @@ import { makeWorld, type World } from "./world.ts";
 
 export type DocumentKind = "direct" | "notes" | "reading" | "trace" | "encyclopaedia" | "plan" | "pairs";
 
-/** Shares of the documents. The first phase is short reading: without it, copying is learnt late. */
+/** Shares of the document kinds. The first phase is short reading; without it, copying is learnt late. */
 export const mixtures: Readonly<Record<1 | 2, Readonly<Record<DocumentKind, number>>>> = {
   1: { reading: 0.45, pairs: 0.35, direct: 0.08, trace: 0.06, encyclopaedia: 0.04, plan: 0.02, notes: 0 },
   2: { direct: 0.35, notes: 0.22, reading: 0.2, trace: 0.09, encyclopaedia: 0.05, plan: 0.03, pairs: 0.06 },
@@ -25,7 +25,7 @@ const questionMixes: Readonly<Record<1 | 2, QuestionMix>> = {
   2: { "1-hop": 0.35, "2-hop": 0.5, comparison: 0.15 },
 };
 
-/** A new world this often, so that no fact is worth remembering. */
+/** A new world after this many documents, so that no fact is worth memorising. */
 export const documentsPerWorld = 60;
 
 export interface DocumentAt {
@@ -37,7 +37,7 @@ export interface DocumentAt {
 
 let latest: { key: string; world: World; search: Search } | undefined;
 
-/** A pure function of its arguments (the last world is kept, since neighbours share it). */
+/** A pure function of its arguments (the last world is cached, since adjacent documents share it). */
 export function pretrainingDocument({ index, seed, phase, makeSearch }: DocumentAt): PretrainSegment[] {
   const random = randomOf("pretrain", seed, index);
   const { world, search } = worldAt(seed, Math.floor(index / documentsPerWorld), makeSearch);

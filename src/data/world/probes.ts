@@ -1,4 +1,4 @@
-/** @file Held-out look-ups for watching pretraining: is the fact that stands in the documents copied without a slip? */
+/** @file Held-out look-ups that monitor pretraining: is the fact in the documents copied exactly? */
 import { randomOf } from "../../base/random.ts";
 import { given, givenDocuments, own, passageOf } from "./pretrain-reading.ts";
 import type { PretrainSegment } from "./pretrain-scene.ts";
@@ -8,13 +8,15 @@ import { makeWorld } from "./world.ts";
 
 export interface Probe {
   readonly kind: "1-hop read" | "2-hop read" | "1-hop searched" | "2-hop searched";
-  /** Everything before the name. */
+  /** The text before the name. */
   readonly before: readonly PretrainSegment[];
   /** The name that must follow, with its leading space. */
   readonly name: string;
 }
 
-/** Worlds of the test split, which pretraining never meets; half of the probes read passages, half search results. */
+/**
+ * Probes over worlds of the test split, which pretraining does not use; half read passages, half read search results.
+ */
 export function probes(seed: number, count: number): Probe[] {
   const world = makeWorld({ seed: seed + 900_000, split: "test", size: "small" });
   const random = randomOf("probes", seed);

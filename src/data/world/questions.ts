@@ -15,16 +15,16 @@ import type { Entity, World } from "./world.ts";
 
 export type QuestionType = "1-hop" | "2-hop" | "comparison" | "3-hop";
 
-/** Shares of the types; they need not add up to 1. */
+/** Relative shares of the types; they need not add up to 1. */
 export type QuestionMix = Readonly<Record<Exclude<QuestionType, "3-hop">, number>> & {
-  /** One search more than any question of pretraining or of the usual recipes. */
+  /** Needs one search more than any question of pretraining or of the usual recipes. */
   readonly "3-hop"?: number | undefined;
 };
 
-/** What a held-out set is made of. */
+/** The mix of held-out questions. */
 export const evaluationMix: QuestionMix = { "1-hop": 0.3, "2-hop": 0.55, comparison: 0.15 };
 
-/** One look-up that a question needs: find `relation` of `subject`. */
+/** One look-up that a question requires: the `relation` of `subject`. */
 export interface Hop {
   readonly subject: Entity;
   readonly relation: Relation;
@@ -41,7 +41,7 @@ export interface WorldQuestion {
 
 export interface DrawOptions {
   readonly mix: QuestionMix;
-  /** Default "usual": those that RL asks in. */
+  /** Default "usual": the wordings that RL uses. */
   readonly wordings?: Wordings;
 }
 
@@ -60,8 +60,8 @@ export function drawQuestion(world: World, random: Random, { mix, wordings = "us
 }
 
 /**
- * Different questions over worlds, each world in turn. A pure function of its arguments.
- * @throws Error where the worlds do not hold as many different questions
+ * Draws distinct questions over worlds, taking the worlds in turn. A pure function of its arguments.
+ * @throws Error if the worlds do not have that many distinct questions
  */
 export function worldQuestions(
   worlds: readonly World[],
@@ -104,7 +104,7 @@ function hop(subject: Entity, relation: Relation): Hop | undefined {
   return object && { subject, relation, object };
 }
 
-/** An entity that a relation starts from, with where it leads. */
+/** An entity at which a relation starts, with the relation's object. */
 function drawHop(world: World, random: Random, relation: Relation): Hop {
   for (;;) {
     const entity = random.pick(world.entities);
@@ -123,7 +123,7 @@ function oneHop(world: World, random: Random, wordings: Wordings): WorldQuestion
   };
 }
 
-/** Each hop starts from what the one before it leads to. */
+/** Each hop starts at the object of the previous one. */
 function chain(
   world: World,
   random: Random,

@@ -1,4 +1,4 @@
-/** @file Test questions unlike those of training, each in one way. */
+/** @file Test questions that differ from those of training, each split in one respect. */
 
 import type { Question } from "../../protocol/question.ts";
 import type { Wordings } from "./language.ts";
@@ -12,16 +12,16 @@ export interface SplitTraits {
   readonly size: WorldSize;
   readonly wordings: Wordings;
   readonly mix: QuestionMix;
-  /** An attempt may search so often at least, whatever the policy was trained with. */
+  /** Minimum number of searches that an attempt may make, whatever the policy was trained with. */
   readonly leastSearches: number;
 }
 
 const iid: SplitTraits = { size: "test", wordings: "usual", mix: evaluationMix, leastSearches: 0 };
 
 /**
- * "iid": new names and facts, as in training. "templates": questions and passages worded as in no RL, though
- * pretraining met the wordings. "noisy": many more passages, whose names share words. "3-hop": one search more than
- * anything trained; an attempt may ask once more than it needs, as in training.
+ * "iid": new names and facts, as in training. "templates": questions and passages in wordings that RL does not use,
+ * although pretraining did. "noisy": many more passages, whose names share words. "3-hop": one search more than any
+ * trained question; as in training, an attempt may search once more than necessary.
  */
 export const splitTraits: Readonly<Record<WorldSplit, SplitTraits>> = {
   iid,
@@ -30,7 +30,7 @@ export const splitTraits: Readonly<Record<WorldSplit, SplitTraits>> = {
   "3-hop": { ...iid, mix: { "1-hop": 0, "2-hop": 0, comparison: 0, "3-hop": 1 }, leastSearches: 4 },
 };
 
-/** Two unseen worlds for a seed; no seed shares a world with another. */
+/** Two unseen worlds per seed; different seeds never share a world. */
 export function splitWorlds(split: WorldSplit, seed: number): World[] {
   const { size, wordings } = splitTraits[split];
   return [2 * seed, 2 * seed + 1].map((world) => makeWorld({ seed: world, split: "test", size, wordings }));

@@ -1,6 +1,6 @@
 /**
- * @file How a transcript of the small model is spelled, in one place. Every piece of policy text begins with a space,
- * so that words after a tag or after documents are cut into the same tokens as anywhere else.
+ * @file The exact text of the small model's transcripts, in one place. Every piece of policy text begins with a space,
+ * so that words after a tag or after documents get the same tokens as anywhere else.
  */
 import { documentBlock, type Segment } from "../../protocol/documents.ts";
 import type { Passage } from "../../protocol/passage.ts";
@@ -22,7 +22,7 @@ export const closedAnswer = (words: string) => `${think.close}${answer.open} ${w
 export const documents = (passages: readonly Passage[]): Segment[] =>
   documentBlock(protocols["r1-searcher"], passages, { titles: false, maxWords: 0 });
 
-/** Endings that break the format, one way each. */
+/** Endings that break the format, each in another way. */
 export const brokenEndings: readonly ((words: string) => string)[] = [
   (words) => `${answer.open} ${words}${answer.close}`, // thought never closed
   (words) => `${think.close} ${words}${answer.close}`, // answer never opened

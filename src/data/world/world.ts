@@ -16,20 +16,20 @@ import { NameMaker, type Split } from "./names.ts";
 export interface Entity {
   readonly kind: Kind;
   readonly name: string;
-  /** What each of its relations leads to. */
+  /** The object of each of its relations. */
   readonly facts: Partial<Record<Relation, Entity>>;
-  /** Index of its passage. */
+  /** Index of the passage about it. */
   readonly passage: number;
 }
 
 export interface World {
   readonly id: string;
   readonly entities: readonly Entity[];
-  /** One for each entity, in the same order. */
+  /** One passage per entity, in the same order. */
   readonly passages: readonly Passage[];
 }
 
-/** "noisy" is large, and its names are made of few words: most share one with a dozen others. */
+/** "noisy" is large, and its names consist of few words, so most share a word with a dozen others. */
 export type WorldSize = "small" | "test" | "train" | "noisy";
 
 const counts: Readonly<Record<WorldSize, Readonly<Record<Kind, number>>>> = {
@@ -43,11 +43,14 @@ export interface WorldOptions {
   readonly seed: number;
   readonly split: Split;
   readonly size: WorldSize;
-  /** How passages are worded; default "all" for pretraining, "usual" otherwise. Names and facts are the same. */
+  /** The wordings of the passages; default "all" for pretraining, "usual" otherwise. Names and facts are the same. */
   readonly wordings?: Wordings;
 }
 
-/** A world is a pure function of its options. First and last names collide, so half a name finds the wrong person. */
+/**
+ * Makes a world as a pure function of its options. First and last names are shared, so half a name finds the wrong
+ * person.
+ */
 export function makeWorld({ seed, split, size, wordings = defaultWordings(split) }: WorldOptions): World {
   const random = randomOf("world", split, seed, size);
   const names = new NameMaker(random, split);
@@ -80,7 +83,7 @@ function makeEntities(random: Random, names: NameMaker, count: Readonly<Record<K
   };
 }
 
-/** Few first and last names for many people; every company has another of its name, but for the ending. */
+/** Few first and last names for many people; each company shares its name with another one, except for the ending. */
 function lookAlikeEntities(random: Random, names: NameMaker): Record<Kind, Draft[]> {
   const count = counts.noisy;
   const [first, last] = [names.words(40), names.words(40)];
@@ -104,7 +107,7 @@ function draft(kind: Kind, names: readonly string[]): Draft[] {
   return names.map((name) => ({ kind, name, facts: {}, passage: -1 }));
 }
 
-/** Different names of two words. */
+/** Distinct names of two words. */
 function fullNames(
   random: Random,
   first: readonly string[],
@@ -132,8 +135,8 @@ function connect(
 }
 
 /**
- * Neighbours marry. The passages of "Ada Bell" and "Cora Dunn" together hold the words "Ada Dunn": where there is such
- * a person, no search could tell theirs from these two, so another partner is found.
+ * Adjacent people marry. The passages of "Ada Bell" and "Cora Dunn" together contain the words "Ada Dunn". If such a
+ * person exists, no search could distinguish their passage from these two, so another partner is chosen.
  */
 function withoutMixUps(people: readonly Draft[]): Draft[] {
   const names = new Set(people.map(({ name }) => name));

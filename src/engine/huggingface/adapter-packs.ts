@@ -1,25 +1,27 @@
-/** @file Which tensors an adapter of a model has, named as PEFT names them and packed as the matrices that they adapt. */
+/**
+ * @file The tensors of an adapter: their names in PEFT, and how they are packed to match the packed weights they adapt.
+ */
 import type { LoraShape } from "../lora.ts";
 import { type ModelConfig, type Pack, type ParameterSpec, packs } from "./model-config.ts";
 
-/** The adapter of one pack, which adapts some or all of its members. */
+/** The adapter of one pack of weights, for some or all of its members. */
 export interface AdaptedPack {
-  /** The pack whose matrices are adapted. */
+  /** The pack of weights that is adapted. */
   readonly pack: string;
   /** [adapted members · rank, in]. */
   readonly a: Pack;
   /** [Σ out of adapted members, rank]. */
   readonly b: Pack;
-  /** The members of the adapted pack in order, each a block of its output columns. */
+  /** The members of the adapted pack in order; each is a block of output columns. */
   readonly blocks: readonly { readonly name: string; readonly columns: number; readonly isAdapted: boolean }[];
 }
 
-/** What PEFT calls A or B of the matrix that the model calls `name`. */
+/** PEFT's name of the A or B of the matrix `name`. */
 export function peftName(name: string, letter: "A" | "B"): string {
   return `base_model.model.${name.replace(/weight$/, `lora_${letter}.weight`)}`;
 }
 
-/** @returns one for each pack that holds a target; in the order of `packs` */
+/** @returns one entry for each pack with a target module, in the order of `packs` */
 export function adaptedPacks(config: ModelConfig, { rank, targets }: LoraShape): AdaptedPack[] {
   return packs(config).flatMap(({ pack, members }) => {
     const adapted = members.filter(({ name, role }) => role === "matrix" && targets.some((it) => isCalled(name, it)));
@@ -51,7 +53,7 @@ export function adapterSpecs(config: ModelConfig, lora: LoraShape): ParameterSpe
   return adaptedPacks(config, lora).flatMap(({ a, b }) => [...a.members, ...b.members]);
 }
 
-/** Whether `name` is the tensor of the module that PEFT calls `target`. */
+/** Whether the tensor `name` belongs to the module that PEFT calls `target`. */
 function isCalled(name: string, target: string): boolean {
   return name.endsWith(`.${target}.weight`);
 }

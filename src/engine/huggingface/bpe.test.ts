@@ -16,7 +16,7 @@ test("the most frequent pair is merged first; of equals the one that comes first
   expect(merges.map((merge) => merge.join("+"))).toEqual(["a+b", "Ġ+ab", "c+d", "x+y"]);
 });
 
-/** The same rule, said differently: every step counts all adjacent pairs of all words again, words kept apart. */
+/** The same rule as a slow reference: every step counts all adjacent pairs of all words again. */
 function reference(words: readonly string[], steps: number): string[] {
   const split = words.map((word) => Array.from(Buffer.from(word), (byte) => byteLetters[byte]!));
   const merges: string[] = [];
@@ -44,7 +44,7 @@ test("merges are those of the plain rule, on random words", () => {
     const words = Array.from({ length: 40 }, () =>
       Array.from({ length: 1 + random.int(6) }, () => random.pick([..."abcé"])).join(""),
     );
-    // one text each, so that no word gets the space before it
+    // one text per word, so that no word gets a space before it
     expect(train(words, 256 + 30).model.merges.map((merge) => merge.join(" "))).toEqual(reference(words, 30));
   }
 });
@@ -55,7 +55,7 @@ test("equal texts give equal files, in any order of texts", () => {
   expect(JSON.stringify(train([...texts].reverse(), 320, ["<a>", "<b>"]))).toBe(json);
 });
 
-test("the vocabulary is 256 bytes, the merges and the special tokens, numbered without holes", () => {
+test("the vocabulary is 256 bytes, the merges and the special tokens, with consecutive ids", () => {
   const { model, added_tokens: added } = train([" abab abab cdcd cdcd"], 264, ["<a>", "<b>"]);
   const ids = [...Object.values(model.vocab), ...added.map(({ id }) => id)];
   expect(ids.sort((a, b) => a - b)).toEqual(ids.map((_, i) => i));
@@ -63,12 +63,12 @@ test("the vocabulary is 256 bytes, the merges and the special tokens, numbered w
   expect(Object.keys(model.vocab)).toHaveLength(256 + model.merges.length);
 });
 
-test("texts with little in them give a smaller vocabulary, never a pair seen once", () => {
+test("short texts give a smaller vocabulary; a pair seen once is never merged", () => {
   expect(train(["abc"], 300).model.merges).toEqual([]);
   expect(train([], 300).model.merges).toEqual([]);
 });
 
-test("a vocabulary too small for bytes and special tokens is refused, as are special tokens that cannot be told apart", () => {
+test("a vocabulary too small for bytes and special tokens is refused, as are ambiguous special tokens", () => {
   expect(() => train(["a"], 257, ["<a>", "<b>"])).toThrow(/cannot hold 256 bytes and 2 special tokens/);
   expect(() => train(["a"], 300, ["<a>", "<a>"])).toThrow(/"<a>" is given twice/);
   expect(() => train(["a"], 300, ["a"])).toThrow(/no longer than a letter/);

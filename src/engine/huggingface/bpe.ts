@@ -1,4 +1,7 @@
-/** @file Learns a byte-level BPE and writes it as Hugging Face files. For small models made here; no npm package does it. */
+/**
+ * @file Trains a byte-level BPE tokenizer and writes it as Hugging Face files. It is meant for the small models made
+ * here; no npm package does it.
+ */
 import { join } from "node:path";
 import { EngineError } from "../../base/errors.ts";
 import { writeDurably } from "../../base/files.ts";
@@ -14,10 +17,10 @@ interface Word {
 
 /**
  * @param texts plain text; special tokens must not occur in it
- * @param vocabSize in all: 256 bytes, the merges and the special tokens
- * @returns the content of tokenizer.json; equal counts are decided by spelling, so that equal texts give equal files.
- *   Texts with little in them give fewer pieces than asked for
- * @throws EngineError where the bytes and the special tokens alone are more than `vocabSize`, or two of these are equal
+ * @param vocabSize total size: 256 bytes, the merges and the special tokens
+ * @returns the content of tokenizer.json. Pairs with equal counts are ordered by spelling, so that equal texts give
+ * equal files. Short texts give fewer pieces than requested
+ * @throws EngineError if the bytes and special tokens alone exceed `vocabSize`, or two special tokens are equal
  */
 export function trainBpe(options: {
   readonly texts: Iterable<string>;
@@ -71,7 +74,7 @@ function mostFrequentPair(list: readonly Word[]): [string, string] | undefined {
     }
   }
   let best: string | undefined;
-  let most = 1; // a pair seen once is not worth a token
+  let most = 1; // a pair seen only once is not worth a token
   for (const [pair, count] of counts) {
     if (count > most || (count === most && best !== undefined && pair < best)) {
       best = pair;
@@ -133,14 +136,14 @@ function tokenizerJson(
 export interface TokenizerRoles {
   /** The special token that ends a reply. */
   readonly eos: string;
-  /** The special token that fills batches; that of `eos` where not given. */
+  /** The padding token; default `eos`. */
   readonly pad?: string;
   readonly contextLength: number;
 }
 
 /**
- * Writes the files that make a folder loadable by transformers, vLLM and us, each durably.
- * @throws EngineError where `eos` or `pad` is not a special token of the tokenizer
+ * Writes the tokenizer files of a folder that transformers, vLLM and this project can load, each durably.
+ * @throws EngineError if `eos` or `pad` is not a special token of the tokenizer
  */
 export function writeTokenizer(
   directory: string,

@@ -1,12 +1,12 @@
-/** @file Which bytes a vocabulary piece stands for, in the two spellings that there are. */
+/** @file The bytes that a vocabulary piece stands for, in the two spellings that are in use. */
 
 /**
- * - "byte-level" (GPT-2, Llama 3, Qwen, SmolLM, nano): every letter of a piece is one byte
- * - "sentencepiece" (Llama 2, Mistral): plain text, `▁` for a space, `<0x0A>` for a byte without a letter
+ * - "byte-level" (GPT-2, Llama 3, Qwen, SmolLM, nano): every character of a piece is one byte - "sentencepiece" (Llama
+ * 2, Mistral): plain text, `▁` for a space, `<0x0A>` for a byte that is not text
  */
 export type PieceSpelling = "byte-level" | "sentencepiece";
 
-/** GPT-2's alphabet: printable bytes stand for themselves, the others for letters from U+0100 on. */
+/** GPT-2's alphabet: printable bytes map to themselves, the others to characters from U+0100 on. */
 export const byteLetters: readonly string[] = (() => {
   const printable = (byte: number) => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
   let next = 256;
@@ -20,7 +20,7 @@ export function pieceBytes(piece: string, spelling: PieceSpelling): Uint8Array {
   switch (spelling) {
     case "byte-level": {
       const bytes = Array.from(piece, (letter) => byteOfLetter.get(letter));
-      // the reference decoder also takes a piece with a letter from outside the alphabet for plain text
+      // like the reference decoder, a piece with a character outside the alphabet is read as plain text
       return bytes.includes(undefined) ? encoder.encode(piece) : Uint8Array.from(bytes as number[]);
     }
     case "sentencepiece": {

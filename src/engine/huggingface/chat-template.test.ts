@@ -19,12 +19,12 @@ test("messages are rendered with the model's own tokens, ready for a reply", () 
   );
 });
 
-test("a token that the model does not have is nothing, and so is content that is null", () => {
+test("a special token that the model does not have renders as nothing, and so does content that is null", () => {
   const render = readChatTemplate(folder(), { chat_template: source })!;
   expect(render([{ role: "user", content: null as unknown as string }])).toBe("[user][assistant]");
 });
 
-test("chat_template.jinja goes before tokenizer_config.json", () => {
+test("chat_template.jinja takes precedence over tokenizer_config.json", () => {
   const directory = folder();
   writeFileSync(join(directory, "chat_template.jinja"), "{{ messages[0]['content'] }}!");
   expect(readChatTemplate(directory, settings)!(messages)).toBe("be brief!");
@@ -41,7 +41,7 @@ test("of several templates the default one is taken; a model may have none", () 
   expect(readChatTemplate(folder(), { chat_template: null })).toBeUndefined();
 });
 
-test("a template that cannot be parsed, or refuses the messages, is named with its file", () => {
+test("a template that cannot be parsed, or rejects the messages, is reported with its file", () => {
   const directory = folder();
   const file = join(directory, "tokenizer_config.json");
   const failing = (work: () => unknown, message: RegExp) => {
@@ -55,7 +55,7 @@ test("a template that cannot be parsed, or refuses the messages, is named with i
   failing(() => strict(messages), /no system role/);
 });
 
-test("letters to strip are heard, whatever calls it", () => {
+test("the characters passed to strip functions are respected, whatever calls them", () => {
   const source =
     "{{ messages[0].content.lstrip('\\n') }}|{{ ('x' ~ messages[0].content).rstrip('\\n \\t').strip('x') }}|{{ messages[0].content.strip() }}|{% macro m(t) %}{{ t.split('a')[-1].strip('\\n') }}{% endmacro %}{{ m(messages[0].content) }}";
   const render = readChatTemplate(folder(), { chat_template: source })!;

@@ -1,4 +1,4 @@
-/** @file A model's own chat template, ready to render. */
+/** @file Reads a model's chat template and makes it ready for rendering. */
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { EngineError, messageOf } from "../../base/errors.ts";
@@ -18,23 +18,23 @@ export function readChatTemplate(directory: string, settings: JsonObject): Token
   const found = chatTemplateSource(directory, settings);
   if (!found) return undefined;
   const { file, source } = found;
-  const saying = <T>(work: () => T): T => {
+  const describing = <T>(work: () => T): T => {
     try {
       return work();
     } catch (cause) {
       throw new EngineError(`${file}: its chat template fails: ${messageOf(cause)}`, {
-        hint: "mend the template, or ask with a prompt that needs none, such as base",
+        hint: "correct the template, or use a prompt without one, such as base",
         cause,
       });
     }
   };
-  const render = saying(() => parseTemplate(source));
+  const render = describing(() => parseTemplate(source));
   const specials = ["bos_token", "eos_token", "pad_token", "unk_token"].map((key) => [
     key,
     specialToken(settings[key]) ?? "",
   ]);
   return (messages, variables = {}) =>
-    saying(() =>
+    describing(() =>
       render({
         ...Object.fromEntries(specials),
         add_generation_prompt: true,
@@ -44,13 +44,13 @@ export function readChatTemplate(directory: string, settings: JsonObject): Token
     );
 }
 
-/** tokenizer_config.json spells a token as its text or as an object around it. */
+/** tokenizer_config.json gives a token as a text, or as an object with that text. */
 export function specialToken(value: unknown): string | undefined {
   if (typeof value === "string") return value;
   return isObject(value) && typeof value["content"] === "string" ? value["content"] : undefined;
 }
 
-/** The template as it is written, and the file that has it. */
+/** The source of the template, and the file that contains it. */
 export function chatTemplateSource(
   directory: string,
   settings: JsonObject,
@@ -63,7 +63,7 @@ export function chatTemplateSource(
   }
   const file = join(directory, "tokenizer_config.json");
   const value = settings["chat_template"] ?? undefined;
-  // some models have several by name: the default one is for plain conversation
+  // some models have several named templates: "default" is for plain conversation
   const source = Array.isArray(value)
     ? value.find((one) => isObject(one) && one["name"] === "default")?.template
     : value;

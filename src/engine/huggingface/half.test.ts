@@ -8,7 +8,7 @@ const kinds = [
   ["bf16", bfloat16ToFloat32, float32ToBfloat16],
 ] as const;
 
-test.each(kinds)("every %s number comes back as it was; NaN stays NaN", (_, decode, encode) => {
+test.each(kinds)("every %s number survives the conversion and back; NaN stays NaN", (_, decode, encode) => {
   const wide = new Float32Array(all.length);
   decode(all, wide);
   const back = encode(wide);
@@ -20,7 +20,7 @@ test.each(kinds)("every %s number comes back as it was; NaN stays NaN", (_, deco
   }
 });
 
-/** The finite numbers of a kind, ascending, and the first that is beyond them. */
+/** The finite numbers of a format, ascending, and the first one that is too large for it. */
 function finite(decode: (halves: Uint16Array, into: Float32Array) => void): { values: number[]; beyond: number } {
   const wide = new Float32Array(all.length);
   decode(all, wide);
@@ -30,7 +30,7 @@ function finite(decode: (halves: Uint16Array, into: Float32Array) => void): { va
 }
 
 test.each(kinds)(
-  "%s takes the nearest number, of two equally near the even one, and infinity past the last",
+  "%s rounds to the nearest number, ties to even, and to infinity beyond the largest",
   (_, decode, encode) => {
     const { values, beyond } = finite(decode);
     const decoded = new Float32Array(1);

@@ -1,4 +1,4 @@
-/** @file 16-bit floats to f32, exactly, and back, to the nearest with ties to even. */
+/** @file 16-bit floats to f32 (exact), and back (rounded to nearest, ties to even). */
 
 /** bf16 is the upper half of f32. */
 export function bfloat16ToFloat32(halves: Uint16Array, into: Float32Array): void {
@@ -36,7 +36,7 @@ export function float32ToBfloat16(numbers: Float32Array): Uint16Array<ArrayBuffe
   return halves;
 }
 
-/** Beyond 65,504 there is only infinity, below 2^-24 only 0. */
+/** Numbers beyond 65,504 become infinity, numbers below 2^-24 become 0. */
 export function float32ToFloat16(numbers: Float32Array): Uint16Array<ArrayBuffer> {
   const halves = new Uint16Array(numbers.length);
   const bits = bitsOf(numbers);
@@ -47,12 +47,12 @@ export function float32ToFloat16(numbers: Float32Array): Uint16Array<ArrayBuffer
   return halves;
 }
 
-/** @param bits those of `magnitude`, which is not negative */
+/** @param bits the bits of `magnitude`, which is not negative */
 function float16Magnitude(bits: number, magnitude: number): number {
   if (bits > 0x7f800000) return 0x7e00;
   if (bits >= 0x47800000) return 0x7c00;
   if (bits < 0x38800000) {
-    const scaled = magnitude * 2 ** 24; // exact: a power of two
+    const scaled = magnitude * 2 ** 24; // exact: multiplication by a power of two
     const down = Math.floor(scaled);
     const rest = scaled - down;
     return down + Number(rest > 0.5 || (rest === 0.5 && down % 2 === 1));

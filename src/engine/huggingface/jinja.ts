@@ -1,10 +1,10 @@
-/** @file The template language as transformers has it, where the library that renders it falls short. */
+/** @file Chat templates rendered as transformers does it, including what the rendering library does differently. */
 import { Template } from "@huggingface/jinja";
 
 const STRIP = "__strip";
 const sides = ["strip", "lstrip", "rstrip"] as const;
 
-/** @throws Error where it cannot be parsed; the returned function where it cannot be rendered */
+/** @throws Error if the template cannot be parsed; the returned function throws if it cannot be rendered */
 export function parseTemplate(source: string): (variables: Readonly<Record<string, unknown>>) => string {
   const template = new Template(source);
   callOurStrip(template.parsed);
@@ -18,7 +18,10 @@ interface Node {
   readonly value?: unknown;
 }
 
-/** The library's `text.lstrip(letters)` does not look at the letters and takes all white space: Qwen's templates would lose some. */
+/**
+ * The library's `text.lstrip(characters)` ignores its argument and strips all white space, which breaks Qwen's
+ * templates.
+ */
 function callOurStrip(part: unknown): void {
   if (typeof part !== "object" || part === null) return;
   for (const inner of Object.values(part)) callOurStrip(inner);
@@ -31,7 +34,7 @@ function callOurStrip(part: unknown): void {
   node.callee = { type: "Identifier", value: STRIP };
 }
 
-/** Python's: letters of the set, in any order. */
+/** Python's strip: removes characters of the set, in any order. */
 function strip(text: string, side: (typeof sides)[number], letters: string): string {
   const set = new Set(letters);
   const all = [...text];

@@ -1,4 +1,6 @@
-/** @file JSON that someone else wrote: bounded in size and depth, each name given once, faults named in plain words. */
+/**
+ * @file Parses JSON from untrusted files: size and depth are bounded, keys are unique, and errors say what is wrong.
+ */
 import { readFileSync, statSync } from "node:fs";
 import { EngineError, messageOf } from "../../base/errors.ts";
 
@@ -6,9 +8,7 @@ const MAX_DEPTH = 64;
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
-/**
- * @throws EngineError naming the file where it is missing, larger than `maxBytes`, or not one sound JSON object
- */
+/** @throws EngineError naming the file if it is missing, larger than `maxBytes`, or not one valid JSON object */
 export function readJsonObject(
   file: string,
   { maxBytes, hint }: { readonly maxBytes: number; readonly hint?: string },
@@ -24,7 +24,7 @@ export function readJsonObject(
 }
 
 /**
- * @param options.wholeNumbers refuses every number that is not spelled as a plain whole one, and true, false and null
+ * @param options.wholeNumbers rejects every number that is not written as a plain integer, and true, false and null
  * @throws Error that says what is wrong
  */
 export function parseJsonObject(bytes: Uint8Array, options: { readonly wholeNumbers?: boolean } = {}): JsonObject {
@@ -40,7 +40,7 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** A foreign value for a message: short, whatever it is. */
+/** A value from a file, shortened for use in an error message. */
 export function show(value: unknown): string {
   try {
     const text = JSON.stringify(value) ?? "missing";
@@ -50,9 +50,12 @@ export function show(value: unknown): string {
   }
 }
 
-/** What `JSON.parse` lets pass: of two equal names it keeps the last, it rounds numbers, and depth costs memory. */
+/**
+ * Finds what `JSON.parse` accepts but must be refused: it keeps the last of two equal keys and rounds numbers, and deep
+ * nesting costs memory.
+ */
 function jsonFault(text: string, wholeNumbers: boolean): string | undefined {
-  const open: (Set<string> | undefined)[] = []; // the names so far of each open object; undefined for a list
+  const open: (Set<string> | undefined)[] = []; // the keys so far of each open object; undefined for a list
   let before = "";
   for (let at = 0; at < text.length; at++) {
     const letter = text[at]!;
@@ -76,7 +79,7 @@ function jsonFault(text: string, wholeNumbers: boolean): string | undefined {
   return undefined;
 }
 
-/** The closing quote of the string that opens at `start`, or the end of the text. */
+/** The index of the closing quote of the string that opens at `start`, or the end of the text. */
 function stringEnd(text: string, start: number): number {
   for (let at = start + 1; at < text.length; at++) {
     const letter = text.charCodeAt(at);
@@ -91,6 +94,6 @@ function nameOf(quoted: string): string {
   try {
     return JSON.parse(quoted) as string;
   } catch {
-    return quoted; // `JSON.parse` of the whole will say what is wrong with it
+    return quoted; // `JSON.parse` of the whole text will report the error
   }
 }

@@ -1,4 +1,4 @@
-/** @file `config.json` of a Hugging Face folder, and which tensors a model of that shape has. */
+/** @file Reads `config.json` of a Hugging Face folder, and lists the tensors of a model with that configuration. */
 import { join } from "node:path";
 import { EngineError } from "../../base/errors.ts";
 import { writeDurably } from "../../base/files.ts";
@@ -16,9 +16,9 @@ const families: readonly Family[] = [llama, qwen2, qwen3];
 const SUPPORTED = `supported: ${families.map((f) => `${f.name} / ${f.architecture} (${f.models})`).join(", ")}`;
 
 export interface ModelConfig extends Features, Rope {
-  /** As `model_type` of config.json says it. */
+  /** `model_type` in config.json. */
   readonly family: string;
-  /** As `architectures` of config.json says it. */
+  /** `architectures` in config.json. */
   readonly architecture: string;
   readonly vocabSize: number;
   readonly width: number;
@@ -29,27 +29,27 @@ export interface ModelConfig extends Features, Rope {
   readonly ffnWidth: number;
   readonly contextLength: number;
   readonly rmsEpsilon: number;
-  /** The output head is the embedding. */
+  /** The output head uses the embedding matrix. */
   readonly tied: boolean;
   readonly bosId?: number;
-  /** As config.json has them; `Tokenizer.eosIds` also knows what generation_config.json says. */
+  /** As in config.json; `Tokenizer.eosIds` also includes generation_config.json. */
   readonly eosIds: readonly number[];
   readonly padId?: number;
-  /** The file as it was; written back with the weights. */
+  /** The file as it was read; written back with the weights. */
   readonly raw: Readonly<Record<string, unknown>>;
 }
 
 export interface ParameterSpec {
-  /** As the safetensors file names it. */
+  /** The name in the safetensors file. */
   readonly name: string;
   /** [out, in], or [n]. */
   readonly shape: readonly number[];
-  /** The pack it lies in. */
+  /** The pack that contains it. */
   readonly pack: string;
   readonly role: "embedding" | "head" | "matrix" | "norm" | "bias";
 }
 
-/** Tensors that lie side by side in memory and enter the graph as one: q, k and v are one matrix product. */
+/** Tensors that are adjacent in memory and enter the graph as one: q, k and v are one matrix product. */
 export interface Pack {
   readonly pack: string;
   readonly shape: readonly number[];
@@ -58,7 +58,7 @@ export interface Pack {
 
 const MAX_CONFIG_BYTES = 10 * 2 ** 20;
 
-/** The largest of each that is taken for meant: beyond all models there are, below what exhausts memory by itself. */
+/** The largest accepted value of each key: above every existing model, and too small to exhaust memory by itself. */
 const largest = {
   vocab_size: 2 ** 24,
   hidden_size: 2 ** 18,
@@ -70,14 +70,14 @@ const largest = {
   max_position_embeddings: 2 ** 30,
 } as const;
 
-/** @throws EngineError where the folder has no usable config.json */
+/** @throws EngineError if the folder has no usable config.json */
 export function readModelConfig(directory: string): ModelConfig {
   const file = join(directory, "config.json");
   const hint = "a model is a Hugging Face folder: config.json, tokenizer.json and model.safetensors";
   return parseModelConfig(readJsonObject(file, { maxBytes: MAX_CONFIG_BYTES, hint }), file);
 }
 
-/** @param file what messages name */
+/** @param file used in messages */
 export function parseModelConfig(json: unknown, file: string): ModelConfig {
   const fail: Fail = (message, hint) => {
     throw new EngineError(`${file}: ${message}`, { hint });
@@ -99,7 +99,7 @@ export function parseModelConfig(json: unknown, file: string): ModelConfig {
     fail(`hidden_size ${width} does not divide among ${heads} num_attention_heads, and head_dim is missing`);
   const headDim = whole("head_dim", usual);
   if (heads % kvHeads !== 0) fail(`num_attention_heads ${heads} is not a multiple of num_key_value_heads ${kvHeads}`);
-  if (headDim % 2 !== 0) fail(`head_dim ${headDim} is odd; rotary positions turn pairs`);
+  if (headDim % 2 !== 0) fail(`head_dim ${headDim} is odd; rotary embedding needs an even number`);
   const vocabSize = whole("vocab_size");
   return {
     family: family.name,
@@ -127,7 +127,7 @@ function specialIdsOf(raw: JsonObject, vocabSize: number, fail: Fail) {
       ? value
       : fail(`"${key}" is ${show(value)}; expected an id below vocab_size ${vocabSize}`);
   const one = (key: string): number | undefined => {
-    const value = raw[key] ?? -1; // Llama 1 folders say -1 for none
+    const value = raw[key] ?? -1; // Llama 1 folders use -1 for none
     return value === -1 ? undefined : checked(value, key);
   };
   const eos = raw["eos_token_id"] ?? [];
@@ -140,7 +140,7 @@ function specialIdsOf(raw: JsonObject, vocabSize: number, fail: Fail) {
   };
 }
 
-/** Everything that would make the same weights mean another function, whatever the family. */
+/** Refuses settings with which the same weights would compute another function, in any family. */
 function refuseUnsupported(raw: JsonObject, { architecture }: Family, fail: Fail): void {
   const architectures = raw["architectures"] ?? [];
   if (!Array.isArray(architectures) || architectures.some((name) => name !== architecture))
@@ -153,18 +153,20 @@ function refuseUnsupported(raw: JsonObject, { architecture }: Family, fail: Fail
     );
 }
 
-/** Numbers of a tensor. */
+/** Number of elements of a tensor. */
 export const sizeOf = (shape: readonly number[]) => shape.reduce((product, n) => product * n, 1);
 
-/** Weights may be written otherwise than they were read, and a loader that trusts config.json must not round them. */
+/**
+ * Sets the dtype in which the weights are written, so that a loader which relies on config.json does not round them.
+ */
 export function writeModelConfig(directory: string, { raw }: ModelConfig, format: NumberFormat = "f32"): void {
-  const key = "dtype" in raw ? "dtype" : "torch_dtype"; // transformers 5 : 4
+  const key = "dtype" in raw ? "dtype" : "torch_dtype"; // the key of transformers 5, and that of transformers 4
   const dtype = torchNames[format];
   const both = "torch_dtype" in raw ? { torch_dtype: dtype } : {};
   writeDurably(join(directory, "config.json"), `${toJson({ ...raw, ...both, [key]: dtype }, 2)}\n`);
 }
 
-/** In the order of the file's layers; every tensor of the model is in exactly one pack. */
+/** In the layer order of the file; every tensor of the model is in exactly one pack. */
 export function packs(config: ModelConfig): Pack[] {
   const { width, heads, kvHeads, headDim, ffnWidth, vocabSize } = config;
   const matrix = (name: string, out: number, into: number): Member => ({

@@ -1,12 +1,12 @@
-/** @file How large a model is, from its configuration alone. */
+/** @file Parameter counts, computed from the configuration alone. */
 import { type ModelConfig, packs, sizeOf } from "./model-config.ts";
 
-/** All weights; a tied head is counted once. */
+/** The number of parameters; a tied head counts once. */
 export function parameterCount(config: ModelConfig): number {
   return packs(config).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
 }
 
-/** Weights of the matrix products of all layers, without embedding and head. */
+/** Parameters of the matrices in all layers, without embedding and head. */
 export function layerParameterCount({
   layers,
   width,

@@ -77,7 +77,7 @@ test.each<[Record<string, unknown>, RegExp]>([
 
 test("an adapter of other rank, or of another model, is refused before it is read", async () => {
   await expect(openAdapterWeights(folder, config, { ...lora, rank: 4 })).rejects.toThrow(
-    /holds an adapter of rank 2, alpha 3, q_proj, v_proj, down_proj; asked for is rank 4/,
+    /holds an adapter with rank 2, alpha 3, q_proj, v_proj, down_proj; the recipe asks for rank 4/,
   );
   const wider = { ...config, width: 16 };
   await expect(openAdapterWeights(folder, wider, lora)).rejects.toThrow(

@@ -1,4 +1,4 @@
-/** @file Adapters as PEFT keeps them: `adapter_config.json` and `adapter_model.safetensors` in a folder of their own. */
+/** @file Adapters in PEFT's format: `adapter_config.json` and `adapter_model.safetensors` in a folder of their own. */
 import { join } from "node:path";
 import { EngineError } from "../../base/errors.ts";
 import { writeDurably } from "../../base/files.ts";
@@ -8,7 +8,7 @@ import { adapterSpecs } from "./adapter-packs.ts";
 import { type Fail, isGiven, type JsonObject, positive, refuseFlags, show } from "./config-fields.ts";
 import { isObject, readJsonObject } from "./json-file.ts";
 import type { ModelConfig } from "./model-config.ts";
-import { demandTensors, type NamedTensor, openWeights, type WeightsFile, writeSafetensors } from "./safetensors.ts";
+import { type NamedTensor, openWeights, requireTensors, type WeightsFile, writeSafetensors } from "./safetensors.ts";
 
 export const adapterConfigFile = "adapter_config.json";
 export const adapterWeightsFile = "adapter_model.safetensors";
@@ -16,11 +16,13 @@ export const adapterWeightsFile = "adapter_model.safetensors";
 const MAX_CONFIG_BYTES = 10 * 2 ** 20;
 
 export interface AdapterConfig extends LoraShape {
-  /** Where the adapted model lay when the adapter was made: a folder, or a name on a hub. */
+  /** The base model when the adapter was trained: a folder, or a name on a hub. */
   readonly baseModel: string | undefined;
 }
 
-/** @throws EngineError where the folder has no adapter, or one that means another function than `LoraConfig` describes */
+/**
+ * @throws EngineError if the folder has no adapter, or one that computes something that `LoraConfig` cannot describe
+ */
 export function readAdapterConfig(directory: string): AdapterConfig {
   const file = join(directory, adapterConfigFile);
   const hint = `an adapter is a PEFT folder: ${adapterConfigFile} and ${adapterWeightsFile}`;
@@ -46,18 +48,20 @@ function targetsOf(value: unknown, fail: Fail): LoraTarget[] {
   const supported = `supported: ${loraTargets.join(", ")}`;
   if (!Array.isArray(value) || value.length === 0)
     return fail(`target_modules ${show(value)} is not supported; a list of names is`, supported);
-  const stranger = value.find((name) => !loraTargets.includes(name));
-  if (stranger !== undefined) return fail(`target_modules holds ${show(stranger)}, which is not supported`, supported);
-  return loraTargets.filter((target) => value.includes(target)); // PEFT writes a set, in any order
+  const unknown = value.find((name) => !loraTargets.includes(name));
+  if (unknown !== undefined) return fail(`target_modules holds ${show(unknown)}, which is not supported`, supported);
+  return loraTargets.filter((target) => value.includes(target)); // PEFT writes a set, so the order carries no meaning
 }
 
-/** Everything that would make the same numbers mean another function, or that training here would not keep. */
+/**
+ * Refuses settings with which the same numbers would compute another function, or which training here does not support.
+ */
 function refuseUnsupported(raw: JsonObject, fail: Fail): void {
   refuseFlags(raw, ["use_dora", "use_rslora", "use_qalora", "use_bdlora", "fan_in_fan_out", "lora_bias"], fail);
   if ((raw["lora_dropout"] ?? 0) !== 0)
     fail(
       `lora_dropout ${show(raw["lora_dropout"])} is not supported; 0 is`,
-      "it matters in training alone: to use the adapter as it is, set it to 0 in the file",
+      "dropout matters only in training: to use the adapter as it is, set lora_dropout to 0 in the file",
     );
   if ((raw["bias"] ?? "none") !== "none") fail(`bias ${show(raw["bias"])} is not supported; "none" is`);
   for (const key of refusedKeys) {
@@ -66,10 +70,10 @@ function refuseUnsupported(raw: JsonObject, fail: Fail): void {
       (Array.isArray(value) && value.length === 0) || (isObject(value) && Object.keys(value).length === 0);
     if (isGiven(value) && !isEmpty) fail(`"${key}" ${show(value)} is not supported`);
   }
-  const start = raw["init_lora_weights"] ?? true;
-  if (typeof start === "string" && !["gaussian", "eva", "orthogonal"].includes(start))
+  const initialisation = raw["init_lora_weights"] ?? true;
+  if (typeof initialisation === "string" && !["gaussian", "eva", "orthogonal"].includes(initialisation))
     fail(
-      `init_lora_weights ${show(start)} is not supported: it changes the model below the adapter`,
+      `init_lora_weights ${show(initialisation)} is not supported: it changes the base model's weights`,
       "have PEFT convert it to a plain adapter when it saves (path_initial_model_for_weight_conversion)",
     );
 }
@@ -81,7 +85,7 @@ const refusedKeys = [
 ] as const;
 
 /**
- * Opens the tensors of an adapter, which must be those of `lora` over such a model.
+ * Opens the tensors of an adapter, whose names and shapes must be those of `lora` on this model.
  * @throws EngineError naming file and key or tensor
  */
 export async function openAdapterWeights(
@@ -89,13 +93,13 @@ export async function openAdapterWeights(
   config: ModelConfig,
   lora: LoraShape,
 ): Promise<WeightsFile> {
-  demandSame(directory, readAdapterConfig(directory), lora);
+  requireSame(directory, readAdapterConfig(directory), lora);
   const path = join(directory, adapterWeightsFile);
   const file = await openWeights(path);
   try {
-    demandTensors(path, file, adapterSpecs(config, lora), {
+    requireTensors(path, file, adapterSpecs(config, lora), {
       owner: `an adapter of ${lora.targets.join(", ")} in a ${config.family} model of this config`,
-      asks: `${adapterConfigFile} over the model`,
+      configFile: `${adapterConfigFile} over the model`,
     });
   } catch (error) {
     await file.close();
@@ -104,18 +108,18 @@ export async function openAdapterWeights(
   return file;
 }
 
-function demandSame(directory: string, found: LoraShape, asked: LoraShape): void {
+function requireSame(directory: string, found: LoraShape, asked: LoraShape): void {
   const shown = ({ rank, alpha, targets }: LoraShape) =>
     `rank ${rank}, alpha ${alpha}, ${loraTargets.filter((target) => targets.includes(target)).join(", ")}`;
   if (shown(found) === shown(asked)) return;
-  throw new EngineError(`${directory} holds an adapter of ${shown(found)}; asked for is ${shown(asked)}`, {
-    hint: "give the recipe the adapter's own lora.rank, lora.alpha and lora.targets",
+  throw new EngineError(`${directory} holds an adapter with ${shown(found)}; the recipe asks for ${shown(asked)}`, {
+    hint: "set lora.rank, lora.alpha and lora.targets in the recipe to the adapter's own values",
   });
 }
 
 /**
- * Writes a PEFT folder, durably; PEFT and vLLM open it as it is.
- * @param baseModel where the adapted model lies
+ * Writes a PEFT folder durably; PEFT and vLLM open it unchanged.
+ * @param baseModel path or name of the base model
  */
 export function writeAdapter(
   directory: string,

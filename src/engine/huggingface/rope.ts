@@ -1,8 +1,11 @@
-/** @file Rotary positions: what config.json says of them in the spellings of transformers 4 and 5, and their frequencies. */
+/**
+ * @file Rotary position embedding (RoPE): its settings in config.json, as transformers 4 and 5 write them, and its
+ * frequencies.
+ */
 import { type Fail, type JsonObject, positive, show } from "./config-fields.ts";
 import { isObject } from "./json-file.ts";
 
-/** How frequencies are changed so that a model reaches further than it was first trained to. */
+/** How frequencies are scaled so that a model handles longer texts than it was first trained on. */
 export type RopeScaling =
   | { readonly kind: "linear"; readonly factor: number }
   | {
@@ -10,7 +13,7 @@ export type RopeScaling =
       readonly factor: number;
       readonly lowFrequencyFactor: number;
       readonly highFrequencyFactor: number;
-      /** Positions that the model was first trained on. */
+      /** Context length of the original training. */
       readonly originalLength: number;
     };
 
@@ -19,7 +22,7 @@ export interface Rope {
   readonly ropeScaling?: RopeScaling;
 }
 
-/** transformers 4 has `rope_theta` and `rope_scaling`, transformers 5 both in `rope_parameters`. */
+/** transformers 4 has `rope_theta` and `rope_scaling`; transformers 5 has both in `rope_parameters`. */
 export function ropeOf(raw: JsonObject, fail: Fail): Rope {
   const five = objectAt(raw, "rope_parameters", fail);
   const four = objectAt(raw, "rope_scaling", fail);
@@ -74,7 +77,7 @@ function refusePartial(object: JsonObject, path: string, fail: Fail): void {
   if (factor !== 1) fail(`${path} ${show(factor)} is not supported`);
 }
 
-/** Radians per position of each pair of a head's numbers, [headDim / 2], in float64. */
+/** Radians per position of each rotary pair of a head, [headDim / 2], in float64. */
 export function rotaryFrequencies({ headDim, ropeTheta, ropeScaling }: Rope & { readonly headDim: number }): number[] {
   const half = headDim / 2;
   return Array.from({ length: half }, (_, i) => scaled(ropeTheta ** (-i / half), ropeScaling));
@@ -84,8 +87,9 @@ function scaled(frequency: number, scaling: RopeScaling | undefined): number {
   if (!scaling) return frequency;
   if (scaling.kind === "linear") return frequency / scaling.factor;
   const { factor, lowFrequencyFactor: low, highFrequencyFactor: high, originalLength } = scaling;
-  // turns within the original length: slow pairs are stretched, fast ones kept, those between blended
-  const turns = (originalLength * frequency) / (2 * Math.PI);
-  const kept = Math.min(1, Math.max(0, (turns - low) / (high - low)));
+  // full rotations within the original length: low frequencies are scaled, high ones unchanged, those between are
+  // blended
+  const rotations = (originalLength * frequency) / (2 * Math.PI);
+  const kept = Math.min(1, Math.max(0, (rotations - low) / (high - low)));
   return kept === 1 ? frequency : (1 - kept) * (frequency / factor) + kept * frequency;
 }

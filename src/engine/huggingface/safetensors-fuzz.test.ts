@@ -36,7 +36,10 @@ function original(): Buffer {
   return readFileSync(file);
 }
 
-/** One to three faults: bits, bytes, cuts, growth, moved ranges, other numbers or words in the header. */
+/**
+ * Applies one to three faults: flipped bits, changed bytes, cuts, growth, moved ranges, other numbers or words in the
+ * header.
+ */
 function mutate(bytes: Buffer, random: Random): Buffer {
   let out: Buffer = Buffer.from(bytes);
   const headerEnd = 8 + Number(bytes.readBigUInt64LE());
@@ -89,7 +92,7 @@ const hostile = (random: Random) =>
     random.int(400),
   ]);
 
-/** Changes the header and keeps its length field true, so that the change is not refused for its length alone. */
+/** Changes the header and corrects its length field, so that the change is not refused for its length alone. */
 function withHeader(bytes: Buffer, change: (text: string) => string): Buffer {
   if (bytes.length < 8) return bytes;
   const length = Number(bytes.readBigUInt64LE());
@@ -107,7 +110,7 @@ function replaceOne(text: string, pattern: RegExp, random: Random, by: string): 
   return text.slice(0, index) + by + text.slice(index + what.length);
 }
 
-/** A reader with no checks at all: what the header says is believed. */
+/** A reader without any checks, which trusts the header. */
 function believed(bytes: Buffer, name: string): number[] {
   const length = Number(bytes.readBigUInt64LE());
   const { dtype, data_offsets } = JSON.parse(bytes.subarray(8, 8 + length).toString())[name];
@@ -146,7 +149,7 @@ async function load(): Promise<Map<string, number[]>> {
   }
 }
 
-test("2,000 damaged files: each is refused by name, or means exactly what its bytes say, and none takes memory", async () => {
+test("2,000 damaged files: each is refused by name or read exactly as its bytes say, and none exhausts memory", async () => {
   const whole = original();
   const before = process.memoryUsage().arrayBuffers;
   const slowest = { milliseconds: 0, most: 0 };
@@ -165,7 +168,7 @@ test("2,000 damaged files: each is refused by name, or means exactly what its by
     slowest.most = Math.max(slowest.most, process.memoryUsage().arrayBuffers - before);
     if (!loaded) refused++;
     else {
-      // the header was sound and asked for this very model: only values may differ, and only as the bytes do
+      // the header was valid and described this very model: only values may differ, and only as the bytes do
       expect([...loaded.keys()]).toEqual(specs.map(({ name }) => name));
       for (const [name, values] of loaded) expect(values, `mutation ${i}: ${name}`).toEqual(believed(bytes, name));
       const headerEnd = 8 + Number(whole.readBigUInt64LE());
@@ -176,7 +179,7 @@ test("2,000 damaged files: each is refused by name, or means exactly what its by
   }
   expect(Object.prototype).not.toHaveProperty("shape");
   expect(refused).toBeGreaterThan(1200);
-  expect(dataOnly).toBeGreaterThan(20); // faults that no reader can see: a checkpoint's manifest has the hashes
+  expect(dataOnly).toBeGreaterThan(20); // faults that no reader can detect: the hashes in a checkpoint's manifest do
   expect(slowest.milliseconds).toBeLessThan(1000);
   expect(slowest.most).toBeLessThan(64 * 2 ** 20);
 });

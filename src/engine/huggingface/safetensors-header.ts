@@ -1,11 +1,13 @@
-/** @file The header of a safetensors file, checked whole before anything is allocated for the tensors it describes. */
+/**
+ * @file Parses the header of a safetensors file and checks it completely before memory is allocated for the tensors.
+ */
 import { messageOf } from "../../base/errors.ts";
 import { isObject, type JsonObject, parseJsonObject, show } from "./json-file.ts";
 
 export interface TensorEntry {
   readonly dtype: keyof typeof bytesPerNumber;
   readonly shape: readonly number[];
-  /** From the beginning of the file, in bytes. */
+  /** Offset from the beginning of the file, in bytes. */
   readonly start: number;
   readonly length: number;
 }
@@ -21,7 +23,7 @@ export const METADATA = "__metadata__";
 const MAX_HEADER = 25 * 2 ** 20;
 const MAX_RANK = 8;
 
-/** @returns the bytes of the header, or what is wrong with the claim */
+/** @returns the length of the header in bytes, or what is wrong with the claimed length */
 export function headerLength(prefix: Uint8Array, fileSize: number): number | string {
   const claimed = new DataView(prefix.buffer, prefix.byteOffset, 8).getBigUint64(0, true);
   if (claimed <= BigInt(Math.min(MAX_HEADER, fileSize - 8))) return Number(claimed);
@@ -29,9 +31,9 @@ export function headerLength(prefix: Uint8Array, fileSize: number): number | str
 }
 
 /**
- * @param header its bytes, which follow the 8 bytes of its length
- * @throws Error that says what is wrong: names given twice, numbers that are not whole, spans that overlap or leave a
- *   hole, shapes that do not fit their span, bytes left over
+ * @param header the bytes that follow the 8-byte length
+ * @throws Error that says what is wrong: duplicate names, numbers that are not integers, overlapping ranges or gaps
+ * between them, shapes that do not match their range, bytes left over
  */
 export function parseHeader(header: Uint8Array, fileSize: number): SafetensorsHeader {
   let json: JsonObject;
@@ -49,7 +51,7 @@ export function parseHeader(header: Uint8Array, fileSize: number): SafetensorsHe
   return { entries, metadata: metadataOf(json[METADATA]) };
 }
 
-/** Tensors must lie one after another from the end of the header to the end of the file. */
+/** Tensors must be contiguous from the end of the header to the end of the file. */
 function checkSpans(entries: ReadonlyMap<string, TensorEntry>, base: number, fileSize: number): void {
   let end = base;
   const inOrder = [...entries].sort(([, a], [, b]) => a.start - b.start || a.length - b.length);

@@ -49,7 +49,7 @@ async function readAll(path: string, expected?: typeof config): Promise<NamedTen
   }
 }
 
-/** A file from a header and data that may contradict each other. */
+/** A file whose header and data may contradict each other. */
 function crafted(header: string | object, data: Uint8Array = new Uint8Array(8), claimed?: bigint): string {
   const text = Buffer.from(typeof header === "string" ? header : JSON.stringify(header));
   const prefix = Buffer.alloc(8);
@@ -88,7 +88,7 @@ test("what is written is read, bit for bit", async () => {
   );
 });
 
-test("tensors larger than what is read at once come whole", async () => {
+test("tensors larger than one read buffer are read completely", async () => {
   const length = 3 * 2 ** 20 + 5;
   const bits = Uint16Array.from({ length }, (_, i) => (i * 7919) & 0x7f7f);
   const file = crafted(
@@ -138,7 +138,7 @@ test.each<[string, () => string, RegExp]>([
   ["a header that is not JSON", () => crafted("{nonsense"), /cannot be read/],
   ["a header that is a list", () => crafted("[]"), /not a JSON object/],
   ["a header that is not UTF-8", () => crafted("{}", Uint8Array.of(0xff), 3n), /cannot be read/],
-  ["a header nested without end", () => crafted(`{"a":${"[".repeat(1e6)}`), /nested deeper/],
+  ["a header that is nested very deeply", () => crafted(`{"a":${"[".repeat(1e6)}`), /nested deeper/],
   [
     "two tensors of one name",
     () =>
@@ -171,7 +171,7 @@ test.each<[string, () => string, RegExp]>([
   ["metadata that is no text", () => crafted({ __metadata__: { a: [1] }, a: f32([2], 0, 8) }), /__metadata__/],
   ["a file that is not there", () => join(folder(), "none.safetensors"), /cannot be opened/],
   ["a folder without weights", () => folder(), /neither model\.safetensors nor/],
-])("%s is refused by name", async (_, make, message) => {
+])("%s is refused, and the message names it", async (_, make, message) => {
   const path = make();
   const opening = openWeights(path);
   await expect(opening).rejects.toBeInstanceOf(EngineError);
@@ -179,14 +179,14 @@ test.each<[string, () => string, RegExp]>([
   await expect(opening).rejects.toThrow(path);
 });
 
-test("tensors other than those of the model are refused with file, name and shapes", async () => {
+test("a set of tensors that does not match the model is refused with file, name and shapes", async () => {
   const attempt = async (tensors: NamedTensor[]) => {
     const directory = folder();
     await writeWeights(directory, sourcesOf(tensors));
     return openWeights(directory, config).then((file) => file.close());
   };
   await attempt(model);
-  await attempt([...model, { ...model[0]!, name: "lm_head.weight" }]); // a tied head, stored all the same
+  await attempt([...model, { ...model[0]!, name: "lm_head.weight" }]); // a tied head that is stored nevertheless
   await expect(attempt(model.slice(1))).rejects.toThrow(/lacks model\.embed_tokens\.weight \[5, 4\]/);
   const extra = { name: "extra", shape: [1], data: new Float32Array(1) };
   await expect(attempt([...model, extra])).rejects.toThrow(/holds extra \[1\]/);
@@ -195,17 +195,19 @@ test("tensors other than those of the model are refused with file, name and shap
   );
 });
 
-test("shards hold what one file holds", async () => {
+test("a sharded folder reads the same as a single file", async () => {
   const directory = folder();
   const names = await writeWeights(directory, sourcesOf(model), { maxShardBytes: 150 });
   expect(names.length).toBeGreaterThan(3);
   expect(readdirSync(directory).sort()).toEqual([...names].sort());
   expect(names[0]).toBe(`model-00001-of-0000${names.length - 1}.safetensors`);
   expect(await readAll(directory, config)).toEqual(model);
-  await expect(writeWeights(directory, sourcesOf(model))).rejects.toThrow(/beside other weights/);
+  await expect(writeWeights(directory, sourcesOf(model))).rejects.toThrow(
+    /already exists and belongs to other weights/,
+  );
 });
 
-test.each(["f16", "bf16"] as const)("weights written as %s are read as what that format can hold", async (format) => {
+test.each(["f16", "bf16"] as const)("weights written as %s are read back rounded to that format", async (format) => {
   const directory = folder();
   const data = Float32Array.of(0, -0, 1, -1.5, 0.1, 1e-7, 60_000, 1 / 3);
   await writeWeights(directory, sourcesOf([{ name: "a", shape: [8], data }]), { format });
@@ -223,7 +225,7 @@ test.each(["f16", "bf16"] as const)("weights written as %s are read as what that
 test("numbers that are not finite, or that the format cannot hold, are refused by the name of their tensor", async () => {
   const writing = (x: number, format: "f32" | "f16") =>
     writeWeights(folder(), sourcesOf([{ name: "a", shape: [2], data: Float32Array.of(0, x) }]), { format });
-  await expect(writing(Number.NaN, "f32")).rejects.toThrow(/^a holds NaN at 1: these weights are damaged/);
+  await expect(writing(Number.NaN, "f32")).rejects.toThrow(/^a holds NaN at index 1: these weights are damaged/);
   await expect(writing(Number.POSITIVE_INFINITY, "f32")).rejects.toThrow(/^a holds Infinity/);
   await expect(writing(70_000, "f16")).rejects.toThrow(/^a holds 70000, which f16 cannot/);
   await writing(70_000, "f32");
@@ -240,7 +242,7 @@ test.each<[string, (map: Record<string, unknown>) => unknown, RegExp]>([
   ["the folder above", (map) => ({ ...map, "model.norm.weight": ".." }), /not the name of a safetensors file/],
   ["a shard that is not there", (map) => ({ ...map, a: "b.safetensors" }), /cannot be opened/],
   ["a tensor that its shard lacks", (map) => ({ ...map, a: map["model.norm.weight"] }), /lacks a, which/],
-  ["a tensor left out", ({ "model.norm.weight": _, ...map }) => map, /holds model\.norm\.weight, which/],
+  ["a tensor left out", ({ "model.norm.weight": _, ...map }) => map, /contains model\.norm\.weight, which/],
 ])("an index with %s is refused by name", async (_, change, message) => {
   const directory = folder();
   await writeWeights(directory, sourcesOf(model), { maxShardBytes: 150 });
@@ -256,18 +258,20 @@ test("pickled weights are refused, with the reason", async () => {
   const directory = folder();
   writeFileSync(join(directory, "pytorch_model.bin"), "");
   const error = await openWeights(directory).catch((caught: unknown) => caught);
-  expect((error as EngineError).hint).toMatch(/can hold programs/);
+  expect((error as EngineError).hint).toMatch(/can contain programs/);
 });
 
-test("tensors that would make an unsound file are not written", async () => {
+test("tensors that would give an invalid file are not written", async () => {
   const file = join(folder(), "x.safetensors");
   const a = { name: "a", shape: [2], data: new Float32Array(2) };
-  expect(() => writeSafetensors(file, [a, a])).toThrow(/a twice/);
+  expect(() => writeSafetensors(file, [a, a])).toThrow(/cannot hold two tensors named a/);
   expect(() => writeSafetensors(file, [{ ...a, shape: [3] }])).toThrow(/a \[3\] cannot hold 2 numbers/);
-  await expect(writeWeights(folder(), sourcesOf([a, a]), { maxShardBytes: 8 })).rejects.toThrow(/a twice/);
+  await expect(writeWeights(folder(), sourcesOf([a, a]), { maxShardBytes: 8 })).rejects.toThrow(
+    /cannot hold two tensors named a/,
+  );
 });
 
-test("reading into memory of another size is refused, and a file that shrank meanwhile is noticed", async () => {
+test("reading into memory of another size is refused, and a file that became shorter after opening is noticed", async () => {
   const directory = folder();
   mkdirSync(join(directory, "m"));
   await writeWeights(join(directory, "m"), sourcesOf(model));
@@ -275,6 +279,8 @@ test("reading into memory of another size is refused, and a file that shrank mea
   await expect(file.read("model.norm.weight", new Float32Array(3))).rejects.toThrow(/holds 4 numbers, 3 were expected/);
   await expect(file.read("none", new Float32Array(3))).rejects.toThrow(/no tensor none/);
   writeFileSync(join(directory, "m", "model.safetensors"), "short");
-  await expect(file.read("model.norm.weight", new Float32Array(4))).rejects.toThrow(/more was promised/);
+  await expect(file.read("model.norm.weight", new Float32Array(4))).rejects.toThrow(
+    /before the end of its last tensor/,
+  );
   await file.close();
 });

@@ -1,6 +1,6 @@
 /**
- * @file Safetensors files and sharded folders: checked before anything is allocated, read tensor by tensor into
- * memory that the caller owns. No package on npm does this.
+ * @file Reads and writes safetensors files and sharded folders. A file is checked before anything is allocated and read
+ * tensor by tensor into memory of the caller. No package on npm does this.
  */
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { EngineError, messageOf } from "../../base/errors.ts";
@@ -21,7 +21,7 @@ export interface WeightsFile {
   readonly names: readonly string[];
   readonly metadata: Readonly<Record<string, string>>;
   shape(name: string): readonly number[];
-  /** Fills `into`, converting to f32. Its length must be that of the tensor. */
+  /** Fills `into`, converting to f32. Its length must be the tensor's. */
   read(name: string, into: Float32Array): Promise<void>;
   close(): Promise<void>;
 }
@@ -33,11 +33,11 @@ export interface NamedTensor {
 }
 
 const CHUNK = 8 * 2 ** 20;
-const AGAIN = "copy or download it again";
+const COPY_HINT = "copy or download it again";
 
 /**
  * Opens a file, or a folder with `model.safetensors` or `model.safetensors.index.json`.
- * @param config where given, the tensors must be exactly those of such a model
+ * @param config if given, the tensors must be exactly those of such a model
  * @throws EngineError naming file and tensor
  */
 export async function openWeights(path: string, config?: ModelConfig): Promise<WeightsFile> {
@@ -60,20 +60,20 @@ export async function openWeights(path: string, config?: ModelConfig): Promise<W
 }
 
 function merge(path: string, files: readonly WeightsFile[]): WeightsFile {
-  const home = new Map<string, WeightsFile>();
+  const shardOf = new Map<string, WeightsFile>();
   for (const file of files) {
     for (const name of file.names) {
-      if (home.has(name)) throw new EngineError(`${path}: two shards hold ${name}`);
-      home.set(name, file);
+      if (shardOf.has(name)) throw new EngineError(`${path}: two shards hold ${name}`);
+      shardOf.set(name, file);
     }
   }
   const of = (name: string) => {
-    const file = home.get(name);
+    const file = shardOf.get(name);
     if (!file) throw new EngineError(`${path} has no tensor ${name}`);
     return file;
   };
   return {
-    names: [...home.keys()],
+    names: [...shardOf.keys()],
     metadata: Object.fromEntries(files.flatMap(({ metadata }) => Object.entries(metadata))),
     shape: (name) => of(name).shape(name),
     read: async (name, into) => of(name).read(name, into),
@@ -84,33 +84,33 @@ function merge(path: string, files: readonly WeightsFile[]): WeightsFile {
 }
 
 function checkTensors(path: string, file: WeightsFile, config: ModelConfig): void {
-  demandTensors(path, file, parameterSpecs(config), {
-    // a tied head is often stored a second time, and old checkpoints carry rotary tables
+  requireTensors(path, file, parameterSpecs(config), {
+    // a tied head is often stored as well, and old checkpoints contain rotary tables
     ignorable: (name) => (config.tied && name === "lm_head.weight") || name.endsWith("rotary_emb.inv_freq"),
     owner: `a ${config.family} model of this config`,
-    asks: "config.json",
+    configFile: "config.json",
   });
 }
 
 /**
- * Every tensor of `specs` in its shape, and no other.
- * @param about who has such tensors, and which file says so
+ * Checks that the file has every tensor of `specs` with its shape, and no other.
+ * @param about whose tensors they are and which file says so, for messages
  * @throws EngineError naming path and tensor
  */
-export function demandTensors(
+export function requireTensors(
   path: string,
   file: Pick<WeightsFile, "names" | "shape">,
   specs: readonly Pick<ParameterSpec, "name" | "shape">[],
-  about: { readonly ignorable?: (name: string) => boolean; readonly owner: string; readonly asks: string },
+  about: { readonly ignorable?: (name: string) => boolean; readonly owner: string; readonly configFile: string },
 ): void {
   const wanted = new Set(specs.map(({ name }) => name));
   const present = new Set(file.names);
-  const hint = `is ${about.asks} of the same model?`;
+  const hint = `is ${about.configFile} of the same model?`;
   for (const { name, shape } of specs) {
     if (!present.has(name)) throw new EngineError(`${path} lacks ${name} [${shape.join(", ")}]`, { hint });
     const found = file.shape(name);
     if (found.join() === shape.join()) continue;
-    const asked = `${about.asks} asks for [${shape.join(", ")}]`;
+    const asked = `${about.configFile} asks for [${shape.join(", ")}]`;
     throw new EngineError(`${path}: ${name} is [${found.join(", ")}]; ${asked}`, { hint });
   }
   const extra = file.names.find((name) => !wanted.has(name) && !about.ignorable?.(name));
@@ -121,8 +121,8 @@ export function demandTensors(
     );
 }
 
-/** @throws EngineError naming file and tensor where a weight is not a finite number */
-export async function demandFiniteWeights(path: string, config: ModelConfig): Promise<void> {
+/** @throws EngineError naming file and tensor if a weight is not a finite number */
+export async function requireFiniteWeights(path: string, config: ModelConfig): Promise<void> {
   const file = await openWeights(path, config);
   try {
     for (const { name, shape } of parameterSpecs(config)) {
@@ -130,8 +130,8 @@ export async function demandFiniteWeights(path: string, config: ModelConfig): Pr
       await file.read(name, numbers);
       const at = numbers.findIndex((x) => !Number.isFinite(x));
       if (at >= 0)
-        throw new EngineError(`${path}: ${name} holds ${numbers[at]} at number ${at}`, {
-          hint: "these weights are damaged, or training went wrong before they were saved; take an earlier copy",
+        throw new EngineError(`${path}: ${name} holds ${numbers[at]} at index ${at}`, {
+          hint: "the weights are damaged, or training diverged before they were saved; use an earlier copy",
         });
     }
   } finally {
@@ -169,7 +169,7 @@ async function openFile(file: string): Promise<WeightsFile> {
 
 async function readHeader(file: string, handle: FileHandle): Promise<SafetensorsHeader> {
   const damaged = (what: string, cause?: unknown): never => {
-    throw new EngineError(`${file} is not a whole safetensors file: ${what}`, { hint: AGAIN, cause });
+    throw new EngineError(`${file} is not a whole safetensors file: ${what}`, { hint: COPY_HINT, cause });
   };
   const { size } = await handle.stat();
   if (size < 8) return damaged(`it has ${size} bytes`);
@@ -196,7 +196,9 @@ async function readExactly(
       throw new EngineError(`${file} cannot be read: ${messageOf(cause)}`, { cause });
     });
     if (bytesRead === 0)
-      throw new EngineError(`${file} ends at byte ${position + at}; more was promised`, { hint: AGAIN });
+      throw new EngineError(`${file} ends at byte ${position + at}, before the end of its last tensor`, {
+        hint: COPY_HINT,
+      });
     at += bytesRead;
   }
 }
@@ -224,7 +226,7 @@ async function readTensor(
 
 /**
  * Writes tensors as F32, durably.
- * @throws EngineError where two tensors share a name or a shape does not fit its numbers
+ * @throws EngineError if two tensors share a name, or a shape does not match its data
  */
 export function writeSafetensors(
   file: string,
@@ -244,7 +246,7 @@ export function writeSafetensors(
   writeDurably(file, header, ...views);
 }
 
-/** The bytes before the tensors, which follow in order. @throws EngineError where two share a name */
+/** The bytes before the tensors, which follow in order. @throws EngineError if two share a name */
 export function safetensorsHeader(
   file: string,
   tensors: readonly {
@@ -255,16 +257,16 @@ export function safetensorsHeader(
   }[],
   metadata: Readonly<Record<string, string>>,
 ): Uint8Array {
-  const header: Record<string, unknown> = Object.create(null); // a tensor may be called __proto__
+  const header: Record<string, unknown> = Object.create(null); // a tensor may have the name __proto__
   header[METADATA] = metadata;
   let at = 0;
   for (const { name, shape, dtype, byteLength } of tensors) {
-    if (Object.hasOwn(header, name)) throw new EngineError(`${file} cannot hold ${name} twice`);
+    if (Object.hasOwn(header, name)) throw new EngineError(`${file} cannot hold two tensors named ${name}`);
     header[name] = { dtype, shape, data_offsets: [at, at + byteLength] };
     at += byteLength;
   }
   let text = JSON.stringify(header);
-  text += " ".repeat((8 - (Buffer.byteLength(text) % 8)) % 8); // tensors begin on an 8-byte boundary
+  text += " ".repeat((8 - (Buffer.byteLength(text) % 8)) % 8); // tensor data begins on an 8-byte boundary
   const prefix = Buffer.alloc(8);
   prefix.writeBigUInt64LE(BigInt(Buffer.byteLength(text)));
   return Buffer.concat([prefix, Buffer.from(text)]);

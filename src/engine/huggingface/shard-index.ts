@@ -1,4 +1,4 @@
-/** @file Which files of a Hugging Face folder hold the weights, and the index that says so when there are several. */
+/** @file Finds the weight files of a Hugging Face folder, using the index if there are several. */
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { EngineError } from "../../base/errors.ts";
@@ -11,20 +11,20 @@ export const INDEX = "model.safetensors.index.json";
 const MAX_INDEX_BYTES = 50 * 2 ** 20;
 const MAX_SHARDS = 10_000;
 
-/** Tensor names by the file that must hold them; undefined where one file holds whatever it holds. */
+/** Tensor names by the file that must contain them; undefined for a single file, which may contain any tensors. */
 export type ShardPlan = ReadonlyMap<string, ReadonlySet<string> | undefined>;
 
-/** @throws EngineError where the folder has no weights or its index is unsound */
+/** @throws EngineError if the folder has no weights or its index is invalid */
 export function shardsOf(directory: string): ShardPlan {
   const single = join(directory, SINGLE);
   if (existsSync(single)) return new Map([[single, undefined]]);
   const index = join(directory, INDEX);
   if (!existsSync(index)) {
-    const pickled =
+    const hasPickle =
       existsSync(join(directory, "pytorch_model.bin")) || existsSync(join(directory, `pytorch_model.bin.index.json`));
     throw new EngineError(`${directory} has neither ${SINGLE} nor ${INDEX}`, {
-      hint: pickled
-        ? "its pytorch_model.bin can hold programs and is not read: convert it to safetensors"
+      hint: hasPickle
+        ? "its pytorch_model.bin can contain programs and is not read: convert it to safetensors"
         : "name a folder with a Hugging Face model",
     });
   }
@@ -43,17 +43,17 @@ export function shardsOf(directory: string): ShardPlan {
   return shards;
 }
 
-/** @throws EngineError where a shard holds other tensors than the index says */
+/** @throws EngineError if the tensors of a shard are not those that the index lists for it */
 export function checkShard(file: string, names: readonly string[], expected: ReadonlySet<string>): void {
   const held = new Set(names);
   const missing = [...expected].find((name) => !held.has(name));
   if (missing !== undefined) throw new EngineError(`${file} lacks ${missing}, which ${INDEX} places there`);
   const extra = names.find((name) => !expected.has(name));
-  if (extra !== undefined) throw new EngineError(`${file} holds ${extra}, which ${INDEX} does not place there`);
+  if (extra !== undefined) throw new EngineError(`${file} contains ${extra}, which ${INDEX} does not place there`);
 }
 
-export function writeShardIndex(directory: string, home: ReadonlyMap<string, string>, totalBytes: number): void {
-  const index = { metadata: { total_size: totalBytes }, weight_map: Object.fromEntries(home) };
+export function writeShardIndex(directory: string, shardOf: ReadonlyMap<string, string>, totalBytes: number): void {
+  const index = { metadata: { total_size: totalBytes }, weight_map: Object.fromEntries(shardOf) };
   writeAtomically(join(directory, INDEX), `${JSON.stringify(index, null, 2)}\n`);
 }
 

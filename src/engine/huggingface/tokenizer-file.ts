@@ -1,4 +1,7 @@
-/** @file `tokenizer.json`, checked: what the tokenizer library would take without a word and then get wrong. */
+/**
+ * @file Reads and checks `tokenizer.json`, including what the tokenizer library accepts silently and then encodes
+ * wrongly.
+ */
 import { EngineError } from "../../base/errors.ts";
 import { byteLetters, type PieceSpelling, pieceBytes } from "./byte-pieces.ts";
 import { isObject, type JsonObject, readJsonObject, show } from "./json-file.ts";
@@ -10,12 +13,12 @@ export interface AddedToken {
 
 export interface TokenizerFile {
   readonly json: JsonObject;
-  /** A BPE model: vocabulary, merges, options. */
+  /** The BPE model: vocabulary, merges, options. */
   readonly model: JsonObject;
   readonly added: readonly AddedToken[];
-  /** Ids by spelling, added tokens included. */
+  /** Ids by piece, added tokens included. */
   readonly ids: ReadonlyMap<string, number>;
-  /** The bytes of each token, by id; ids may have holes. */
+  /** The bytes of each token, by id; there may be gaps between ids. */
   readonly pieces: readonly (Uint8Array | undefined)[];
 }
 
@@ -51,7 +54,10 @@ export function readTokenizerFile(file: string): TokenizerFile {
   return { json: usable, model, added, ids, pieces };
 }
 
-/** The library's Digits knows 0 to 9 only, the reference's whatever Unicode calls a number ("½", "Ⅷ"): a Split says that. */
+/**
+ * The library's Digits matches only 0 to 9, the reference's everything that Unicode calls a number ("½", "Ⅷ"). A Split
+ * replaces it.
+ */
 function anyDigits(part: unknown): unknown {
   if (Array.isArray(part)) return part.map(anyDigits);
   if (!isObject(part)) return part;
@@ -77,7 +83,7 @@ function checkedId(id: unknown, piece: string, fail: Fail): number {
 function checkMerges(merges: unknown, ids: ReadonlyMap<string, number>, fail: Fail): void {
   if (!Array.isArray(merges)) fail("it has no model.merges");
   for (const [i, merge] of merges.entries()) {
-    // the library takes the first merge's spelling, a list or a text with one space, for that of all
+    // the library assumes that every merge has the form of the first one: a list, or a text with one space
     const isList = Array.isArray(merge);
     const pair: unknown[] = isList ? merge : typeof merge === "string" ? merge.split(" ") : [];
     if (isList !== Array.isArray(merges[0]) || pair.length !== 2) fail(`merge ${i} is ${show(merge)}`);
@@ -114,7 +120,7 @@ function addToken(
   if (known === undefined && parts.pieces[id] !== undefined)
     parts.fail(`the added token ${show(content)} has id ${id}, which another piece has`);
   if (known !== undefined && parts.spelling === "byte-level" && byteLetters.includes(content))
-    parts.fail(`the added token ${show(content)} is also a plain byte: untrusted text could not avoid it`);
+    parts.fail(`the added token ${show(content)} is also a plain byte: untrusted text would be encoded to it`);
   parts.ids.set(content, id);
   parts.pieces[id] = new TextEncoder().encode(content);
 }
@@ -130,19 +136,19 @@ function spellingOf(json: JsonObject, model: JsonObject, fail: Fail): PieceSpell
   return fail("it is neither byte-level BPE nor SentencePiece-like BPE", "one of these two kinds is expected");
 }
 
-/** Every `type` in a part of the pipeline, however nested; depth was bounded when the file was read. */
+/** Every `type` in a part of the pipeline, at any depth; depth was bounded when the file was read. */
 function kindsIn(part: unknown): string[] {
   if (Array.isArray(part)) return part.flatMap(kindsIn);
   if (!isObject(part)) return [];
   return [...(typeof part["type"] === "string" ? [part["type"]] : []), ...Object.values(part).flatMap(kindsIn)];
 }
 
-/** A repeated group can take exponential time on hostile text; no tokenizer that is known has one. */
+/** A repeated group can take exponential time on a hostile text; no known tokenizer has one. */
 function checkPatterns(part: unknown, where: string, fail: Fail): void {
   if (typeof part !== "object" || part === null) return;
   for (const [key, value] of Object.entries(part)) {
     if (key === "Regex" && typeof value === "string" && (value.length > MAX_PATTERN || repeatsGroup(value)))
-      fail(`the pattern ${show(value)} of its ${where} could run without end on some text`);
+      fail(`the pattern ${show(value)} of its ${where} can take exponential time on some texts`);
     checkPatterns(value, where, fail);
   }
 }

@@ -1,4 +1,4 @@
-/** @file A Hugging Face `tokenizer.json` behind the project's `Tokenizer` interface. */
+/** @file Implements the project's `Tokenizer` interface with a Hugging Face `tokenizer.json`. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
@@ -11,7 +11,7 @@ import { type AddedToken, readTokenizerFile, type TokenizerFile } from "./tokeni
 
 const MAX_SETTINGS_BYTES = 10 * 2 ** 20;
 
-/** @throws EngineError naming the file where the folder has no usable tokenizer */
+/** @throws EngineError naming the file if the folder has no usable tokenizer */
 export async function loadTokenizer(directory: string): Promise<Tokenizer> {
   const file = join(directory, "tokenizer.json");
   const checked = readTokenizerFile(file);
@@ -34,7 +34,10 @@ export async function loadTokenizer(directory: string): Promise<Tokenizer> {
   };
 }
 
-/** @throws EngineError where the tokenizer has ids that the model has no row for, or takes what ends a reply for a word */
+/**
+ * @throws EngineError if the tokenizer has ids beyond the model's vocabulary, or an end-of-reply id is not a special
+ * token
+ */
 export function checkTokenizer(tokenizer: Tokenizer, config: ModelConfig, directory: string): void {
   const hint = "the tokenizer belongs to another model";
   const file = join(directory, "tokenizer.json");
@@ -46,7 +49,7 @@ export function checkTokenizer(tokenizer: Tokenizer, config: ModelConfig, direct
   const word = config.eosIds.find((id) => !tokenizer.specialIds.has(id));
   if (word === undefined) return;
   const what = word < tokenizer.vocabSize ? `the piece ${show(tokenizer.decode([word]))}` : "no token at all";
-  throw new EngineError(`${join(directory, "config.json")} ends a reply with ${word}, which in ${file} is ${what}`, {
+  throw new EngineError(`${join(directory, "config.json")} ends a reply with id ${word}, which in ${file} is ${what}`, {
     hint,
   });
 }
@@ -59,7 +62,7 @@ function encodersOf(
 ): Pick<Tokenizer, "encodeText" | "encodeTemplate"> {
   const encoderOf = (content: object): Encode => {
     try {
-      // the settings are left out: the reference implementation does not read them either
+      // tokenizer_config.json is not passed on: the reference implementation does not read it either
       const tokenizer = new HuggingFaceTokenizer(content, {});
       return (text) => (text === "" ? [] : tokenizer.encode(text, { add_special_tokens: false }).ids);
     } catch (cause) {
@@ -67,18 +70,21 @@ function encodersOf(
     }
   };
   const whole = encoderOf(json);
-  // Without added tokens a special token in a text is spelled out. Without unk_token, which is one of them, a byte that
-  // the vocabulary lacks (SmolLM2: some control characters) is left out, as the reference does where none is named.
+  // Without added tokens, a special token in a text is encoded as ordinary text. Without unk_token, which is one of
+  // them, a byte that the vocabulary lacks (in SmolLM2 some control characters) is dropped, as the reference does if no
+  // unk_token is set.
   const plain = encoderOf({ ...json, added_tokens: [], post_processor: null, model: { ...model, unk_token: null } });
   const encodeText = spellingOut(plain, added, file);
-  // a lone surrogate has no bytes: it becomes U+FFFD
+  // a lone surrogate has no UTF-8 bytes: it becomes U+FFFD
   return {
     encodeText: (text) => Int32Array.from(encodeText(text.toWellFormed())),
     encodeTemplate: (text) => Int32Array.from(whole(text.toWellFormed())),
   };
 }
 
-/** Merges may still lead to an added token that the vocabulary lists too; then its spelling is encoded in parts. */
+/**
+ * Merges may still produce an added token that is also in the vocabulary; then the text is encoded in smaller parts.
+ */
 function spellingOut(plain: Encode, added: readonly AddedToken[], file: string): Encode {
   const special = new Set(added.map(({ id }) => id));
   const isClean = (ids: readonly number[]) => !ids.some((id) => special.has(id));
@@ -88,7 +94,7 @@ function spellingOut(plain: Encode, added: readonly AddedToken[], file: string):
     return cutSpellings(text, added).flatMap((part) => {
       const partIds = plain(part);
       if (isClean(partIds)) return partIds;
-      const letters = [...part].flatMap(plain); // a normaliser made the spelling: letters alone cannot
+      const letters = [...part].flatMap(plain); // a normaliser produced it: single characters do not avoid it
       if (isClean(letters)) return letters;
       throw new EngineError(`${file} encodes ${show(part)} as a special token only`, {
         hint: "text from outside may not hold special tokens; remove the token from added_tokens",
@@ -97,7 +103,7 @@ function spellingOut(plain: Encode, added: readonly AddedToken[], file: string):
   };
 }
 
-/** Cuts a text after the first letter of every spelling of an added token, so that no part holds one. */
+/** Cuts a text after the first character of every occurrence of an added token, so that no part contains one. */
 function cutSpellings(text: string, added: readonly AddedToken[]): string[] {
   const cuts = new Set<number>();
   for (const { content } of added) {
@@ -108,13 +114,13 @@ function cutSpellings(text: string, added: readonly AddedToken[]): string[] {
   return bounds.slice(1).map((to, i) => text.slice(bounds[i], to));
 }
 
-/** A file that a folder may lack. */
+/** Reads a settings file; a folder need not have it. */
 export function settingsOf(directory: string, name: string): JsonObject {
   const file = join(directory, name);
   return existsSync(file) ? readJsonObject(file, { maxBytes: MAX_SETTINGS_BYTES }) : {};
 }
 
-/** generation_config.json first: where a chat model ends its turn otherwise than its base did, that file knows. */
+/** generation_config.json takes precedence: a chat model often ends its turn with another token than its base model. */
 function eosIdsOf(directory: string, settings: JsonObject, { ids, pieces }: TokenizerFile): number[] {
   const found = new Set<number>();
   for (const name of ["generation_config.json", "config.json"]) {

@@ -1,4 +1,4 @@
-/** @file Writes the weights of a Hugging Face folder, tensor by tensor: one file, or shards and their index where one would be too large. */
+/** @file Writes the weights of a Hugging Face folder tensor by tensor: one file, or several shards with an index. */
 import { existsSync } from "node:fs";
 import { type FileHandle, open, rename } from "node:fs/promises";
 import { join } from "node:path";
@@ -9,28 +9,29 @@ import { bytesPer, encodeNumbers, type NumberFormat } from "./number-format.ts";
 import { safetensorsHeader } from "./safetensors.ts";
 import { INDEX, SINGLE, shardName, writeShardIndex } from "./shard-index.ts";
 
-/** A tensor that is read when its turn comes, so that no model needs to be in memory whole. */
+/** A tensor that is read just before it is written, so that the whole model need not be in memory. */
 export interface TensorSource {
   readonly name: string;
   readonly shape: readonly number[];
-  /** Fills `into`, which has the product of `shape` as its length. */
+  /** Fills `into`, whose length is the product of `shape`. */
   readonly read: (into: Float32Array) => Promise<void> | void;
 }
 
 export interface WriteOptions {
   readonly format?: NumberFormat;
-  /** A tensor larger than this gets a shard of its own. */
+  /** A tensor larger than this gets its own shard. */
   readonly maxShardBytes?: number;
   readonly metadata?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal | undefined;
-  /** Bytes written so far. */
+  /** Receives the number of bytes written so far. */
   readonly onBytes?: (bytes: number) => void;
 }
 
 /**
- * The index is written last, so that a folder without it is known to be unfinished.
+ * The index is written last, so a folder without it is recognisably unfinished.
  * @returns the names of the files
- * @throws EngineError where two tensors share a name, other weights lie there, or a number does not fit the format
+ * @throws EngineError if two tensors share a name, the folder already has other weights, or a number does not fit the
+ * format
  */
 export async function writeWeights(
   directory: string,
@@ -41,16 +42,16 @@ export async function writeWeights(
   const shards = splitIntoShards(tensors, maxShardBytes, bytesPer[format]);
   const stale = shards.length > 1 ? SINGLE : INDEX;
   if (existsSync(join(directory, stale)))
-    throw new EngineError(`${join(directory, stale)} would stand beside other weights`, {
+    throw new EngineError(`${join(directory, stale)} already exists and belongs to other weights`, {
       hint: "write to a new folder",
     });
-  const home = new Map<string, string>();
+  const shardOf = new Map<string, string>();
   let written = 0;
   for (const [i, shard] of shards.entries()) {
     const name = shards.length === 1 ? SINGLE : shardName(i + 1, shards.length);
     for (const tensor of shard) {
-      if (home.has(tensor.name)) throw new EngineError(`${directory} cannot hold ${tensor.name} twice`);
-      home.set(tensor.name, name);
+      if (shardOf.has(tensor.name)) throw new EngineError(`${directory} cannot hold two tensors named ${tensor.name}`);
+      shardOf.set(tensor.name, name);
     }
     await writeShard(join(directory, name), shard, {
       ...options,
@@ -58,8 +59,8 @@ export async function writeWeights(
     });
     written += shard.reduce((sum, tensor) => sum + sizeOf(tensor.shape) * bytesPer[format], 0);
   }
-  if (shards.length > 1) writeShardIndex(directory, home, written);
-  return [...new Set(home.values()), ...(shards.length > 1 ? [INDEX] : [])];
+  if (shards.length > 1) writeShardIndex(directory, shardOf, written);
+  return [...new Set(shardOf.values()), ...(shards.length > 1 ? [INDEX] : [])];
 }
 
 function splitIntoShards(tensors: readonly TensorSource[], maxBytes: number, width: number): TensorSource[][] {
@@ -96,14 +97,14 @@ async function writeShard(file: string, tensors: readonly TensorSource[], option
 }
 
 export interface TensorWriting {
-  /** Every tensor is followed by zeros up to a multiple of it; default 1. */
+  /** Every tensor is padded with zeros to a multiple of this; default 1. */
   readonly alignment?: number;
   readonly signal?: AbortSignal | undefined;
-  /** Bytes of tensors so far, without what aligns them. */
+  /** Bytes of tensor data so far, without padding. */
   readonly onBytes?: ((bytes: number) => void) | undefined;
 }
 
-/** One after the other, each read when its turn comes. @throws EngineError where a number does not fit its format */
+/** Writes tensors in order, reading each just before. @throws EngineError if a number does not fit its format */
 export async function writeTensors(
   handle: FileHandle,
   tensors: readonly (TensorSource & { readonly format: NumberFormat })[],
@@ -123,7 +124,7 @@ export async function writeTensors(
 
 export const alignedTo = (alignment: number, bytes: number) => Math.ceil(bytes / alignment) * alignment;
 
-/** A file that is there under its name only once it is whole and on disk. */
+/** Writes a file that appears under its name only once it is complete and on disk. */
 export async function writeWhole(file: string, work: (handle: FileHandle) => Promise<void>): Promise<void> {
   const partial = `${file}.tmp-${process.pid}`;
   const handle = await open(partial, "w");

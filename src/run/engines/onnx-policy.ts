@@ -6,7 +6,7 @@ import { toJson } from "../../base/jsonl.ts";
 import type { Tokenizer } from "../../base/tokenizer.ts";
 import { type ModelConfig, readModelConfig, writeModelConfig } from "../../engine/huggingface/model-config.ts";
 import { readAdapterConfig, writeAdapter } from "../../engine/huggingface/peft.ts";
-import { demandFiniteWeights, openWeights } from "../../engine/huggingface/safetensors.ts";
+import { openWeights, requireFiniteWeights } from "../../engine/huggingface/safetensors.ts";
 import { checkTokenizer, loadTokenizer } from "../../engine/huggingface/tokenizer.ts";
 import { writeWeights } from "../../engine/huggingface/weights-writer.ts";
 import { OnnxEngine } from "../../engine/onnx/engine.ts";
@@ -81,7 +81,7 @@ export async function loadOrClose(
     if (adapter !== undefined) await engine.loadAdapter(adapter);
   } catch (cause) {
     await engine.close();
-    await demandFiniteWeights(directory, config); // the engine knows that there is one, not which
+    await requireFiniteWeights(directory, config); // the engine knows that there is one, not which
     throw cause;
   }
 }

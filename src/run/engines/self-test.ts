@@ -5,7 +5,7 @@ import { type AskablePolicy, bundled, exampleWorld, openAskable } from "./open-p
 
 export interface SelfTest {
   /** A sequence has the same tokens and log-probabilities alone and in company. */
-  readonly sameInCompany: boolean;
+  readonly sameInBatch: boolean;
   /** The largest difference between a log-probability when sampled and when learnt from, in nats. */
   readonly largestDifference: number;
   readonly tokens: number;
@@ -29,7 +29,7 @@ export async function selfTest(): Promise<SelfTest> {
       }
     }
     return {
-      sameInCompany: together.every(({ sample }, i) => isSame(sample, alone[i]!.sample)),
+      sameInBatch: together.every(({ sample }, i) => isSame(sample, alone[i]!.sample)),
       largestDifference,
       tokens: together.reduce((sum, { sample }) => sum + sample.tokens.length, 0),
     };

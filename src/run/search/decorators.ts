@@ -59,7 +59,7 @@ export const searchDecorators = [
     name: "retrying",
     applies: ({ isRemote }) => isRemote,
     wrap: (inner, { search }) =>
-      retrying(inner, { attempts: search.attempts, budget: new RetryBudget(retryShare, retryReserve) }),
+      retrying(inner, { tries: search.attempts, budget: new RetryBudget(retryShare, retryReserve) }),
   },
   {
     name: "reranked",

@@ -107,5 +107,7 @@ test("questions are read in every shape, and those of yes or no are known", asyn
   ]);
   expect(rows.map(isSearchable)).toEqual([true, true, true, true, true, false]);
   await expect(read({ question: "Q" })).rejects.toThrow(/questions\.jsonl:1: neither passages nor an answer/);
-  await expect(read({ question: "Q", passages: [{}] })).rejects.toThrow(/of no known shape/);
+  await expect(read({ question: "Q", passages: [{}] })).rejects.toThrow(
+    /the form of its supporting passages is unknown/,
+  );
 });

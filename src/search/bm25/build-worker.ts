@@ -1,4 +1,6 @@
-/** @file The thread that writes segments: it answers the calls of `WorkerBuilder` in `segment-feed.ts`, in their order. */
+/**
+ * @file The worker thread that writes segments. It answers the calls of `WorkerBuilder` in `segment-feed.ts` in order.
+ */
 import { parentPort, workerData } from "node:worker_threads";
 import { messageOf } from "../../base/errors.ts";
 import type { Passage } from "../../protocol/passage.ts";
@@ -10,7 +12,7 @@ import type { BuildWorkerData } from "./segment-feed.ts";
 const { directory, analyzer } = workerData as BuildWorkerData;
 const memory = new BuilderMemory();
 let segment: SegmentBuilder | undefined;
-/** The first failure: what comes after it fails in the same way. */
+/** The first failure; every later call fails with it. */
 let failure: { readonly error: string; readonly code?: string } | undefined;
 
 function answer({ method, argument }: Call): unknown {

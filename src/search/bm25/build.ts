@@ -8,33 +8,33 @@ import { type AnalyzerName, analyzerNames, analyzerOf, defaultAnalyzer } from ".
 import { MANIFEST, PROGRESS } from "./format.ts";
 import { IndexFolder, SEGMENT_PASSAGES } from "./index-folder.ts";
 import { type IndexSettings, readManifest } from "./manifest.ts";
-import { notYetIn } from "./resumed-corpus.ts";
+import { skipIndexed } from "./resumed-corpus.ts";
 import { type Bm25, bm25Parameters } from "./score.ts";
 import { segmentsOf } from "./segment-feed.ts";
-import { writing } from "./writing.ts";
+import { withWriteErrors } from "./writing.ts";
 
 export interface BuildProgress {
   readonly phase: "reading" | "merging";
-  /** Read so far. */
+  /** Passages read so far. */
   readonly passages: number;
-  /** Of the phase; unknown while reading. */
+  /** Progress of the phase; unknown while reading. */
   readonly fraction?: number;
 }
 
 export interface BuildOptions extends Partial<Bm25> {
   readonly analyzer?: AnalyzerName;
-  /** Most passages in a segment of the finished index. */
+  /** Maximum number of passages in a segment of the finished index. */
   readonly segmentPassages?: number;
-  /** Most passages in a segment before it is merged; with `threads` it bounds memory. */
+  /** Maximum number of passages in a segment before merging; together with `threads` it limits memory. */
   readonly runPassages?: number;
-  /** Threads that cut texts into terms; from 2 on beside this one. */
+  /** Threads that tokenise texts; with 2 or more they run beside this one. */
   readonly threads?: number;
   readonly onProgress?: (progress: BuildProgress) => void;
-  /** Replaces an index that is there; never a folder that holds anything else. */
+  /** Replaces an existing index, but never a folder that contains anything else. */
   readonly overwrite?: boolean;
-  /** Goes on where a build with the same corpus and settings was stopped. Without one it begins. */
+  /** Continues a stopped build with the same corpus and settings; starts a new one if there is none. */
   readonly resume?: boolean;
-  /** Stops the build so that it can be resumed. */
+  /** Stops the build in such a way that it can be resumed. */
   readonly signal?: AbortSignal;
 }
 
@@ -44,19 +44,20 @@ export interface BuildReport {
   readonly seconds: number;
 }
 
-/** 2 M postings take about 35 MB while a segment is sorted, and its terms as much again. */
+/** Sorting 2 M postings of a segment takes about 35 MB, and its terms as much again. */
 export const RUN_PASSAGES = 25_000;
-/** One thread reads; more writers than this wait for it. */
+/** One thread reads; additional writers would only wait for it. */
 const MOST_THREADS = 6;
 
-/** Where an index is built, before it is moved to its place. */
+/** The folder in which an index is built before it is moved to its destination. */
 export const buildingFolder = (directory: string) => `${resolve(directory)}.building`;
 
 /**
- * Builds an index next to `directory` and moves it there when it is whole. A failure leaves nothing; what was stopped
- * by the signal or by the machine can be resumed. One writer at a time: the command line holds a lock.
- * @throws ConfigError where the target exists or cannot be written; DataError where the corpus is empty or bad;
- * InterruptedError where the signal stopped it
+ * Builds an index next to `directory` and moves it there when it is complete. A failed build leaves nothing; a build
+ * that was stopped by the signal or by a crash can be resumed. There may be one writer at a time: the command line
+ * holds a lock.
+ * @throws ConfigError if the destination exists or cannot be written; DataError if the corpus is empty or invalid;
+ * InterruptedError if the signal stopped it
  */
 export async function buildIndex(
   corpus: AsyncIterable<Passage>,
@@ -68,7 +69,7 @@ export async function buildIndex(
   const target = resolve(directory);
   const building = buildingFolder(directory);
   checkTarget(target, options.overwrite ?? false);
-  return writing(directory, async () => {
+  return withWriteErrors(directory, async () => {
     mkdirSync(dirname(target), { recursive: true });
     if (!(options.resume && existsSync(join(building, MANIFEST)))) {
       const folder = folderFor(building, settings, options);
@@ -102,12 +103,12 @@ function folderFor(building: string, settings: IndexSettings, options: BuildOpti
   if (begun === undefined || begun.passages === 0) return IndexFolder.create(building, settings);
   if (!options.resume)
     throw new ConfigError(`${building} holds ${begun.passages} passages of a build that was stopped`, {
-      hint: "go on with --resume, or begin anew with --overwrite",
+      hint: "continue with --resume, or start again with --overwrite",
     });
   for (const key of ["analyzer", "k1", "b"] as const) {
     if (begun.settings[key] !== settings[key])
-      throw new ConfigError(`the build was begun with ${key} ${begun.settings[key]}, not ${settings[key]}`, {
-        hint: "resume it as it was begun, or begin anew with --overwrite",
+      throw new ConfigError(`the build was started with ${key} ${begun.settings[key]}, not ${settings[key]}`, {
+        hint: "resume it with the same settings, or start again with --overwrite",
       });
   }
   return begun;
@@ -117,7 +118,7 @@ async function fill(folder: IndexFolder, corpus: AsyncIterable<Passage>, options
   const { signal, onProgress } = options;
   const limit = options.segmentPassages ?? SEGMENT_PASSAGES;
   const known = folder.passages;
-  const fresh = segmentsOf(notYetIn(corpus, folder.segments), {
+  const fresh = segmentsOf(skipIndexed(corpus, folder.segments), {
     directory: folder.directory,
     analyzer: folder.settings.analyzer as AnalyzerName,
     nextName: () => folder.nextName(),
@@ -152,12 +153,12 @@ export function checkTarget(target: string, overwrite: boolean): void {
     throw new ConfigError(`${target} exists`, { hint: "choose another folder, or allow it to be overwritten" });
   if (!isIndexOrEmpty(target)) {
     throw new ConfigError(`${target} exists and is not an index`, {
-      hint: "only an index is ever overwritten: choose another folder",
+      hint: "only an index can be overwritten: choose another folder",
     });
   }
 }
 
-/** A damaged index of ours, lexical or dense, still counts: its manifest names the format. */
+/** A damaged index also counts, BM25 or dense: its manifest names the format. */
 function isIndexOrEmpty(target: string): boolean {
   try {
     return (
@@ -169,7 +170,7 @@ function isIndexOrEmpty(target: string): boolean {
   }
 }
 
-/** Between the two renames there is no index, never half of one; a build that is resumed finds both. */
+/** Between the two renames there is no index, but never half of one; a resumed build handles both cases. */
 export function moveIntoPlace(temporary: string, target: string): void {
   const old = `${target}.replaced`;
   if (existsSync(target)) {

@@ -4,19 +4,22 @@ import { SearchError } from "../../base/errors.ts";
 import { PAGE } from "./format.ts";
 
 /**
- * Pages read lately, of any files of an index. Their memory is taken once and used again: left to the collector, pages
- * would fill several times of it before they are freed.
+ * A cache of recently read pages of all files of an index. Its memory is allocated once and reused; if pages were left
+ * to the garbage collector, they would occupy several times as much before they are freed.
  */
 export class PageCache {
-  /** Slots in use; a page is `PAGE` bytes, of which a file's last may fill a part. */
+  /** Slots in use. A page has `PAGE` bytes, except the last one of a file, which may be shorter. */
   readonly slots: Uint8Array[] = [];
   readonly #limit: number;
-  /** By slot: whose page it holds, and whether it was asked for since the hand passed. */
+  /**
+   * By slot: the file whose page it holds, and whether it was used since the clock hand last passed (clock
+   * replacement).
+   */
   readonly #owners: { readonly forget: (page: number) => void; readonly page: number }[] = [];
   readonly #recent: boolean[] = [];
   #hand = 0;
 
-  /** @param bytes about what it may hold */
+  /** @param bytes approximate capacity */
   constructor(bytes: number) {
     this.#limit = Math.max(2, Math.floor(bytes / PAGE));
   }
@@ -25,7 +28,9 @@ export class PageCache {
     this.#recent[slot] = true;
   }
 
-  /** Takes a slot, of a page that was not asked for lately where all are in use. @param forget is told when it is lost */
+  /**
+   * Takes a free slot or evicts a page that was not used recently. @param forget is called when the new page is evicted
+   */
   take(page: number, forget: (page: number) => void): number {
     const slot = this.slots.length < this.#limit ? this.slots.push(new Uint8Array(PAGE)) - 1 : this.#freed();
     this.#owners[slot] = { forget, page };
@@ -47,10 +52,10 @@ export class PageCache {
 }
 
 const ABSENT = -1;
-/** Pages that are read at once where a file is read whole. */
+/** Number of pages per read when a file is read completely. */
 const RUN_PAGES = 16;
 
-/** A file read page by page; each page is compared with its sum before anybody sees it. */
+/** A file that is read page by page. Each page is compared with its checksum before its bytes are used. */
 export class CheckedFile {
   readonly path: string;
   readonly size: number;
@@ -74,8 +79,8 @@ export class CheckedFile {
   }
 
   /**
-   * @returns the bytes of a range, until anything else is read through the same cache
-   * @throws SearchError where the range is not in the file, or its pages were changed
+   * @returns the bytes of a range, valid until the next read through the same cache
+   * @throws SearchError if the range is outside the file, or its pages were changed
    */
   read(from: number, to: number): Uint8Array {
     const page = this.pageWith(from, to);
@@ -84,7 +89,7 @@ export class CheckedFile {
       : page.subarray(from % PAGE, (from % PAGE) + to - from);
   }
 
-  /** Copies a range of any length to the front of `into`. @throws as `read` does @returns `into` */
+  /** Copies a range of any length to the start of `into`. @throws like `read` @returns `into` */
   copy(from: number, to: number, into: Uint8Array): Uint8Array {
     this.#checkRange(from, to);
     for (let at = from; at < to; ) {
@@ -97,9 +102,9 @@ export class CheckedFile {
   }
 
   /**
-   * The page that holds a range, which begins in it at `from % PAGE`: `read` without a new object for every block.
-   * @returns undefined where the range is on more pages than one
-   * @throws as `read` does
+   * The page that contains a range, which begins at `from % PAGE` in it: like `read`, without a new object per block.
+   * @returns undefined if the range covers more than one page
+   * @throws like `read`
    */
   pageWith(from: number, to: number): Uint8Array | undefined {
     this.#checkRange(from, to);
@@ -107,7 +112,9 @@ export class CheckedFile {
     return (from % PAGE) + to - from > PAGE ? undefined : this.#page(Math.floor(from / PAGE));
   }
 
-  /** The whole file past the cache, a run of whole pages at a time: each until the next is asked for. */
+  /**
+   * Reads the whole file without the cache, several pages at a time. Each chunk is valid until the next is requested.
+   */
   *pages(): Generator<Uint8Array> {
     const bytes = new Uint8Array(Math.min(RUN_PAGES * PAGE, this.size));
     for (let first = 0; first < this.#sums.length; first += RUN_PAGES) {
@@ -141,7 +148,7 @@ export class CheckedFile {
     const part = bytes.subarray(0, Math.min(PAGE, this.size - page * PAGE));
     this.#load(page * PAGE, part);
     this.#check(part, page);
-    this.#slots[page] = slot; // a page that does not add up stays absent
+    this.#slots[page] = slot; // a page with a wrong checksum is not cached
     return bytes;
   }
 

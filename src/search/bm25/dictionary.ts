@@ -1,4 +1,7 @@
-/** @file The terms of a segment on disk: blocks of sorted terms that share prefixes, and the first of each in memory. */
+/**
+ * @file The terms of a segment on disk: blocks of sorted terms with shared prefixes. The first term of each block is in
+ * memory.
+ */
 import { type CheckedFile, damaged } from "./checked-file.ts";
 import type { OutputFile } from "./output-file.ts";
 import { VarintReader, VarintWriter } from "./varint.ts";
@@ -7,9 +10,9 @@ const BLOCK_TERMS = 32;
 const FOOTER = 14;
 
 export interface TermEntry {
-  /** How many passages hold the term. */
+  /** Number of passages that contain the term. */
   readonly holders: number;
-  /** Byte range in the postings. */
+  /** Byte range in the postings file. */
   readonly from: number;
   readonly to: number;
 }
@@ -77,12 +80,12 @@ export class DictionaryReader {
   readonly terms: number;
   readonly #file: CheckedFile;
   readonly #index: Buffer;
-  /** By block: where its first term's bytes begin and end in the index, and where the block ends in the file. */
+  /** By block: the range of its first term's bytes in the index, and the end of the block in the file. */
   readonly #firstFrom: Uint32Array;
   readonly #firstTo: Uint32Array;
   readonly #ends: Float64Array;
 
-  /** @throws SearchError where its parts do not add up */
+  /** @throws SearchError if its parts are inconsistent */
   constructor(file: CheckedFile) {
     this.#file = file;
     const footer = Buffer.from(file.read(file.size - FOOTER, file.size));
@@ -111,7 +114,7 @@ export class DictionaryReader {
   find(term: string): TermEntry | undefined {
     const wanted = Buffer.from(term);
     let low = 0;
-    let high = this.#ends.length; // the first block that begins beyond it
+    let high = this.#ends.length; // the first block that begins after the term
     while (low < high) {
       const middle = (low + high) >>> 1;
       if (compare(wanted, this.#index, this.#firstFrom[middle]!, this.#firstTo[middle]!) < 0) high = middle;
@@ -139,7 +142,7 @@ export class DictionaryReader {
   }
 }
 
-/** Of a term with the bytes of a range: negative where it comes before them. A call out of JavaScript would cost more. */
+/** Compares a term with a range of bytes: negative if it comes first. A native call for this would cost more. */
 function compare(term: Uint8Array, bytes: Uint8Array, from: number, to: number): number {
   const most = Math.min(term.length, to - from);
   for (let i = 0; i < most; i++) {
@@ -151,7 +154,7 @@ function compare(term: Uint8Array, bytes: Uint8Array, from: number, to: number):
 
 /** The terms of one block, one at a time. */
 class BlockTerms {
-  /** Its first `length` bytes are the term it stands on. */
+  /** Its first `length` bytes are the current term. */
   term = Buffer.allocUnsafe(64);
   length = 0;
   readonly #reader: VarintReader;
@@ -170,7 +173,7 @@ class BlockTerms {
     this.#path = path;
   }
 
-  /** @returns false behind the last */
+  /** @returns false after the last term */
   next(): boolean {
     if (this.#left === 0) return false;
     this.#left--;
@@ -193,7 +196,7 @@ class BlockTerms {
   }
 }
 
-/** A dictionary read from front to back, for merging. */
+/** Reads a dictionary from front to back, for merging. */
 export class DictionaryWalk {
   readonly #blockAt: (block: number) => BlockTerms | undefined;
   #block = 0;
@@ -204,7 +207,7 @@ export class DictionaryWalk {
     this.#terms = blockAt(0);
   }
 
-  /** Moves on. @returns false behind the last */
+  /** Advances to the next term. @returns false after the last */
   next(): boolean {
     while (this.#terms !== undefined) {
       if (this.#terms.next()) return true;
@@ -213,7 +216,7 @@ export class DictionaryWalk {
     return false;
   }
 
-  /** A copy of the term it stands on. */
+  /** A copy of the current term. */
   term(): Buffer {
     return Buffer.from(this.#terms!.term.subarray(0, this.#terms!.length));
   }

@@ -27,11 +27,11 @@
 export const FORMAT = "r1-searcher/bm25";
 export const VERSION = 2;
 export const MANIFEST = "manifest.json";
-/** Stands for the manifest while an index is built: what lies there is whole, and not all. */
+/** Replaces the manifest while an index is being built: the segments it lists are complete, but not all are there. */
 export const PROGRESS = "progress.json";
 export const BLOCK = 128;
 export const PAGE = 1 << 14;
-/** What u16 holds at most. */
+/** The largest u16. */
 export const CAP = 0xffff;
 
 export const segmentParts = ["passages.jsonl.gz", "offsets", "lengths", "terms", "postings"] as const;

@@ -1,4 +1,7 @@
-/** @file An index that is there takes more passages, or is put in order. A crash leaves it at its last commit. */
+/**
+ * @file Adds passages to an existing index, or merges its segments. After a crash the index is as it was at its last
+ * commit.
+ */
 import { availableParallelism } from "node:os";
 import { DataError, InterruptedError } from "../../base/errors.ts";
 import type { Passage } from "../../protocol/passage.ts";
@@ -7,7 +10,7 @@ import { type BuildOptions, type BuildProgress, type BuildReport, RUN_PASSAGES, 
 import { IndexFolder, SEGMENT_PASSAGES } from "./index-folder.ts";
 import type { SegmentManifest } from "./manifest-schema.ts";
 import { segmentsOf } from "./segment-feed.ts";
-import { writing } from "./writing.ts";
+import { withWriteErrors } from "./writing.ts";
 
 export type GrowOptions = Pick<BuildOptions, "segmentPassages" | "runPassages" | "threads" | "signal" | "onProgress">;
 
@@ -16,9 +19,9 @@ export interface GrowReport extends BuildReport {
 }
 
 /**
- * Adds a corpus behind what the index holds, all of it or nothing, in segments of its own. Whether its ids are new is
- * not looked up. One writer at a time: the command line holds a lock.
- * @throws DataError where there is no index or the corpus is empty or bad; InterruptedError where the signal stopped it
+ * Appends a corpus to an index, all of it or nothing, in new segments. It does not check whether the ids are new. There
+ * may be one writer at a time: the command line holds a lock.
+ * @throws DataError if there is no index or the corpus is empty or invalid; InterruptedError if the signal stopped it
  */
 export async function appendToIndex(
   corpus: AsyncIterable<Passage>,
@@ -47,7 +50,7 @@ export async function appendToIndex(
   });
 }
 
-/** Joins the segments of an index to as few as can be; the passages, their order and all results stay the same. */
+/** Merges the segments of an index into as few as possible; passages, their order and all results stay the same. */
 export async function mergeIndex(directory: string, options: GrowOptions = {}): Promise<GrowReport> {
   return growing(directory, async (folder) => {
     const { signal, onProgress } = options;
@@ -66,7 +69,7 @@ export async function mergeIndex(directory: string, options: GrowOptions = {}): 
 
 async function growing(directory: string, change: (folder: IndexFolder) => Promise<void>): Promise<GrowReport> {
   const start = performance.now();
-  return writing(directory, async () => {
+  return withWriteErrors(directory, async () => {
     const folder = IndexFolder.open(directory);
     try {
       await change(folder);
@@ -79,7 +82,7 @@ async function growing(directory: string, change: (folder: IndexFolder) => Promi
 
 function stopIfAsked(directory: string, signal: AbortSignal | undefined): void {
   if (signal?.aborted)
-    throw new InterruptedError(`stopped; ${directory} is as it was at its last commit`, {
+    throw new InterruptedError(`stopped; ${directory} is unchanged since its last commit`, {
       hint: "run the same command again",
     });
 }

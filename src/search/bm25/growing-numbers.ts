@@ -1,4 +1,4 @@
-/** A list of u32 that grows by doubling: no boxed numbers for millions of them. */
+/** A growing list of u32 in a typed array: it avoids boxed numbers for millions of entries. */
 export class GrowingNumbers {
   values = new Uint32Array(1 << 10);
   length = 0;
@@ -12,7 +12,7 @@ export class GrowingNumbers {
     this.values[this.length++] = value;
   }
 
-  /** Makes room for so many, whose values are then anything. @returns their memory, until the next change */
+  /** Makes room for this many values, which are then undefined. @returns the memory, valid until the next change */
   sized(length: number): Uint32Array {
     if (length > this.values.length) this.values = new Uint32Array(2 ** Math.ceil(Math.log2(length)));
     this.length = length;

@@ -4,15 +4,15 @@ import type { Passage } from "../../protocol/passage.ts";
 import type { SearcherInfo } from "../searcher.ts";
 import type { Bm25 } from "./score.ts";
 
-/** One line of JSON per passage. JSON escapes lone surrogates, so any string comes back as it was. */
+/** One line of JSON per passage. JSON escapes lone surrogates, so any string is read back unchanged. */
 export const passageRecord = ({ id, title, text }: Passage) => `${toJson({ id, title, text })}\n`;
 
 const PRIME = (1n << 127n) - 1n;
 const BASE = 0x5bd1e995_9d3b4f27_c2b2ae3d_27d4eb2fn % PRIME;
 
 /**
- * Equal for equal corpora in equal order, whatever the index and its segments: a polynomial over the SHA-256 of the
- * records, so that the hash of two runs of passages follows from the hashes of each.
+ * Equal for equal corpora in equal order, however the index is divided into segments. It is a polynomial over the
+ * SHA-256 of the records, so the hash of two adjacent runs of passages can be computed from the hashes of both.
  */
 export class CorpusHash {
   #value = 0n;
@@ -23,7 +23,7 @@ export class CorpusHash {
     this.#passages++;
   }
 
-  /** Adds a run of passages that was hashed elsewhere. */
+  /** Adds a run of passages that was hashed separately. */
   append(run: { readonly passages: number; readonly corpus: string }): void {
     this.#value = (this.#value * power(BASE, run.passages) + BigInt(`0x${run.corpus}`)) % PRIME;
     this.#passages += run.passages;
@@ -38,7 +38,7 @@ export class CorpusHash {
   }
 }
 
-/** By repeated squaring, modulo PRIME. */
+/** Exponentiation by squaring, modulo PRIME. */
 function power(base: bigint, exponent: number): bigint {
   let result = 1n;
   let square = base;

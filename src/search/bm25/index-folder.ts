@@ -5,14 +5,14 @@ import { commitManifest, type IndexSettings, parseManifest, readManifest } from 
 import type { SegmentManifest } from "./manifest-schema.ts";
 import { type MergeOptions, MOST_MERGED, mergeSegments } from "./merge.ts";
 
-/** Larger ones would gain a search little, and a merge needs the room of what it merges once more. */
+/** Larger segments would speed up a search little, and a merge temporarily needs as much disk space as it merges. */
 export const SEGMENT_PASSAGES = 3_200_000;
 
 const ours = /^segment-(\d+)\.[a-z.]+$|\.tmp-\d+$/;
 
 /**
- * An index that one writer changes. What a commit named stays as it is until the next commit; all that no commit names
- * is what a dead writer left.
+ * An index that one writer changes. What a commit lists stays unchanged until the next commit; files that no commit
+ * lists were left by a writer that died.
  */
 export class IndexFolder {
   readonly directory: string;
@@ -37,14 +37,17 @@ export class IndexFolder {
     this.removeOrphans();
   }
 
-  /** A new index that nobody opens before `finish`. */
+  /** Creates an index that cannot be opened before `finish`. */
   static create(directory: string, settings: IndexSettings): IndexFolder {
     rmSync(directory, { recursive: true, force: true });
     mkdirSync(directory);
     return new IndexFolder(directory, { settings, manifest: PROGRESS, segments: [] });
   }
 
-  /** One that `create` began and whose writer is gone; undefined where there is none, or nothing of it is whole. */
+  /**
+   * Reopens an index that `create` started and whose writer died; undefined if there is none or it has no complete
+   * segment.
+   */
   static resume(directory: string): IndexFolder | undefined {
     const file = join(directory, PROGRESS);
     if (!existsSync(file)) return undefined;
@@ -52,7 +55,7 @@ export class IndexFolder {
     return new IndexFolder(directory, { settings, manifest: PROGRESS, segments });
   }
 
-  /** @throws DataError where there is no index */
+  /** @throws DataError if there is no index */
   static open(directory: string): IndexFolder {
     const { segments, ...settings } = readManifest(directory);
     return new IndexFolder(directory, { settings, manifest: MANIFEST, segments });
@@ -66,7 +69,7 @@ export class IndexFolder {
     return this.#segments.reduce((sum, { passages }) => sum + passages, 0);
   }
 
-  /** A name that no segment had. */
+  /** A name that no segment has had before. */
   nextName(): string {
     return `segment-${String(this.#next++).padStart(6, "0")}`;
   }
@@ -76,13 +79,13 @@ export class IndexFolder {
     this.#segments = segments;
   }
 
-  /** Turns what `create` began into an index. */
+  /** Makes what `create` started a finished index. */
   finish(): void {
     commitManifest({ directory: this.directory, name: MANIFEST }, this.settings, this.#segments);
     rmSync(join(this.directory, PROGRESS), { force: true });
   }
 
-  /** Joins consecutive segments to as few of at most `limit` passages as can be. */
+  /** Merges consecutive segments into as few segments of at most `limit` passages as possible. */
   async merge(limit: number, options: MergeOptions = {}): Promise<void> {
     for (;;) {
       const groups = groupsOf(this.#segments, limit);
@@ -99,7 +102,10 @@ export class IndexFolder {
     }
   }
 
-  /** Files that a reader has open stay readable to it; where they cannot be removed meanwhile, the next writer will. */
+  /**
+   * Removes files that no commit lists. A reader that has one open can still read it; if removal fails meanwhile, the
+   * next writer removes it.
+   */
   removeOrphans(): void {
     const kept = new Set(this.#segments.map(({ name }) => name));
     for (const file of readdirSync(this.directory)) {
@@ -113,7 +119,7 @@ export class IndexFolder {
   }
 }
 
-/** From the front, as many as fit in a segment each. */
+/** Groups segments from the front, each group as large as fits in one segment. */
 function groupsOf(segments: readonly SegmentManifest[], limit: number): SegmentManifest[][] {
   const groups: SegmentManifest[][] = [];
   let passages = 0;

@@ -1,4 +1,7 @@
-/** @file What a manifest holds. Apart from the constants of the format, so that threads which write postings load no zod. */
+/**
+ * @file The schema of a manifest. It is separate from the format's constants so that the threads which write postings
+ * do not load zod.
+ */
 import { z } from "zod";
 import { FORMAT, segmentParts } from "./format.ts";
 
@@ -11,11 +14,11 @@ const segmentSchema = z.object({
   passages: count.positive(),
   /** Length in terms, summed over passages. */
   tokens: count,
-  /** `CorpusHash` of its passages. */
+  /** `CorpusHash` of the segment's passages. */
   corpus: corpusHash,
-  /** Sizes of the parts, in their order. */
+  /** Sizes of the files, in the order of the parts. */
   bytes: z.array(count).length(segmentParts.length),
-  /** SHA-256 of its sums. */
+  /** SHA-256 of the sums file. */
   sums: sha256,
 });
 

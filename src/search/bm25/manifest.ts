@@ -18,13 +18,13 @@ export interface IndexSettings extends Bm25 {
   readonly analyzer: string;
 }
 
-/** @throws DataError where there is no index, or one that this version cannot read or that is damaged */
+/** @throws DataError if there is no index, or if it is damaged or of another version */
 export function readManifest(directory: string): Manifest {
   const file = join(directory, MANIFEST);
   if (!existsSync(file)) {
     if (existsSync(join(directory, PROGRESS)))
       throw new DataError(`${directory} is an index that is not finished`, {
-        hint: "run the command that began it again, with --resume",
+        hint: "run the command that started it again, with --resume",
       });
     const what = existsSync(directory)
       ? `${directory} is not an index: it has no ${MANIFEST}`
@@ -36,7 +36,7 @@ export function readManifest(directory: string): Manifest {
   return manifest;
 }
 
-/** @throws DataError where this version cannot read it or it is damaged */
+/** @throws DataError if it is damaged or of another version */
 export function parseManifest(file: string): Manifest {
   const value = parse(file);
   const { format, version, analyzer } = (value ?? {}) as Partial<Manifest>;
@@ -61,7 +61,7 @@ export function parseManifest(file: string): Manifest {
   return manifest.data;
 }
 
-/** From here on the folder holds these segments: the files that they name must be durable already. */
+/** Commits these segments: the folder has them from here on. The files that they name must be durable already. */
 export function commitManifest(
   file: { readonly directory: string; readonly name: typeof MANIFEST | typeof PROGRESS },
   settings: IndexSettings,
@@ -80,7 +80,7 @@ export function commitManifest(
     segments: [...segments],
   };
   const manifest = { ...body, sha256: hashOf(body) };
-  fsyncDirectory(file.directory); // the segments' names before the one that names them
+  fsyncDirectory(file.directory); // the segments' names must be durable before the manifest that lists them
   writeAtomically(join(file.directory, file.name), `${toJson(manifest, 2)}\n`);
   return manifest;
 }

@@ -1,4 +1,4 @@
-/** @file Consecutive segments become one, read and written front to back. */
+/** @file Merges consecutive segments into one, reading and writing front to back. */
 import { setImmediate as breath } from "node:timers/promises";
 import type { CheckedFile } from "./checked-file.ts";
 import { PageCache } from "./checked-file.ts";
@@ -11,13 +11,13 @@ import { SegmentFiles } from "./segment-files.ts";
 import { type Lengths, SegmentReader } from "./segment-reader.ts";
 import { VarintReader } from "./varint.ts";
 
-/** More would need more open files than systems allow by default. */
+/** More would exceed the usual limit on open files. */
 export const MOST_MERGED = 128;
 const CACHE_BYTES = 16 << 20;
-/** Between two looks at the world outside: some milliseconds. */
-const BREATH_TERMS = 10_000;
+/** Number of terms between two yields to the event loop: some milliseconds. */
+const YIELD_TERMS = 10_000;
 
-/** Where one of the segments stands in its terms. */
+/** One of the segments to be merged, with its current term. */
 interface Source {
   readonly terms: DictionaryWalk;
   readonly postings: CheckedFile;
@@ -33,7 +33,7 @@ export interface MergeOptions {
   readonly onProgress?: ((progress: { readonly fraction: number }) => void) | undefined;
 }
 
-/** Writes a segment that holds what the given ones hold, in their order. @throws the signal's reason */
+/** Writes a segment that contains the given ones, in order. @throws the signal's reason */
 export async function mergeSegments(
   merge: { readonly directory: string; readonly name: string; readonly segments: readonly SegmentManifest[] },
   options: MergeOptions = {},
@@ -80,7 +80,7 @@ async function mergeTerms(
       heap.advance();
     }
     dictionary.add(term, writer.endTerm());
-    if (++terms % BREATH_TERMS !== 0) continue;
+    if (++terms % YIELD_TERMS !== 0) continue;
     onProgress?.({ fraction: Math.min(1, files.parts.postings.size / bytes) });
     await breath();
     signal?.throwIfAborted();
@@ -108,7 +108,7 @@ function copyPostings({ terms, postings, lengths, base }: Source, block: Posting
   });
 }
 
-/** A binary heap of sources: the least term first, and of equal terms the earlier passages. */
+/** A binary heap of sources, ordered by term and then by passage. */
 class SourceHeap {
   readonly #heap: Source[];
 
@@ -121,7 +121,7 @@ class SourceHeap {
     return this.#heap[0];
   }
 
-  /** Moves the first source to its next term, or drops it behind its last. */
+  /** Advances the first source to its next term, or removes it after its last. */
   advance(): void {
     const heap = this.#heap;
     const first = heap[0]!;

@@ -15,17 +15,17 @@ import { type Candidate, TopK } from "./top-k.ts";
 
 export interface OpenOptions extends Partial<Bm25> {
   /**
-   * Read everything at once. Otherwise an index beyond 64 MiB is checked page by page as it is read, and damage fails
-   * the queries that meet it.
+   * Reads and verifies everything at once. Otherwise an index larger than 64 MiB is checked page by page as it is read,
+   * and damage makes those queries fail that read it.
    */
   readonly verify?: boolean;
 }
 
-/** Reading this much takes about 50 ms. */
+/** Reading this many bytes takes about 50 ms. */
 const ALWAYS_VERIFIED = 64 << 20;
 const CACHE_BYTES = 16 << 20;
 
-/** @throws DataError naming the file where the index is absent, of another version or damaged */
+/** @throws DataError naming the file if the index is missing, damaged or of another version */
 export async function openIndex(directory: string, options: OpenOptions = {}): Promise<Searcher> {
   return boundary(DataError, `index ${directory} cannot be opened`, async () => {
     const index = openDiskIndex(directory, options);
@@ -37,7 +37,7 @@ export async function openIndex(directory: string, options: OpenOptions = {}): P
   });
 }
 
-/** As `openIndex`, for those who want positions without texts. */
+/** Like `openIndex`, but returns positions without texts. */
 export function openDiskIndex(directory: string, options: OpenOptions = {}): DiskIndex {
   const manifest = readManifest(directory);
   const bm25 = bm25Parameters({ k1: options.k1 ?? manifest.k1, b: options.b ?? manifest.b });
@@ -46,7 +46,7 @@ export function openDiskIndex(directory: string, options: OpenOptions = {}): Dis
   try {
     return new DiskIndex(directory, { manifest, bm25, verify });
   } catch (error) {
-    // what would fail a query later is wrong with the folder now
+    // at this point a fault is a fault of the folder, not of a query
     if (error instanceof SearchError) throw new DataError(error.message, { hint: error.hint, cause: error });
     throw error;
   }
@@ -69,7 +69,7 @@ export class DiskIndex {
   readonly #passages: number;
   readonly #norms: Norms;
   readonly #analyzer: Analyzer;
-  /** Absent while a query is at work, and after one that threw in the middle. */
+  /** Undefined while a query is running, and after one that threw halfway. */
   #memory: RetrievalMemory | undefined;
 
   constructor(directory: string, parts: { manifest: Manifest; bm25: Bm25; verify: boolean }) {
@@ -99,7 +99,7 @@ export class DiskIndex {
     this.#norms = new Norms(bm25, { longest, average });
   }
 
-  /** The k best passages, best first. @throws SearchError where what it reads is damaged */
+  /** The k best passages, best first. @throws SearchError if it reads damaged data */
   candidates(query: string, k: number): Candidate[] {
     checkK(k);
     const best = new TopK(k);
@@ -124,7 +124,7 @@ export class DiskIndex {
     for (const { reader } of this.#segments) reader.close();
   }
 
-  /** By segment, those of the query's terms that it holds, in the order in which scores are summed. */
+  /** For each segment, the query's terms that it contains, in the order in which scores are summed. */
   #find(query: string): FoundTerm[][] {
     const found = this.#segments.map((): FoundTerm[] => []);
     for (const term of queryTerms(query, this.#analyzer)) {

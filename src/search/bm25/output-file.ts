@@ -3,10 +3,10 @@ import { crc32 } from "node:zlib";
 import { PAGE } from "./format.ts";
 import { GrowingNumbers } from "./growing-numbers.ts";
 
-/** A multiple of a page. */
+/** A multiple of the page size. */
 const FLUSH_BYTES = 1 << 18;
 
-/** A new file written front to back in large pieces, its pages summed on the way, durable once finished. */
+/** Writes a new file front to back in large pieces and computes the checksum of each page; durable once finished. */
 export class OutputFile {
   readonly #handle: number;
   readonly #buffer = Buffer.allocUnsafe(FLUSH_BYTES);
@@ -64,13 +64,13 @@ export class OutputFile {
     return this.#sums.taken();
   }
 
-  /** Also after a failure; may be called twice. */
+  /** Also call it after a failure; it may be called twice. */
   close(): void {
     if (this.#open) closeSync(this.#handle);
     this.#open = false;
   }
 
-  /** Numbers must not straddle two flushes; pages are summed in `#flush`, so a flush must end at one. */
+  /** A number must not straddle two flushes. Pages are summed in `#flush`, so a flush must end at a page boundary. */
   #reserve(bytes: number): void {
     this.#size += bytes;
     if (this.#buffered + bytes <= FLUSH_BYTES) return;

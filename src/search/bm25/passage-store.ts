@@ -1,4 +1,4 @@
-/** @file Passages compressed in small runs, so that any one can be read without the others. */
+/** @file Passages compressed in small groups, so that each can be read without decompressing the others. */
 import { gunzipSync, gzipSync } from "node:zlib";
 import type { SearchError } from "../../base/errors.ts";
 import type { Passage } from "../../protocol/passage.ts";
@@ -6,9 +6,9 @@ import { type CheckedFile, damaged } from "./checked-file.ts";
 import { CAP } from "./format.ts";
 import type { OutputFile } from "./output-file.ts";
 
-/** A hit unpacks one member: twice as large ones would take a search a third longer and save seven percent. */
+/** A hit decompresses one gzip member: twice this size would make a search a third slower and save seven percent. */
 const MEMBER_BYTES = 4096;
-/** Above it deflate takes longer and saves two percent. */
+/** A higher level is slower and saves two percent. */
 const LEVEL = 3;
 const OFFSET = 8;
 
@@ -40,7 +40,7 @@ export class PassageStoreWriter {
   }
 }
 
-/** Appends a store to another without unpacking it. */
+/** Appends another store without decompressing it. */
 export function copyPassages(
   from: { readonly passages: CheckedFile; readonly offsets: CheckedFile },
   to: { readonly passages: OutputFile; readonly offsets: OutputFile },
@@ -48,7 +48,7 @@ export function copyPassages(
   const base = to.passages.size;
   for (const pages of from.passages.pages()) to.passages.write(pages);
   for (const pages of from.offsets.pages()) {
-    const entries = Buffer.from(pages.buffer, pages.byteOffset, pages.byteLength); // a page holds whole entries
+    const entries = Buffer.from(pages.buffer, pages.byteOffset, pages.byteLength); // a page holds a whole number of entries
     for (let at = 0; at < entries.length; at += OFFSET) {
       to.offsets.u48(base + entries.readUIntLE(at, 6));
       to.offsets.u16(entries.readUInt16LE(at + 6));
@@ -62,7 +62,7 @@ export class PassageStoreReader {
   readonly #passages: CheckedFile;
   readonly #offsets: CheckedFile;
   readonly #count: number;
-  /** The member read last: the hits of a query are often neighbours. */
+  /** The member read last: hits of a query are often neighbours. */
   #member: { readonly start: number; readonly lines: Buffer } = { start: -1, lines: Buffer.alloc(0) };
 
   constructor(files: { readonly passages: CheckedFile; readonly offsets: CheckedFile }) {
@@ -71,7 +71,7 @@ export class PassageStoreReader {
     this.#count = files.offsets.size / OFFSET;
   }
 
-  /** @throws SearchError where the record is damaged */
+  /** @throws SearchError if the record is damaged */
   passage(index: number): Passage {
     const { start, place } = this.#offset(index);
     if (start !== this.#member.start) this.#member = { start, lines: this.#unpack(index, start) };
@@ -106,7 +106,7 @@ export class PassageStoreReader {
   }
 }
 
-/** A gzip member ends with its unpacked size: a larger room would wait, unused, for the collector. */
+/** A gzip member ends with its decompressed size, so a buffer of exactly that size is allocated. */
 function roomFor(packed: Uint8Array): number {
   const size = Buffer.from(packed.buffer, packed.byteOffset + packed.length - 4, 4).readUInt32LE();
   return Math.max(64, Math.min(size + 1, 1 << 16));

@@ -7,9 +7,9 @@ import type { ScoreWindow, WindowPostings } from "./score-window.ts";
 import type { Lengths } from "./segment-reader.ts";
 import { VarintReader } from "./varint.ts";
 
-/** Beyond every passage, and still a small integer to the compiler. */
+/** A number greater than every passage that is still a small integer for the compiler. */
 export const END = 0x7fffffff;
-/** Of a term whose blocks lie closer, the bounds of all blocks together tell little more than its greatest possible score. */
+/** For a term whose blocks are closer together, block bounds are hardly tighter than its maximum score. */
 const MOST_BOUNDS = 16;
 
 export interface PostingSource {
@@ -23,33 +23,36 @@ export interface PostingSource {
 
 const nothing = new Uint8Array();
 
-/** Walks one term's postings in a segment in passage order; reads a block only when it must. Made once, used for many terms. */
+/**
+ * Iterates over the postings of one term in passage order and reads a block only when necessary. It is reused for many
+ * terms.
+ */
 export class PostingCursor {
-  /** No passage scores more for this term than this. */
+  /** Upper bound of this term's score in any passage. */
   bound = 0;
-  /** Where it stands; END after the last. */
+  /** The current passage; END after the last. */
   passage = -1;
 
   #source!: PostingSource;
   #idf = 0;
-  /** A copy of the directory; no more than `#blocks` entries of it count, and none of a term that has no directory. */
+  /** A copy of the directory. Only the first `#blocks` entries are valid, and none for a term without a directory. */
   #directory = new DataView(new ArrayBuffer(1 << 10));
   #hasDirectory = false;
   #blocks = 0;
   /** Where the blocks begin. */
   #from = 0;
-  /** The first block that ends at or after the latest target: at or after the decoded one. */
+  /** The first block that ends at or after the latest target; at or after the decoded block. */
   #shallow = 0;
   #decoded = -1;
   /** The last passage of the decoded block. */
   #decodedLast = -1;
-  /** No passage of the decoded block is shorter than one of this norm. */
+  /** No passage of the decoded block has a smaller norm than this. */
   #leastNorm = 0;
   readonly #block = new PostingBlock();
   readonly #reader = new VarintReader(nothing);
   #index = 0;
 
-  /** Stands before the first passage then. @throws SearchError where the term's list is damaged */
+  /** Starts before the first passage. @throws SearchError if the term's list is damaged */
   start(source: PostingSource): void {
     const { entry, lengths, idf } = source;
     this.#source = source;
@@ -65,7 +68,7 @@ export class PostingCursor {
     this.bound = this.#hasDirectory ? this.#readDirectory() : this.#readOnlyBlock();
   }
 
-  /** Moves to the first passage ≥ target. Targets never fall. */
+  /** Advances to the first passage ≥ target. Targets must not decrease. */
   seek(target: number): void {
     if (this.passage >= target) return;
     if (target > this.#decodedLast) {
@@ -84,12 +87,12 @@ export class PostingCursor {
     this.passage = passages[index]!;
   }
 
-  /** How often the term is in the passage it stands on. */
+  /** Frequency of the term in the current passage. */
   frequency(): number {
     return this.#block.frequencies[this.#index]!;
   }
 
-  /** Bounds the term's part of the score of the passage it stands on, without a look at the passage's length. */
+  /** Bounds the term's part of the current passage's score without reading the passage's length. */
   partBound(): number {
     return termScore(this.#idf, this.#block.frequencies[this.#index]!, this.#leastNorm);
   }
@@ -100,8 +103,9 @@ export class PostingCursor {
   }
 
   /**
-   * Takes all postings from where it stands up to the window's end, and moves there. The window gets bounds of the term's
-   * parts: the lengths of that many passages lie all over the memory, and few of the passages come so far.
+   * Adds all postings from the current one to the end of the window, and advances there. The window gets bounds of the
+   * term's parts, not exact values: reading the lengths of that many passages would be slow, and few passages become
+   * candidates.
    */
   drain(window: ScoreWindow, taken: WindowPostings): void {
     const { passages, frequencies } = this.#block;
@@ -125,14 +129,17 @@ export class PostingCursor {
     taken.count = count;
   }
 
-  /** Adds the term's part of the scores of all passages up to the window's end, and moves there. */
+  /** Adds the term's part to the scores of all passages up to the end of the window, and advances there. */
   drainExactly(window: ScoreWindow): void {
     const { norms, lengths } = this.#source;
     for (; this.passage < window.end; this.seek(this.passage + 1))
       window.add(this.passage - window.from, this.part(this.frequency(), norms.of(lengths[this.passage]!)));
   }
 
-  /** Bounds the term's part of the score of any passage of from … to, without reading a block. `from` never falls. */
+  /**
+   * Bounds the term's part of the score of any passage in [from, to], without reading a block. `from` must not
+   * decrease.
+   */
   boundIn(from: number, to: number): number {
     const first = this.#blockOf(from);
     if (first === this.#blocks) return 0;
@@ -170,7 +177,7 @@ export class PostingCursor {
     return this.#from + this.#directory.getUint32(block * DIRECTORY_ENTRY + 4, true);
   }
 
-  /** Steps that double, then halves: targets are near and far. */
+  /** Galloping search: the step doubles, then a binary search follows. Targets are near and far. */
   #blockOf(target: number): number {
     let low = this.#shallow;
     if (low === this.#blocks || this.#lastOf(low) >= target) return low;
@@ -198,7 +205,7 @@ export class PostingCursor {
     return this.#idf;
   }
 
-  /** Of a term without a directory. @returns a bound of the term's scores */
+  /** For a term without a directory. @returns a bound of the term's scores */
   #readOnlyBlock(): number {
     this.#decode(0);
     const { passages, frequencies, count } = this.#block;
@@ -235,6 +242,6 @@ export class PostingCursor {
   }
 
   #damaged(): never {
-    throw damaged(`${this.#source.file.path} is damaged: a list of postings does not add up`);
+    throw damaged(`${this.#source.file.path} is damaged: a list of postings is inconsistent`);
   }
 }

@@ -1,4 +1,4 @@
-/** @file The postings of one term in a segment: how they are written, and how a block of them is read. */
+/** @file The postings of one term in a segment: writing them, and reading one block. */
 import { damaged } from "./checked-file.ts";
 import { BLOCK, CAP } from "./format.ts";
 import type { OutputFile } from "./output-file.ts";
@@ -6,10 +6,10 @@ import { type VarintReader, VarintWriter } from "./varint.ts";
 
 export const DIRECTORY_ENTRY = 12;
 
-/** Whether a term that this many passages hold has a directory of its blocks. */
+/** Whether a term in this many passages has a directory of its blocks. */
 export const hasDirectory = (holders: number) => holders > BLOCK;
 
-/** Takes terms one after the other, each with its passages in order. */
+/** Writes terms one after the other, each with its passages in order. */
 export class PostingsWriter {
   readonly #file: OutputFile;
   readonly #directory = new VarintWriter();
@@ -39,7 +39,7 @@ export class PostingsWriter {
     if (++this.#inBlock === BLOCK) this.#endBlock();
   }
 
-  /** Writes the term. */
+  /** Writes the current term. */
   endTerm(): { holders: number; from: number; to: number } {
     if (this.#inBlock > 0) this.#endBlock();
     const holders = this.#holders;
@@ -64,15 +64,15 @@ export class PostingsWriter {
   }
 }
 
-/** Room for one block, decoded. */
+/** Memory for one decoded block. */
 export class PostingBlock {
   readonly passages = new Int32Array(BLOCK);
   readonly frequencies = new Int32Array(BLOCK);
   count = 0;
 
   /**
-   * Reads `count` postings from where the reader stands.
-   * @param before the last passage of the block before, or −1
+   * Reads `count` postings from the reader's position.
+   * @param before the last passage of the previous block, or −1
    */
   read(reader: VarintReader, count: number, before: number): void {
     const { passages, frequencies } = this;
@@ -80,7 +80,7 @@ export class PostingBlock {
     let passage = before;
     let at = reader.position;
     for (let i = 0; i < count; i++) {
-      // one byte or two, which no branch can foresee, without one; more, rarely
+      // avoids a branch on one or two bytes, which the processor cannot predict; longer varints are rare
       const low = bytes[at]!;
       const high = bytes[at + 1]!;
       const isTwo = low >> 7;
@@ -124,5 +124,5 @@ export function forEachPosting(
     for (let i = 0; i < block.count; i++) take(block.passages[i]!, block.frequencies[i]!);
     before = block.passages[block.count - 1]!;
   }
-  if (reader.position !== reader.end) throw damaged(`${path} is damaged: a list of postings does not add up`);
+  if (reader.position !== reader.end) throw damaged(`${path} is damaged: a list of postings is inconsistent`);
 }

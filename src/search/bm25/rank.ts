@@ -1,4 +1,4 @@
-/** @file BM25 over passages in memory: exact, deterministic, cheap enough to build for every fictional world. */
+/** @file BM25 over passages in memory: exact, deterministic, and fast enough to be built for every fictional world. */
 import type { Passage } from "../../protocol/passage.ts";
 import { type Analyzer, defaultAnalyzer } from "../analyzer.ts";
 import type { Hit } from "../searcher.ts";
@@ -13,10 +13,12 @@ import {
 } from "./score.ts";
 import { TopK } from "./top-k.ts";
 
-/** What search sees of a passage. */
+/** The text of a passage that is indexed. */
 export const searchable = ({ title, text }: Passage) => `${title} ${text}`;
 
-/** @returns a function from query and k to the k best passages; passages without a common term are no hits */
+/**
+ * @returns a function from query and k to the k best passages; a passage must share a term with the query to be a hit
+ */
 export function rankPassages(
   passages: readonly Passage[],
   parameters: Partial<Bm25> = {},
@@ -51,7 +53,10 @@ export function rankPassages(
   };
 }
 
-/** @returns per term a flat list position, frequency, position, frequency …; and the length of each passage in terms */
+/**
+ * @returns for each term a flat list position, frequency, position, frequency …; and the length of each passage in
+ * terms
+ */
 function indexInMemory(
   passages: readonly Passage[],
   analyzer: Analyzer,

@@ -4,10 +4,10 @@ import { CorpusHash, passageRecord } from "./identity.ts";
 import type { SegmentManifest } from "./manifest-schema.ts";
 
 /**
- * The passages of a corpus behind those that the segments hold.
- * @throws DataError where it does not begin with them: it is another corpus, or was changed
+ * Skips the passages of a corpus that the segments already contain, and yields the rest.
+ * @throws DataError if the corpus does not begin with those passages: it is another corpus, or it was changed
  */
-export async function* notYetIn(
+export async function* skipIndexed(
   corpus: AsyncIterable<Passage>,
   segments: readonly SegmentManifest[],
 ): AsyncGenerator<Passage> {
@@ -29,7 +29,7 @@ export async function* notYetIn(
 }
 
 function changed(): DataError {
-  return new DataError("the corpus does not begin as it did when the build was begun", {
-    hint: "resume with the corpus as it was, or begin anew with --overwrite",
+  return new DataError("the corpus no longer begins with the passages that the stopped build had read", {
+    hint: "resume with the unchanged corpus, or start again with --overwrite",
   });
 }

@@ -1,27 +1,30 @@
-/** @file Top k over one segment's postings, in two ways that give the same bits. */
+/** @file Top k over the postings of one segment, by two algorithms with bit-identical results. */
 import { END, PostingCursor } from "./posting-cursor.ts";
 import type { Norms } from "./score.ts";
 import { ScoreWindow, WINDOW, WindowPostings } from "./score-window.ts";
 import type { Lengths } from "./segment-reader.ts";
 import type { TopK } from "./top-k.ts";
 
-/** Sums of bounds and sums of scores round differently; bounds get this much more. */
+/** Sums of bounds round differently from sums of scores, so bounds are raised by this factor. */
 const SLACK = 1 + 1e-9;
-/** Looking every term up for every candidate stops paying: a pasted page is scored term by term. */
+/**
+ * With more terms than this, looking up every term for every candidate is slower than scoring term by term; that
+ * happens when a whole page is pasted as a query.
+ */
 const MAX_PRUNED_TERMS = 48;
 
 /** The postings of a query in one segment. */
 export interface Retrieval {
-  /** In the order in which scores are summed; none has moved. */
+  /** In the order in which scores are summed; none has been advanced yet. */
   readonly cursors: readonly PostingCursor[];
-  /** Of the segment's passages. */
+  /** Number of passages in the segment. */
   readonly lengths: Lengths;
   readonly norms: Norms;
   /** Position in the corpus of the segment's first passage. */
   readonly base: number;
 }
 
-/** What retrieving works in, kept from query to query. What threw has left it as it was: make another. */
+/** Working memory, reused between queries. After an exception it may be inconsistent: create a new one. */
 export class RetrievalMemory {
   readonly window = new ScoreWindow();
   readonly #cursors: PostingCursor[] = [];
@@ -60,25 +63,25 @@ interface Term {
   readonly cursor: PostingCursor;
   /** In the order of summing. */
   readonly order: number;
-  /** Of an essential term, in this window. */
+  /** The bound of an essential term in this window. */
   readonly postings: WindowPostings;
 }
 
 /**
- * A window of passages at a time, with MaxScore and block bounds: terms that cannot lift a passage of the window into the
- * top k, not even together, are only looked up for the passages of the others.
+ * Processes one window of passages at a time, with MaxScore and block bounds: terms that cannot lift a passage of the
+ * window into the top k, even all together, are only looked up for passages that other terms found.
  */
 class PrunedRetrieval {
   readonly #retrieval: Retrieval;
   readonly #window: ScoreWindow;
   readonly #best: TopK;
-  /** Weakest bound first. */
+  /** Smallest bound first. */
   readonly #terms: readonly Term[];
-  /** Candidates are drawn from the terms from here on. */
+  /** Terms from this index on produce candidates. */
   #essential = 0;
-  /** [i]: the bounds of the i weakest terms together, in this window. */
+  /** [i]: the sum of the i smallest bounds in this window. */
   readonly #boundSums: Float64Array;
-  /** Of the current candidate, how often it holds each term, in the order of summing. */
+  /** How often the current candidate contains each term, in the order in which scores are summed. */
   readonly #frequencies: Int32Array;
 
   constructor(retrieval: Retrieval, memory: RetrievalMemory, best: TopK) {
@@ -104,7 +107,7 @@ class PrunedRetrieval {
     }
   }
 
-  /** Finds the bounds in a window, and how many of the weakest terms cannot make a candidate. */
+  /** Computes the bounds in a window, and how many terms with the smallest bounds cannot produce a candidate. */
   #bound(from: number, end: number): void {
     const sums = this.#boundSums;
     this.#essential = 0;
@@ -139,7 +142,7 @@ class PrunedRetrieval {
     window.drain((place, bound) => this.#judge(place, bound));
   }
 
-  /** @param boundOfEssential of what the essential terms give the passage together */
+  /** @param boundOfEssential bound of what the essential terms add to the passage's score */
   #judge(place: number, boundOfEssential: number): void {
     let bound = boundOfEssential;
     if (this.#tooLittle(bound + this.#boundSums[this.#essential]!)) return;
@@ -162,7 +165,7 @@ class PrunedRetrieval {
   #offer(passage: number): void {
     const { cursors, lengths, norms, base } = this.#retrieval;
     const norm = norms.of(lengths[passage]!);
-    let score = 0; // in the fixed order, as the exhaustive way sums
+    let score = 0; // in the same fixed order as the exhaustive algorithm
     for (let order = 0; order < cursors.length; order++) {
       const frequency = this.#frequencies[order]!;
       if (frequency > 0) score += cursors[order]!.part(frequency, norm);

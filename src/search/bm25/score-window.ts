@@ -1,14 +1,16 @@
-/** So many passages are scored together: few enough for the processor's caches, enough to be worth their overhead. */
+/**
+ * Number of passages that are scored together: few enough for the processor's caches, enough to outweigh the overhead.
+ */
 export const WINDOW = 1 << 13;
 
-/** Scores of a run of passages, summed term by term. All zero between windows. */
+/** Scores of a range of passages, summed term by term. All zero between windows. */
 export class ScoreWindow {
-  /** Its first passage, and the first behind it. */
+  /** The first passage of the window, and the one after its last. */
   from = 0;
   end = WINDOW;
-  /** By place in the window. */
+  /** By position in the window. */
   readonly #sums = new Float64Array(WINDOW);
-  /** One bit for each place that was added to, and one for each word of these bits that is not zero. */
+  /** One bit for each position that was added to, and one bit for each word of those bits that is not zero. */
   readonly #touched = new Int32Array(WINDOW >> 5);
   readonly #words = new Int32Array(WINDOW >> 10);
 
@@ -23,7 +25,7 @@ export class ScoreWindow {
     this.#words[place >> 10]! |= 1 << ((place >> 5) & 31);
   }
 
-  /** In the order of places, those that were added to; all is zero again then. */
+  /** Returns the positions that were added to, in order, and resets everything to zero. */
   drain(take: (place: number, sum: number) => void): void {
     const [sums, touched, words] = [this.#sums, this.#touched, this.#words];
     for (let group = 0; group < words.length; group++) {
@@ -44,13 +46,13 @@ export class ScoreWindow {
 
 const lowestBit = (bits: number) => 31 - Math.clz32(bits & -bits);
 
-/** The passages of a window that hold one term, in their order. */
+/** The passages of a window that contain one term, in order. */
 export class WindowPostings {
   readonly places = new Int32Array(WINDOW);
   readonly frequencies = new Int32Array(WINDOW);
   count = 0;
 
-  /** @returns 0 where the term is not in that passage */
+  /** @returns 0 if the term is not in that passage */
   frequencyAt(place: number): number {
     const { places } = this;
     let low = 0;

@@ -1,16 +1,16 @@
-/** @file The arithmetic of BM25, shared by every index so that all of them give the same bits. */
+/** @file The arithmetic of BM25, shared by every index so that all give bit-identical scores. */
 import { ConfigError } from "../../base/errors.ts";
 import type { Analyzer } from "../analyzer.ts";
 import { CAP } from "./format.ts";
 
 export interface Bm25 {
-  /** How fast repeated terms stop counting; ≥ 0. */
+  /** Controls how fast repeated terms saturate; ≥ 0. */
   readonly k1: number;
-  /** How much long passages are discounted; 0 to 1. */
+  /** Controls how much long passages are penalised; 0 to 1. */
   readonly b: number;
 }
 
-/** Anserini's values: on HotpotQA four points of nDCG@10 above the textbook 1.2 and 0.75. */
+/** Anserini's values: on HotpotQA, nDCG@10 is four points higher than with the textbook 1.2 and 0.75. */
 const defaults: Bm25 = { k1: 0.9, b: 0.4 };
 
 /** @throws ConfigError where a parameter is out of range */
@@ -27,17 +27,20 @@ export function inverseDocumentFrequency(passages: number, withTerm: number): nu
   return Math.log(1 + (passages - withTerm + 0.5) / (withTerm + 0.5));
 }
 
-/** What a passage's length adds to the denominator. */
+/** The length normalisation that is added to the denominator. */
 export function lengthNorm({ k1, b }: Bm25, length: number, averageLength: number): number {
   return k1 * (1 - b + (b * length) / averageLength);
 }
 
-/** Grows with the frequency and falls with the norm, so (greatest frequency, least norm) bounds any set of passages. */
+/**
+ * Increases with the frequency and decreases with the norm, so (maximum frequency, minimum norm) bounds any set of
+ * passages.
+ */
 export function termScore(idf: number, frequency: number, norm: number): number {
   return (idf * frequency) / (frequency + norm);
 }
 
-/** Norms by length: a table for common lengths, which costs a search no division, and the formula beyond. */
+/** Norms by length: a table for common lengths, which saves divisions, and the formula for longer ones. */
 export class Norms {
   readonly #table: Float64Array;
   readonly #bm25: Bm25;
@@ -56,12 +59,15 @@ export class Norms {
   }
 }
 
-/** The terms of a query, each once, in code unit order: float sums are then the same however an index is cut. */
+/**
+ * The distinct terms of a query in code unit order, so that float sums do not depend on how an index is divided into
+ * segments.
+ */
 export function queryTerms(query: string, analyzer: Analyzer): string[] {
   return [...new Set(analyzer.terms(query))].sort();
 }
 
-/** @throws ConfigError unless k is a whole number ≥ 1 */
+/** @throws ConfigError unless k is an integer ≥ 1 */
 export function checkK(k: number): void {
   if (!Number.isInteger(k) || k < 1)
     throw new ConfigError(`k is ${k}`, { hint: "ask for a whole number of passages, at least 1" });

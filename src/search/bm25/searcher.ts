@@ -16,7 +16,7 @@ export function memorySearcher(passages: readonly Passage[], parameters: Partial
   return synchronousSearcher({ info, rank: rankPassages(kept, bm25), close: () => {} });
 }
 
-/** A searcher over a function that answers one query at once; what it throws becomes that query's error. */
+/** A searcher over a synchronous function that answers one query; an exception becomes that query's error. */
 export function synchronousSearcher(parts: {
   info: SearcherInfo;
   rank: (query: string, k: number) => Hit[];
@@ -47,7 +47,7 @@ function answer(rank: () => Hit[]): QueryResult {
   try {
     return { ok: true, hits: rank() };
   } catch (error) {
-    // a damaged index or a failing disk, not a bug: those escape
+    // a damaged index or a failing disk; bugs are thrown on
     if (error instanceof SearchError || (error as NodeJS.ErrnoException).code !== undefined) {
       return { ok: false, error: { message: (error as Error).message, retryable: false } };
     }

@@ -10,10 +10,12 @@ import { searchable } from "./rank.ts";
 import { SegmentFiles } from "./segment-files.ts";
 import { TermTable } from "./term-table.ts";
 
-/** The arrays of a builder. Segments that come one after the other share them: the collector would be slow to free each. */
+/**
+ * The arrays of a builder. Consecutive segments reuse them, because the garbage collector would be slow to free each.
+ */
 export class BuilderMemory {
   readonly terms = new TermTable();
-  /** By term: its latest posting in the log, and how many passages hold it. */
+  /** By term: its latest posting in the log, and the number of passages that contain it. */
   readonly latest = new GrowingNumbers();
   readonly holders = new GrowingNumbers();
   /** The log of postings in passage order. */
@@ -22,7 +24,7 @@ export class BuilderMemory {
   /** By passage: the end of its postings in the log, and its length in terms. */
   readonly logEnds = new GrowingNumbers();
   readonly lengths = new GrowingNumbers();
-  /** The log sorted by term, and by term where it ends there. */
+  /** The log sorted by term, and the end of each term in it. */
   readonly passages = new GrowingNumbers();
   readonly frequencies = new GrowingNumbers();
   readonly ends = new GrowingNumbers();
@@ -35,8 +37,8 @@ export class BuilderMemory {
 }
 
 /**
- * Takes passages in corpus order. Records go straight to disk; postings wait in memory, 8 bytes each, until `finish`,
- * which needs about as much again.
+ * Adds passages in corpus order. Records are written to disk at once; postings stay in memory, 8 bytes each, until
+ * `finish`, which needs about as much again.
  */
 export class SegmentBuilder {
   readonly #analyzer: Analyzer;
@@ -46,12 +48,12 @@ export class SegmentBuilder {
   readonly #memory: BuilderMemory;
   #tokens = 0;
 
-  /** @param place where the segment goes; no other segment may be built in its memory meanwhile */
+  /** @param destination destination of the segment; no other segment may use the same memory meanwhile */
   constructor(
-    place: { readonly directory: string; readonly name: string; readonly memory: BuilderMemory },
+    destination: { readonly directory: string; readonly name: string; readonly memory: BuilderMemory },
     analyzer: Analyzer,
   ) {
-    const { directory, name, memory } = place;
+    const { directory, name, memory } = destination;
     this.#analyzer = analyzer;
     this.#memory = memory;
     memory.clear();
@@ -99,7 +101,7 @@ export class SegmentBuilder {
     return this.#files.finish({ passages, tokens: this.#tokens, corpus: this.#hash.digest() });
   }
 
-  /** Also after a failure; may be called twice. */
+  /** Also call it after a failure; it may be called twice. */
   close(): void {
     this.#files.close();
   }

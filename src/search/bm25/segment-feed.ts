@@ -1,16 +1,16 @@
-/** @file A stream of passages becomes a stream of segments, written here or by worker threads. */
+/** @file Turns a stream of passages into a stream of segments, written in this thread or by worker threads. */
 import type { Passage } from "../../protocol/passage.ts";
 import { startWorker } from "../../runtime/worker-pool.ts";
 import { type AnalyzerName, analyzerOf } from "../analyzer.ts";
 import type { SegmentManifest } from "./manifest-schema.ts";
 import { BuilderMemory, SegmentBuilder } from "./segment-builder.ts";
 
-/** Whatever writes segments, one after the other. */
+/** Writes segments, one after the other. */
 interface Builder {
   open(name: string): void;
-  /** Resolves when more may come. */
+  /** Resolves when it can accept more passages. */
   add(passages: readonly Passage[]): Promise<void>;
-  /** @returns the segment, when it is durable */
+  /** @returns the segment, once it is durable */
   finish(): Promise<SegmentManifest>;
   close(): Promise<void>;
 }
@@ -19,23 +19,25 @@ export interface FeedOptions {
   readonly directory: string;
   readonly analyzer: AnalyzerName;
   readonly nextName: () => string;
-  /** Passages in a segment at most. */
+  /** Maximum number of passages in a segment. */
   readonly passages: number;
-  /** From 2 on they are worker threads beside this one. */
+  /** With 2 or more, segments are written by worker threads beside this one. */
   readonly threads: number;
-  /** Ends the stream early: what was read by then is still written. */
+  /** Ends the stream early; passages read before that are still written. */
   readonly signal?: AbortSignal | undefined;
   /** Passages read so far. */
   readonly onProgress?: ((passages: number) => void) | undefined;
 }
 
 const BATCH = 250;
-/** So many are worked off in less time than a thread takes to start. */
+/** Fewer passages than this are processed in less time than a thread takes to start. */
 const LOCAL_PASSAGES = 5000;
-/** Beside passages, characters bound a segment: about 35 MB of postings while it is sorted. */
+/** The second limit of a segment, in characters: about 35 MB of postings while it is sorted. */
 const SEGMENT_CHARACTERS = 24 << 20;
 
-/** Segments in the order of their passages. Where they are cut depends on the passages alone, not on threads. */
+/**
+ * Yields segments in the order of their passages. Where segments are cut depends on the passages only, not on threads.
+ */
 export async function* segmentsOf(
   corpus: AsyncIterable<Passage>,
   options: FeedOptions,
@@ -55,7 +57,7 @@ export async function* segmentsOf(
       await builder.add(passages);
       if (!closes) continue;
       const finished = builder.finish();
-      finished.catch(() => {}); // it is awaited below, in its turn
+      finished.catch(() => {}); // it is awaited below, in order
       finishing.push(finished);
       if (finishing.length > workers.length) yield await finishing.shift()!;
     }
@@ -67,13 +69,16 @@ export async function* segmentsOf(
 
 interface Batch {
   readonly passages: readonly Passage[];
-  /** It is its segment's first. */
+  /** It is the first batch of its segment. */
   readonly opens: boolean;
-  /** It is its segment's last. */
+  /** It is the last batch of its segment. */
   readonly closes: boolean;
 }
 
-/** Takes batches until they hold so many passages. Nothing of a large corpus is then built, and left, in this thread. */
+/**
+ * Collects batches up to this many passages. It tells whether the corpus is small, before any segment is built in this
+ * thread.
+ */
 async function firstBatches(
   batches: AsyncIterator<Batch>,
   passages: number,
@@ -112,7 +117,7 @@ async function* batchesOf(corpus: AsyncIterable<Passage>, options: FeedOptions):
     batch = [];
     if (options.signal?.aborted) break;
   }
-  // an interrupted segment is written too: it is whole, and shorter
+  // the segment of an interrupted build is written too: it is complete, only shorter
   if (inSegment > 0) yield { passages: batch, opens, closes: true };
   options.onProgress?.(read);
 }
@@ -144,7 +149,7 @@ class LocalBuilder implements Builder {
   }
 }
 
-/** What a worker thread is started with; its calls are those of `Builder`. */
+/** Start data of a worker thread; its calls are those of `Builder`. */
 export interface BuildWorkerData {
   readonly directory: string;
   readonly analyzer: AnalyzerName;
@@ -152,7 +157,9 @@ export interface BuildWorkerData {
 
 class WorkerBuilder implements Builder {
   readonly #worker;
-  /** Most passages sent and not worked off: half a segment, so that no builder waits long for another's. */
+  /**
+   * Maximum number of passages sent and not yet processed: half a segment, so that no builder waits long for another.
+   */
   readonly #most: number;
   readonly #sent: { readonly passages: number; readonly done: Promise<void> }[] = [];
   #waiting = 0;
@@ -170,7 +177,7 @@ class WorkerBuilder implements Builder {
   }
 
   open(name: string): void {
-    this.#worker.call("open", name).catch(() => {}); // what follows fails too, and is awaited
+    this.#worker.call("open", name).catch(() => {}); // later calls fail too, and those are awaited
   }
 
   async add(passages: readonly Passage[]): Promise<void> {

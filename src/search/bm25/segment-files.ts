@@ -5,7 +5,7 @@ import { type SegmentPart, segmentParts } from "./format.ts";
 import type { SegmentManifest } from "./manifest-schema.ts";
 import { OutputFile } from "./output-file.ts";
 
-/** The files of a segment that is being written. */
+/** The files of a segment while it is being written. */
 export class SegmentFiles {
   readonly parts: Readonly<Record<SegmentPart, OutputFile>>;
   readonly #directory: string;
@@ -36,7 +36,7 @@ export class SegmentFiles {
     return { name: this.#name, ...content, bytes, sums: createHash("sha256").update(sums).digest("hex") };
   }
 
-  /** Also after a failure; may be called twice. */
+  /** Also call it after a failure; it may be called twice. */
   close(): void {
     for (const part of segmentParts) this.parts[part].close();
   }

@@ -11,10 +11,10 @@ import { PassageStoreReader } from "./passage-store.ts";
 
 const REBUILD = "build the index again";
 
-/** By passage. The narrow kind is half the memory and fits every corpus of passages. */
+/** By passage. The narrow type takes half the memory and fits every corpus of passages. */
 export type Lengths = Uint16Array | Uint32Array;
 
-/** One segment: lengths and a term in 32 in memory, all else read page by page when asked for. */
+/** One segment. Passage lengths and every 32nd term are in memory; everything else is read page by page on demand. */
 export class SegmentReader {
   readonly manifest: SegmentManifest;
   readonly lengths: Lengths;
@@ -22,7 +22,7 @@ export class SegmentReader {
   readonly #dictionary: DictionaryReader;
   readonly #store: PassageStoreReader;
 
-  /** @throws DataError where a file is missing, cut, or contradicts the manifest; SearchError where it is damaged */
+  /** @throws DataError if a file is missing, truncated or contradicts the manifest; SearchError if it is damaged */
   constructor(directory: string, manifest: SegmentManifest, cache: PageCache) {
     this.manifest = manifest;
     this.files = openParts(directory, manifest, cache);
@@ -51,7 +51,7 @@ export class SegmentReader {
     return this.#store.passage(index);
   }
 
-  /** Reads every page. @throws SearchError naming the first file that was changed */
+  /** Reads and verifies every page. @throws SearchError naming the first file that was changed */
   verify(): void {
     for (const part of segmentParts) for (const _ of this.files[part].pages());
   }
@@ -85,7 +85,7 @@ function checkSize(path: string, expected: number): void {
   if (size !== expected) throw new DataError(`${path} has ${size} bytes, not ${expected}`, { hint: REBUILD });
 }
 
-/** @returns by part, the CRC-32 of its pages */
+/** @returns the CRC-32 of each page, by part */
 function readSums(path: string, manifest: SegmentManifest): Uint32Array[] {
   const pages = manifest.bytes.map((size) => Math.ceil(size / PAGE));
   checkSize(path, pages.reduce((sum, count) => sum + count, 0) * 4);
@@ -102,7 +102,7 @@ function readLengths(file: CheckedFile, manifest: SegmentManifest): Lengths {
   let sum = 0;
   let longest = 0;
   for (const pages of file.pages()) {
-    const view = new DataView(pages.buffer, pages.byteOffset, pages.byteLength); // a page holds whole lengths
+    const view = new DataView(pages.buffer, pages.byteOffset, pages.byteLength); // a page holds a whole number of lengths
     for (let i = 0; i + 4 <= view.byteLength; i += 4) {
       const length = (lengths[at++] = view.getUint32(i, true));
       sum += length;
@@ -111,7 +111,7 @@ function readLengths(file: CheckedFile, manifest: SegmentManifest): Lengths {
   }
   if (file.size !== manifest.passages * 4 || sum !== manifest.tokens) {
     const expected = `the ${manifest.tokens} terms of ${manifest.passages} passages that the manifest names`;
-    throw new DataError(`${file.path} does not add up to ${expected}`, { hint: REBUILD });
+    throw new DataError(`${file.path} does not match ${expected}`, { hint: REBUILD });
   }
   return longest <= CAP ? Uint16Array.from(lengths) : lengths;
 }

@@ -3,14 +3,18 @@ import { GrowingNumbers } from "./growing-numbers.ts";
 const beyondAscii = /[\u0080-\uffff]/;
 
 /**
- * Numbers terms from 0 in the order in which they come, and keeps their UTF-8 bytes: a hash table in typed arrays, which
- * are used again for the next segment. A Map of strings would leave a hundred thousand of them to the collector each time.
+ * Numbers terms from 0 in the order of their first occurrence and stores their UTF-8 bytes. It is a hash table in typed
+ * arrays, which are reused for the next segment; a Map of strings would leave hundreds of thousands of objects to the
+ * garbage collector.
  */
 export class TermTable {
-  /** By slot, a term's number plus one, or 0 where it is free; open addressing, a power of two of slots. */
+  /**
+   * By slot: a term's number plus one, or 0 if the slot is free. Open addressing; the number of slots is a power of
+   * two.
+   */
   #slots = new Int32Array(1 << 12);
   readonly #hashes = new GrowingNumbers();
-  /** By term, where its bytes end. */
+  /** By term: the end of its bytes. */
   readonly #ends = new GrowingNumbers();
   #bytes = new Uint8Array(1 << 14);
 
@@ -24,7 +28,7 @@ export class TermTable {
     this.#ends.length = 0;
   }
 
-  /** @returns the term's number, which is `size` before the call where it is new */
+  /** @returns the term's number; if the term is new, that is `size` before the call */
   number(term: string): number {
     const bytes = beyondAscii.test(term) ? Buffer.from(term) : undefined;
     const length = bytes?.length ?? term.length;
@@ -39,12 +43,12 @@ export class TermTable {
     }
   }
 
-  /** The term's UTF-8 bytes, until another term comes. */
+  /** The term's UTF-8 bytes, valid until another term is added. */
   bytes(number: number): Uint8Array {
     return this.#bytes.subarray(this.#from(number), this.#ends.values[number]!);
   }
 
-  /** All numbers, in the order of their terms' bytes. */
+  /** All term numbers, sorted by the terms' bytes. */
   sorted(): Uint32Array {
     const prefixes = Float64Array.from({ length: this.size }, (_, number) => this.#prefix(number));
     const numbers = Uint32Array.from({ length: this.size }, (_, number) => number);
@@ -91,7 +95,7 @@ export class TermTable {
     }
   }
 
-  /** The first six bytes as a number: most comparisons end with it. */
+  /** The first six bytes as a number, which decides most comparisons. */
   #prefix(number: number): number {
     const from = this.#from(number);
     const end = this.#ends.values[number]!;

@@ -6,17 +6,17 @@ export interface Candidate {
 
 const isWorse = (a: Candidate, b: Candidate) => a.score < b.score || (a.score === b.score && a.at > b.at);
 
-/** The k best candidates seen: higher scores first, ties to the earlier passage. */
+/** Keeps the k best candidates: higher scores first, ties by position in the corpus. */
 export class TopK {
   readonly #k: number;
-  /** A heap whose root is the worst kept candidate. */
+  /** A heap whose root is the worst of the kept candidates. */
   readonly #heap: Candidate[] = [];
 
   constructor(k: number) {
     this.#k = k;
   }
 
-  /** A candidate that scores below this, or equal from a later position, cannot enter. */
+  /** A candidate with a score below this, or equal to it and from a later position, cannot enter. */
   threshold = Number.NEGATIVE_INFINITY;
 
   offer(score: number, at: number): void {

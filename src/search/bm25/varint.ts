@@ -1,4 +1,7 @@
-/** @file Whole numbers 0 … 2³²−1 as 1 to 5 bytes, seven bits each, low bits first; and some of fixed width beside them. */
+/**
+ * @file Integers from 0 to 2³²−1 as varints of 1 to 5 bytes (seven bits each, low bits first), and integers of fixed
+ * width.
+ */
 
 /** A byte string that grows. */
 export class VarintWriter {
@@ -58,7 +61,10 @@ export class VarintWriter {
   }
 }
 
-/** Reads what the writer wrote. Past the bytes it gives zeros, and `position` runs beyond `end`: check it. */
+/**
+ * Reads what the writer wrote. After the end it returns zeros and `position` exceeds `end`, which the caller must
+ * check.
+ */
 export class VarintReader {
   bytes: Uint8Array;
   position: number;
@@ -77,7 +83,7 @@ export class VarintReader {
     for (let shift = 7; shift < 35; shift += 7) {
       byte = this.bytes[this.position++]!;
       value |= (byte & 127) << shift;
-      if (!(byte >= 128)) break; // undefined, past the end, ends it too
+      if (!(byte >= 128)) break; // undefined, after the end of the bytes, ends the loop too
     }
     return value >>> 0;
   }

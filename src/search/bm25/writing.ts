@@ -9,12 +9,15 @@ const hints: Readonly<Record<string, string>> = {
   EPERM: "you may not write there: choose another folder",
   EROFS: "that file system is read-only: choose another folder",
   ENOTDIR: "a part of that path is a file: choose another folder",
-  EEXIST: "something of that name is in the way: choose another folder",
-  ENOTEMPTY: "that folder was filled while the index was built: choose another folder",
+  EEXIST: "a file of that name already exists: choose another folder",
+  ENOTEMPTY: "another process filled that folder while the index was built: choose another folder",
 };
 
-/** A full disk and a folder that cannot be written are the user's to mend and leave as ConfigErrors; the rest keeps its stack. */
-export async function writing<T>(directory: string, work: () => Promise<T>): Promise<T> {
+/**
+ * Turns errors that the user can fix (a full disk, a folder without write access) into ConfigErrors; others keep their
+ * stack.
+ */
+export async function withWriteErrors<T>(directory: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {

@@ -1,4 +1,4 @@
-/** @file Files that are documents rather than corpora: Markdown, plain text, HTML; each gives passages of 100 words. */
+/** @file Reads documents (Markdown, plain text, HTML) and cuts them into passages of 100 words. */
 import { readFileSync, statSync } from "node:fs";
 import { basename, extname } from "node:path";
 import { messageOf } from "../../base/errors.ts";
@@ -23,7 +23,7 @@ export const isDocument = (file: string) => extname(file).toLowerCase() in reade
 
 /**
  * @param name the document's path in its folder: its passages are called `<name>#1`, `#2` …
- * @param place what all its passages have
+ * @param place the place that all its passages get
  */
 export async function* documentRows(file: string, name: string, place: number): AsyncGenerator<Row> {
   const hint = "give documents of text in UTF-8";
@@ -41,13 +41,13 @@ export async function* documentRows(file: string, name: string, place: number): 
   yield* rowsAt(place, parts, hint);
 }
 
-/** The first heading is the title; marks of Markdown are left to the analyzer, which drops what is no word. */
+/** The first heading is the title. Markdown syntax stays in the text; the analyzer drops it. */
 function readMarkdown(content: string): Document {
   const text = content.replace(/^---\r?\n[\s\S]*?\r?\n---\r?\n/, ""); // front matter
   return { title: /^#{1,6}\s+(.+?)\s*#*\s*$/m.exec(text)?.[1] ?? "", text };
 }
 
-/** Most corpora have none, and its parser takes megabytes. */
+/** Loaded only when needed: most corpora have no HTML, and its parser takes megabytes. */
 async function readHtml(content: string): Promise<Document> {
   const html = await import("./html.ts");
   return html.readHtml(content);

@@ -10,13 +10,13 @@ interface Entry {
   readonly name: string;
 }
 
-/** Gives the shape of a single corpus file, or undefined. */
+/** Returns the reader of a single corpus file, or undefined. */
 export type ShapeOf = (file: string, meter: Meter) => Shape | undefined;
 
 /**
- * Everything readable in a folder and below it, by name: documents, and corpus files as one corpus. Hidden files and links
- * are passed over.
- * @throws DataError where there is nothing readable
+ * Reads everything readable in a folder and its subfolders, ordered by name: documents, and corpus files, as one
+ * corpus. Hidden files and links are skipped.
+ * @throws DataError if nothing is readable
  */
 export function folderShape(folder: string, shapeOf: ShapeOf, meter: Meter): Shape {
   const files = filesUnder(folder).filter(({ path }) => isDocument(path) || shapeOf(path, meter) !== undefined);
@@ -25,7 +25,7 @@ export function folderShape(folder: string, shapeOf: ShapeOf, meter: Meter): Sha
       hint: "give a folder with .md, .txt or .html documents, or with .jsonl, .tsv, .json or .parquet files",
     });
   meter.total = files.reduce((sum, { path }) => sum + statSync(path).size, 0);
-  /** By file read: the place before its first, and how its own places are said. */
+  /** For each file read: the place before its first passage, and how its places are described. */
   const read: { readonly before: number; readonly where: (place: number) => string }[] = [];
   return {
     where: (place) => {

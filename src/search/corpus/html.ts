@@ -1,13 +1,13 @@
-/** @file The text of HTML, read as a stream: no page is too deep for it. */
+/** @file Extracts the text of HTML with a streaming parser, so that no page is nested too deeply for it. */
 import { Parser } from "htmlparser2";
 
 const unread = new Set(["script", "style", "noscript", "template", "svg", "nav", "head", "iframe", "object"]);
-/** What may stand inside a line; any other element ends it. */
+/** Inline elements; any other element ends the line. */
 const inline = new Set(
   "a abbr b bdi bdo cite code em font i kbd mark q s samp small span strong sub sup u var".split(" "),
 );
 
-/** A title and what a reader sees, a line for each block. */
+/** The title and the visible text, one line per block. */
 export function readHtml(content: string): { readonly title: string; readonly text: string } {
   const text: string[] = [];
   const title: string[] = [];

@@ -1,6 +1,8 @@
 const WORDS = 100;
 
-/** Runs of 100 words, as the corpora of this field are cut; what stands between words becomes one space. */
+/**
+ * Cuts a text into passages of 100 words, as the usual corpora are cut; white space between words becomes one space.
+ */
 export function inHundredWords(text: string): string[] {
   const words = text.match(/\S+/g) ?? [];
   const runs: string[] = [];

@@ -4,13 +4,13 @@ import { createGunzip } from "node:zlib";
 import { DataError, messageOf } from "../../base/errors.ts";
 import type { Meter } from "./row.ts";
 
-/** Longer ones are no rows of passages, and would be held in memory whole. */
+/** A longer line is not a row of a corpus, and would have to be held in memory completely. */
 const LONGEST_LINE = 64 << 20;
 
 /**
- * The lines of a text file (plain or .gz), with their numbers from 1; blank lines are passed over. Only "\n" and
- * "\r\n" end a line: other line separators occur inside passages.
- * @throws DataError where the file cannot be read, or a line is too long for a row
+ * The lines of a text file (plain or .gz), numbered from 1; blank lines are skipped. Only "\n" and "\r\n" end a line,
+ * because other line separators occur inside passages.
+ * @throws DataError if the file cannot be read, or a line is too long
  */
 export async function* textLines(
   file: string,
@@ -38,7 +38,7 @@ export async function* textLines(
       }
     }
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === undefined) throw cause; // the reader of the lines threw
+    if ((cause as NodeJS.ErrnoException).code === undefined) throw cause; // reading the lines failed
     throw new DataError(`${file} cannot be read: ${messageOf(cause)}`, {
       hint: "it must be a text file, gzipped where its name ends in .gz",
       cause,

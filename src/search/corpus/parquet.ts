@@ -14,7 +14,7 @@ const columnNames = ["id", "_id", "title", "text", "contents", "wikipedia_id", "
 const HINT = "expected columns id, title and text, or id and contents";
 const CHUNK_ROWS = 10_000;
 
-/** Columns as the keys of JSON lines; row groups are read a piece at a time. */
+/** Reads columns with the same names as the keys of JSON lines, a part of a row group at a time. */
 export async function* parquetRows(file: string, meter: Meter): AsyncGenerator<Row> {
   const handle = openSync(file, "r");
   try {
@@ -50,7 +50,7 @@ function columnsOf(file: string, metadata: FileMetaData): string[] {
   return columns;
 }
 
-/** A missing value is null in Parquet; in JSON lines it is left out. */
+/** A missing value is null in Parquet; in JSON lines it is absent. */
 function withoutNulls(row: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(row).filter(([, value]) => value !== null && value !== undefined));
 }
@@ -71,7 +71,7 @@ function bufferOf(handle: number): AsyncBuffer {
   };
 }
 
-/** What the parser of the format throws at a damaged file is of any kind. */
+/** On a damaged file the Parquet parser can throw anything. */
 async function reading<T>(file: string, read: () => Promise<T>): Promise<T> {
   try {
     return await read();

@@ -1,19 +1,19 @@
-/** @file What every reader of a corpus gives, and how one row of JSON is understood. */
+/** @file The output of every corpus reader, and the interpretation of one row of JSON. */
 import type { Passage } from "../../protocol/passage.ts";
 import { inHundredWords } from "./hundred-words.ts";
 
-/** Where something stood in its file, from 1 (a line, or an item), with a passage or with what is wrong there. */
+/** A position in a file, from 1 (a line or an item), with the passage there or with what is wrong with it. */
 export type Row =
   | { readonly place: number; readonly passage: Passage }
   | { readonly place: number; readonly problem: string; readonly hint: string };
 
-/** How a file or folder of one kind is read. */
+/** How a file or folder of one format is read. */
 export interface Shape {
   readonly where: (place: number) => string;
   readonly rows: AsyncIterable<Row>;
 }
 
-/** How far reading has come, in bytes of what lies on disk. */
+/** Progress of reading, in bytes on disk. */
 export interface Meter {
   read: number;
   total: number;
@@ -24,7 +24,7 @@ export function* rowsAt(place: number, read: readonly Passage[] | string, hint: 
   else for (const passage of read) yield { place, passage };
 }
 
-/** @returns what is wrong, or the passage */
+/** @returns the passage, or what is wrong with it */
 export function checked(passage: Passage): readonly Passage[] | string {
   if (passage.id.trim() === "") return "the id is empty";
   if (passage.title.trim() === "" && passage.text.trim() === "") return "title and text are both empty";
@@ -32,10 +32,10 @@ export function checked(passage: Passage): readonly Passage[] | string {
 }
 
 /**
- * `{id, title, text}`, `{id, contents}` of Search-R1, `{id, title, text: [sentences]}` of HotpotQA's abstracts, or a page of
- * KILT, `{wikipedia_id, wikipedia_title, text: [paragraphs]}`, which gives many passages.
- * @param fallbackId where it has none
- * @returns what is wrong, or its passages
+ * Reads `{id, title, text}`, `{id, contents}` of Search-R1, `{id, title, text: [sentences]}` of HotpotQA's abstracts,
+ * or a page of KILT, `{wikipedia_id, wikipedia_title, text: [paragraphs]}`, which gives many passages.
+ * @param fallbackId used if the row has no id
+ * @returns its passages, or what is wrong with it
  */
 export function readObject(value: unknown, fallbackId: string): readonly Passage[] | string {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return "not an object";
@@ -50,7 +50,7 @@ export function readObject(value: unknown, fallbackId: string): readonly Passage
   return text === undefined && contents === undefined ? "neither text nor contents" : "its text is not a string";
 }
 
-// Parquet has integers of 64 bits
+// Parquet has 64-bit integers
 const isId = (id: unknown): id is string | number | bigint =>
   typeof id === "string" || typeof id === "bigint" || Number.isSafeInteger(id);
 
@@ -69,7 +69,7 @@ function readKiltPage(row: Record<string, unknown>, fallbackId: string): readonl
 export const isSentences = (text: unknown): text is readonly string[] =>
   Array.isArray(text) && text.every((sentence) => typeof sentence === "string");
 
-/** HotpotQA's sentences bring their own space; others do not. */
+/** HotpotQA's sentences include their spaces; others do not. */
 export function joinSentences(text: string | readonly string[]): string {
   if (typeof text === "string") return text;
   return text.reduce(
@@ -79,7 +79,7 @@ export function joinSentences(text: string | readonly string[]): string {
   );
 }
 
-/** Search-R1 puts the title, quoted, on the first line. */
+/** Search-R1 puts the title in quotes on the first line. */
 function splitContents(contents: string, title: string): { title: string; text: string } {
   const end = contents.indexOf("\n");
   if (end < 0) return { title, text: contents };

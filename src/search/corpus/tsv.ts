@@ -5,7 +5,7 @@ import { checked, type Meter, type Row, rowsAt } from "./row.ts";
 const HINT =
   'expected a header line that names the columns id, title and text, or lines "idx⇥Title: … Text: …" or "idx⇥title   text"';
 
-/** Columns named in a header line, or R1-Searcher's two line shapes. */
+/** Reads columns named in a header line, or one of R1-Searcher's two line formats. */
 export async function* tsvRows(file: string, meter: Meter): AsyncGenerator<Row> {
   let read: ((text: string) => readonly Passage[] | string) | undefined;
   for await (const { line, text } of textLines(file, meter)) {
@@ -23,7 +23,7 @@ interface Header {
   readonly title: number;
   readonly text: number;
   readonly columns: number;
-  /** DPR's dump (id, text, title) writes its text as CSV does, in quotes with inner quotes doubled. */
+  /** DPR's dump (id, text, title) quotes its text as CSV does, with inner quotes doubled. */
   readonly quoted: boolean;
 }
 

@@ -1,19 +1,19 @@
 import type { QueryResult, Searcher } from "../searcher.ts";
 
 export interface BudgetOptions {
-  /** Queries that may be asked. */
+  /** Maximum number of queries. */
   readonly calls?: number | undefined;
-  /** What they may cost in all, in the unit of `costPerCall`. */
+  /** Maximum total cost, in the unit of `costPerCall`. */
   readonly money?: number | undefined;
   readonly costPerCall?: number | undefined;
 }
 
 export interface Budgeted extends Searcher {
-  /** Why a query was refused; undefined while none was. */
+  /** Why a query was refused; undefined if none was. */
   refused(): string | undefined;
 }
 
-/** Asks no query beyond a number or a price; those fail for good, and what was answered stays. */
+/** Refuses queries beyond a number or a cost; the refusal is permanent, and earlier answers are kept. */
 export function budgeted(inner: Searcher, { calls, money, costPerCall = 0 }: BudgetOptions): Budgeted {
   const byMoney =
     money !== undefined && costPerCall > 0 ? Math.floor(money / costPerCall + 1e-9) : Number.POSITIVE_INFINITY;

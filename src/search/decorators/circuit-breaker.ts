@@ -1,15 +1,18 @@
 import type { QueryResult, Searcher } from "../searcher.ts";
 
 export interface CircuitOptions {
-  /** Failed searches in a row that open it. */
+  /** Number of consecutive failures that open the circuit. */
   readonly failures?: number;
-  /** How long nothing is asked, before one search is let through to see. */
+  /** How long no query is sent, before a single search is let through as a probe. */
   readonly restMs?: number;
-  /** Milliseconds that never go back. */
+  /** A monotonic clock in milliseconds. */
   readonly now?: () => number;
 }
 
-/** Leaves a server alone that is away: after so many failures in a row, one search at a time finds out whether it is back. */
+/**
+ * Stops sending queries to a server that is unavailable: after so many consecutive failures, one search at a time
+ * probes whether it is back.
+ */
 export function circuitBroken(inner: Searcher, options: CircuitOptions = {}): Searcher {
   const { failures = 10, restMs = 1_000, now = () => performance.now() } = options;
   let inARow = 0;
@@ -37,7 +40,7 @@ export function circuitBroken(inner: Searcher, options: CircuitOptions = {}): Se
       if (isProbe) probing = true;
       try {
         const results = await inner.search(queries, asked);
-        // what was under way when it opened says nothing new
+        // a search that was running when the circuit opened carries no new information
         if (queries.length > 0 && (isProbe || isClosed())) note(results);
         return results;
       } finally {
@@ -49,5 +52,5 @@ export function circuitBroken(inner: Searcher, options: CircuitOptions = {}): Se
 
 const refusal = (because: string): QueryResult => ({
   ok: false,
-  error: { message: `search is away: ${because}`, retryable: true },
+  error: { message: `the search server is unavailable: ${because}`, retryable: true },
 });

@@ -39,7 +39,7 @@ function scripted(answer: (query: string, call: number) => QueryResult | Promise
 }
 
 const wrapped: Record<string, (inner: Searcher) => Searcher> = {
-  retrying: (inner) => retrying(inner, { attempts: 3 }),
+  retrying: (inner) => retrying(inner, { tries: 3 }),
   "circuit breaker": (inner) => circuitBroken(inner),
   limited: (inner) => limited(inner, { perSecond: 1e6, concurrency: 3 }),
   budgeted: (inner) => budgeted(inner, { calls: 1e6 }),
@@ -53,7 +53,7 @@ for (const [name, wrap] of Object.entries(wrapped)) {
 }
 
 describe("retrying", () => {
-  const options = { attempts: 3, firstPauseMs: 1, longestPauseMs: 2 };
+  const options = { tries: 3, firstPauseMs: 1, longestPauseMs: 2 };
 
   test("asks again only what failed and may pass, and keeps the order", async () => {
     const { searcher, asked } = scripted((query, call) => {
@@ -78,7 +78,7 @@ describe("retrying", () => {
   test("of 30 % transient failures few are left, and none is an answer", async () => {
     let draws = 0;
     const { searcher } = scripted(() => (uniform([1, draws++]) < 0.3 ? away : found));
-    const again = retrying(searcher, { ...options, attempts: 4 });
+    const again = retrying(searcher, { ...options, tries: 4 });
     const results = await Promise.all(Array.from({ length: 1000 }, () => again.search(["x"], { k: 1 })));
     const failed = results.flat().filter(({ ok }) => !ok).length;
     expect(failed).toBeLessThan(25); // 0.3⁴ = 8 in 1,000
@@ -94,7 +94,10 @@ describe("circuit breaker", () => {
     const ask = async () => (await broken.search(["x"], { k: 1 }))[0]!;
     for (let i = 0; i < 10; i++) expect((await ask()).ok).toBe(false);
     expect(asked).toHaveLength(3);
-    expect(await ask()).toEqual({ ok: false, error: { message: "search is away: away", retryable: true } });
+    expect(await ask()).toEqual({
+      ok: false,
+      error: { message: "the search server is unavailable: away", retryable: true },
+    });
     time = 100;
     await Promise.all([ask(), ask(), ask()]); // one probe
     expect(asked).toHaveLength(4);
@@ -117,7 +120,7 @@ describe("circuit breaker", () => {
   test("with retries, an outage costs the server little more than what was under way", async () => {
     const { searcher, asked } = scripted(() => new Promise((resolve) => setTimeout(() => resolve(away), 5)));
     const stack = retrying(circuitBroken(searcher), {
-      attempts: 4,
+      tries: 4,
       firstPauseMs: 1,
       longestPauseMs: 4,
       budget: new RetryBudget(0.5, 50),

@@ -3,19 +3,19 @@ import { pause } from "../../base/retry.ts";
 import type { Searcher } from "../searcher.ts";
 
 export interface LimitOptions {
-  /** Queries a second; as many may come at once. */
+  /** Queries per second; up to this many may come in a burst. */
   readonly perSecond?: number | undefined;
-  /** Searches at once. */
+  /** Simultaneous searches. */
   readonly concurrency?: number | undefined;
   readonly now?: () => number;
   readonly wait?: (milliseconds: number, signal?: AbortSignal) => Promise<void>;
 }
 
-/** Never asks faster than a provider allows: searches wait for their turn, in order. */
+/** Rate limiting: searches wait for their turn, in order, so that a provider's limits are never exceeded. */
 export function limited(inner: Searcher, options: LimitOptions): Searcher {
   const { perSecond, concurrency, now = () => performance.now(), wait = pause } = options;
   const limit = concurrency === undefined ? undefined : pLimit(concurrency);
-  let free = Number.NEGATIVE_INFINITY; // when all that was let through so far is paid for, in milliseconds
+  let free = Number.NEGATIVE_INFINITY; // the time at which all queries admitted so far are within the rate, in milliseconds
   return {
     ...inner,
     async search(queries, asked) {

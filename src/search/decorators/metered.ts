@@ -1,11 +1,11 @@
 import type { Searcher } from "../searcher.ts";
 
 export interface Metered extends Searcher {
-  /** What happened since it was last asked: counts and milliseconds; nothing where nothing was searched. */
+  /** Counts and milliseconds since the last call; undefined if nothing was searched. */
   take(): Record<string, number>;
 }
 
-/** Measures what the policy's searches take, waiting and trying again included. */
+/** Measures the policy's searches, including waiting and retries. */
 export function metered(inner: Searcher, now: () => number = () => performance.now()): Metered {
   let milliseconds: number[] = [];
   let [queries, failed, empty] = [0, 0, 0];

@@ -1,21 +1,21 @@
-/** @file Answers kept in a file: as a cache, as a recording of everything that was asked, and played back without a server. */
+/** @file Keeps answers in a file: as a cache, as a complete recording, or replayed without a server. */
 import { SearchError } from "../../base/errors.ts";
 import { checkK } from "../bm25/score.ts";
 import type { QueryResult, Searcher } from "../searcher.ts";
 import { RecordingFile } from "./recording-file.ts";
 
 /**
- * Asks only what the file does not know, and adds it.
+ * Asks only for what the file does not contain, and adds it.
  *
- * @param keep "answers": a cache; failures are asked again. "everything": a recording, which must hold what the run
- *   saw, so a query has one outcome in it, failure or not
- * @throws DataError where the file belongs to another searcher or is none
+ * @param keep "answers": a cache; failures are asked again. "everything": a recording, which must contain what the run
+ * saw, so each query has a single outcome, failure or not
+ * @throws DataError if the file belongs to another searcher or is not a recording
  */
 export function recorded(inner: Searcher, path: string, keep: "answers" | "everything"): Searcher {
   const file = RecordingFile.forWriting(path, inner.info());
   const underWay = new Map<string, Promise<QueryResult>>();
   const life = new AbortController();
-  // several may wait for one answer, so it is not given up when one of them is
+  // several callers may wait for one answer, so aborting one of them does not cancel it
   const askOnce = (queries: readonly string[], k: number) => {
     const answers = inner.search(queries, { k, signal: life.signal });
     queries.forEach((query, i) => {
@@ -56,7 +56,9 @@ export function recorded(inner: Searcher, path: string, keep: "answers" | "every
   };
 }
 
-/** Answers from a recording alone; what it does not hold fails for good. @throws DataError where there is none */
+/**
+ * Answers from a recording alone; queries that it does not contain fail permanently. @throws DataError if there is none
+ */
 export function replayed(path: string): Searcher {
   const file = RecordingFile.forReading(path);
   let closed = false;

@@ -27,8 +27,8 @@ interface Place {
 }
 
 /**
- * JSON lines: what was searched, then each query with its hits or its error. A later line of the same query counts.
- * Lines stay on disk; in memory are their places.
+ * A file of JSON lines: a header with what was searched, then each query with its hits or its error. A later line of
+ * the same query replaces an earlier one. Only the positions of lines are in memory.
  */
 export class RecordingFile {
   readonly info: SearcherInfo;
@@ -115,7 +115,10 @@ export class RecordingFile {
     return place;
   }
 
-  /** Finds the places of all lines, a piece of the file at a time. A torn last line is cut off, or passed over. */
+  /**
+   * Finds the positions of all lines, reading the file in chunks. An incomplete last line is cut off, or skipped when
+   * reading only.
+   */
   #readAll(): SearcherInfo | undefined {
     let header: SearcherInfo | undefined;
     let rest: Buffer = Buffer.alloc(0);
@@ -152,7 +155,7 @@ export class RecordingFile {
       const hint = "restore it from a copy, or delete it";
       throw new DataError(`${this.#path} is damaged at byte ${place.at}`, { hint });
     }
-    // a failure is part of a recording that is played back; one that is added to asks again
+    // replay returns recorded failures; a file that is written to asks those queries again
     if (line.error && this.#writable) return;
     this.#places.set(keyOf(line.query, line.k), place);
   }

@@ -2,17 +2,17 @@ import { type RetryBudget, retry } from "../../base/retry.ts";
 import type { QueryError, QueryResult, Searcher } from "../searcher.ts";
 
 export interface RetryingOptions {
-  /** Tries of one query in all. */
-  readonly attempts: number;
+  /** Total number of tries of one query. */
+  readonly tries: number;
   readonly firstPauseMs?: number;
   readonly longestPauseMs?: number;
   readonly budget?: RetryBudget;
   readonly onRetry?: () => void;
 }
 
-/** Asks again what failed in a way that may pass, and only that. */
+/** Retries failed queries if the failure may be temporary. */
 export function retrying(inner: Searcher, options: RetryingOptions): Searcher {
-  const { attempts, firstPauseMs = 200, longestPauseMs = 5_000, budget, onRetry } = options;
+  const { tries, firstPauseMs = 200, longestPauseMs = 5_000, budget, onRetry } = options;
   return {
     ...inner,
     async search(queries, { k, signal }) {
@@ -30,7 +30,7 @@ export function retrying(inner: Searcher, options: RetryingOptions): Searcher {
       };
       try {
         await retry(ask, {
-          attempts,
+          tries: tries,
           firstPauseMs,
           longestPauseMs,
           isRetryable: (error) => error instanceof Unanswered,
@@ -48,7 +48,7 @@ export function retrying(inner: Searcher, options: RetryingOptions): Searcher {
   };
 }
 
-/** Some queries are still without an answer. */
+/** Some queries still have no answer. */
 class Unanswered extends Error {
   readonly pauseAskedMs: number;
 

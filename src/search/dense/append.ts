@@ -1,4 +1,7 @@
-/** @file A dense index takes more passages. It is written anew beside itself; of what it holds, no vector is made again. */
+/**
+ * @file Adds passages to a dense index. A new index is written beside the old one; existing vectors are reused, not
+ * encoded again.
+ */
 import { existsSync, mkdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { ConfigError, InterruptedError, SearchError } from "../../base/errors.ts";
@@ -7,7 +10,7 @@ import { type BuildReport, buildingFolder, moveIntoPlace } from "../bm25/build.t
 import { PageCache } from "../bm25/checked-file.ts";
 import { PassageStoreReader } from "../bm25/passage-store.ts";
 import { searchable } from "../bm25/rank.ts";
-import { writing } from "../bm25/writing.ts";
+import { withWriteErrors } from "../bm25/writing.ts";
 import { buildDenseIndex, type DenseBuildOptions, ENCODED } from "./build.ts";
 import { EncodedTexts } from "./encoded-texts.ts";
 import { closeDenseParts, type DenseManifest, openDenseParts, readDenseManifest } from "./format.ts";
@@ -18,10 +21,10 @@ const CHUNK = 256;
 const CACHE_BYTES = 4 << 20;
 
 /**
- * Adds a corpus behind what the index holds, all of it or nothing; where it was stopped, the same call goes on. Whether its
- * ids are new is not looked up. One writer at a time: the command line holds a lock.
- * @throws DataError where there is no index, it is damaged, or the corpus is empty or bad; ConfigError where the encoder is
- * not the index's; InterruptedError where the signal stopped it; SearchError where the encoder's server failed
+ * Appends a corpus to an index, all of it or nothing; after an interruption the same call continues. It does not check
+ * whether the ids are new. There may be one writer at a time: the command line holds a lock.
+ * @throws DataError if there is no index, it is damaged, or the corpus is empty or invalid; ConfigError if the encoder
+ * is not the index's; InterruptedError if the signal stopped it; SearchError if the encoder's server failed
  */
 export async function appendToDenseIndex(
   corpus: AsyncIterable<Passage>,
@@ -31,9 +34,9 @@ export async function appendToDenseIndex(
   const start = performance.now();
   const target = resolve(directory);
   const beside = `${target}.appending`;
-  // killed before or between the renames: nothing is left to do but these
+  // the process died before or between the renames: only they remain to be done
   if (!existsSync(beside)) await buildBeside(corpus, { target, beside }, options);
-  return writing(directory, async () => {
+  return withWriteErrors(directory, async () => {
     moveIntoPlace(beside, target);
     const { passages, bytes } = readDenseManifest(target);
     const size = bytes.reduce((sum, part) => sum + part, 0);
@@ -50,7 +53,7 @@ async function buildBeside(
   const { source, fingerprint } = manifest.encoder;
   if (fingerprint !== options.encoder.identity.fingerprint)
     throw new ConfigError(`${target} was built with another encoder than ${options.encoder.identity.source}`, {
-      hint: `add with what it was built with, ${source} as it was then`,
+      hint: `add with the encoder that it was built with, ${source}, unchanged`,
     });
   const held = new Held(target, manifest);
   try {
@@ -65,9 +68,9 @@ async function buildBeside(
   }
 }
 
-const again = "run the same command again: it goes on";
+const again = "run the same command again: it continues";
 
-/** What the index holds, in its order. */
+/** The passages of the index, in order. */
 class Held {
   readonly #manifest: DenseManifest;
   readonly #files: ReturnType<typeof openDenseParts>;
@@ -79,7 +82,7 @@ class Held {
     this.#store = new PassageStoreReader({ passages: this.#files["passages.jsonl.gz"], offsets: this.#files.offsets });
   }
 
-  /** Puts its vectors where a build looks for them. */
+  /** Copies the index's vectors to where a build looks for them. */
   keepVectors(building: string, fingerprint: string): void {
     mkdirSync(building, { recursive: true });
     const encoded = new EncodedTexts(join(building, ENCODED), fingerprint);

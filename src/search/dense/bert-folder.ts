@@ -1,4 +1,6 @@
-/** @file What encoders and cross-encoders of the BERT family have in common: a Hugging Face folder and how its graph is run. */
+/**
+ * @file Shared by encoders and cross-encoders of the BERT family: reading a Hugging Face folder and running its graph.
+ */
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -7,14 +9,14 @@ import { DataError, messageOf } from "../../base/errors.ts";
 import { toJson } from "../../base/jsonl.ts";
 import { createSession, type Session, type Tensor } from "../../runtime/onnx.ts";
 
-/** Ids of a text with the special tokens around it: the first opens it, the last closes it. */
+/** Token ids of a text, with the special tokens at its start and end. */
 export type Tokenize = (text: string) => readonly number[];
 
 const candidates = ["onnx/model.onnx", "onnx/model_quantized.onnx", "model.onnx", "model_quantized.onnx"];
-/** A protobuf holds no more. */
+/** The maximum size of a protobuf message. */
 const MAX_MODEL_BYTES = 2 ** 31 - 1;
 const MAX_JSON_BYTES = 1 << 20;
-/** Longer texts are cut before they are cut into tokens; no token of real text is longer on average. */
+/** Longer texts are cut before tokenising; in real texts no token is longer on average. */
 const LETTERS_PER_TOKEN = 32;
 
 export const BertConfig = z.object({
@@ -26,11 +28,11 @@ export const BertConfig = z.object({
     .max(1 << 20)
     .default(512),
   _name_or_path: z.string().default(""),
-  /** Names of the outputs of a classifier; the library that writes these files leaves out two. */
+  /** Names of a classifier's outputs; the library that writes these files omits them if there are two. */
   id2label: z.record(z.string(), z.unknown()).optional(),
 });
 
-/** @throws DataError where the folder holds no model of the BERT family */
+/** @throws DataError if the folder is not a model of the BERT family */
 export function readBertConfig(directory: string, kind: string): z.infer<typeof BertConfig> {
   const config = readFolderJson(directory, "config.json", BertConfig);
   if (config === undefined)
@@ -47,7 +49,7 @@ export function readBertConfig(directory: string, kind: string): z.infer<typeof 
   return config;
 }
 
-/** @returns undefined where the folder lacks the file @throws DataError where it cannot be used */
+/** @returns undefined if the folder does not have the file @throws DataError if the file cannot be used */
 export function readFolderJson<T>(directory: string, name: string, schema: z.ZodType<T>): T | undefined {
   const file = join(directory, name);
   if (!existsSync(file)) return undefined;
@@ -63,13 +65,13 @@ export function readFolderJson<T>(directory: string, name: string, schema: z.Zod
 
 export interface BertSession {
   readonly session: Session;
-  /** A hash of settings, tokenizer and model: all that a result depends on. */
+  /** A hash of settings, tokenizer and model: everything that a result depends on. */
   readonly fingerprint: string;
 }
 
 /**
- * @param task as the exporter calls it
- * @throws DataError where the folder has no model, EngineError where the runtime refuses its graph
+ * @param task the exporter's name of the task
+ * @throws DataError if the folder has no model, EngineError if the runtime refuses its graph
  */
 export async function openBertSession(
   directory: string,
@@ -91,15 +93,15 @@ export async function openBertSession(
   return { session: await createSession(model, { threads }), fingerprint };
 }
 
-/** Ids of the beginning of a text, more than fit if it is long. */
+/** Token ids of the beginning of a text, more than are needed if it is long. */
 export const idsOf = (tokenize: Tokenize, text: string, maxTokens: number) =>
   tokenize(text.slice(0, maxTokens * LETTERS_PER_TOKEN).toWellFormed());
 
 /**
- * One row through the graph.
+ * Runs one row through the graph.
  *
- * @param types which of the two texts each token is of
- * @param result is filled; its shape is exact
+ * @param types the segment (0 or 1) of each token
+ * @param result is filled; its shape must be exact
  */
 export async function runBert(
   session: Session,

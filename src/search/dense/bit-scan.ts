@@ -1,10 +1,10 @@
 /**
- * @file One bit per component, its sign: an eighth of the memory of int8, for indexes that do not fit otherwise. The
- * candidates are many, and read from disk to be scored.
+ * @file A scan over one bit per component, its sign. It takes an eighth of the memory of int8, for indexes that would
+ * not fit otherwise. It returns many candidates, which are read from disk and scored exactly.
  */
 import type { Scan, ScanSource } from "./scan.ts";
 
-/** Signs alone order roughly: of this many, and ten times those asked for, almost all of the true best are among. */
+/** Ordering by signs is rough: among this many candidates, and ten times k, almost all of the true best are found. */
 const LEAST_CANDIDATES = 1000;
 const SHARE = 10;
 
@@ -48,7 +48,7 @@ function packed(query: Float32Array, words: number): Uint32Array {
   return bits;
 }
 
-/** By row, how many signs differ. */
+/** By row: the number of different signs (Hamming distance). */
 function measure(signs: Uint32Array, query: Uint32Array, distances: Uint16Array): void {
   const words = query.length;
   for (let row = 0, at = 0; row < distances.length; row++) {
@@ -63,7 +63,7 @@ function measure(signs: Uint32Array, query: Uint32Array, distances: Uint16Array)
   }
 }
 
-/** The nearest rows, ties to the earlier. */
+/** The nearest rows; ties go to the earlier one. */
 function nearest(distances: Uint16Array, most: number, farthest: number): number[] {
   const counts = new Uint32Array(farthest + 1);
   for (const distance of distances) counts[distance]! += 1;

@@ -11,7 +11,7 @@ import { CorpusHash, passageRecord } from "../bm25/identity.ts";
 import { OutputFile } from "../bm25/output-file.ts";
 import { PassageStoreWriter } from "../bm25/passage-store.ts";
 import { searchable } from "../bm25/rank.ts";
-import { writing } from "../bm25/writing.ts";
+import { withWriteErrors } from "../bm25/writing.ts";
 import { EncodedTexts } from "./encoded-texts.ts";
 import type { Encoder } from "./encoder.ts";
 import {
@@ -27,27 +27,32 @@ import type { VectorFile } from "./vector-files.ts";
 
 export interface DenseBuildOptions {
   readonly encoder: Encoder;
-  /** One vector per passage in corpus order, in place of encoding them. The encoder then serves queries alone. */
+  /** One vector per passage in corpus order, used instead of encoding them. The encoder then encodes only queries. */
   readonly vectors?: VectorFile;
   readonly overwrite?: boolean;
-  /** Goes on where a build with the same encoder was stopped: what it encoded is not encoded again. Without one it begins. */
+  /**
+   * Continues a stopped build with the same encoder; vectors already made are reused. Starts a new build if there is
+   * none.
+   */
   readonly resume?: boolean;
   readonly onProgress?: (progress: BuildProgress) => void;
   readonly signal?: AbortSignal;
 }
 
-/** Passages encoded with one call. */
+/** Passages per call of the encoder. */
 const BATCH = 32;
 
-/** Beside the parts of an index that is being built; gone before it is moved to its place. */
+/**
+ * File beside the parts of an index that is being built; it is removed before the index is moved to its destination.
+ */
 export const ENCODED = "encoded";
 
 /**
- * Builds a dense index next to `directory` and moves it there when it is whole. A failure leaves nothing; where the signal,
- * the machine or the encoder's server stopped it, vectors made so far stay, and `resume` goes on with them. One writer at a
- * time: the command line holds a lock.
- * @throws ConfigError where the target exists or cannot be written; DataError where the corpus is empty, or the vectors
- * are not its; InterruptedError where the signal stopped it; SearchError where the encoder's server failed
+ * Builds a dense index next to `directory` and moves it there when it is complete. A failed build leaves nothing. If
+ * the signal, a crash or the encoder's server stopped it, the vectors made so far are kept and `resume` continues with
+ * them. There may be one writer at a time: the command line holds a lock.
+ * @throws ConfigError if the destination exists or cannot be written; DataError if the corpus is empty, or the vectors
+ * do not belong to it; InterruptedError if the signal stopped it; SearchError if the encoder's server failed
  */
 export async function buildDenseIndex(
   corpus: AsyncIterable<Passage>,
@@ -58,10 +63,10 @@ export async function buildDenseIndex(
   const target = resolve(directory);
   const building = buildingFolder(directory);
   checkTarget(target, options.overwrite ?? false);
-  return writing(directory, async () => {
+  return withWriteErrors(directory, async () => {
     mkdirSync(dirname(target), { recursive: true });
     checkBegun(building, options);
-    if (!(options.resume && existsSync(join(building, MANIFEST)))) await buildAnew(corpus, building, options);
+    if (!(options.resume && existsSync(join(building, MANIFEST)))) await buildFromScratch(corpus, building, options);
     const { passages } = readDenseManifest(building);
     rmSync(join(building, ENCODED), { force: true });
     moveIntoPlace(building, target);
@@ -70,22 +75,26 @@ export async function buildDenseIndex(
   });
 }
 
-/** @throws ConfigError where a build was stopped there that this one would destroy, or cannot go on with */
+/** @throws ConfigError if there is a stopped build that this one would destroy, or cannot continue */
 function checkBegun(building: string, { resume, overwrite, encoder }: DenseBuildOptions): void {
   const has = (name: string) => existsSync(join(building, name));
   if (resume && has(PROGRESS))
-    throw new ConfigError(`${building} holds a build by words, not by vectors`, {
-      hint: "resume it without --dense, or begin anew with --overwrite",
+    throw new ConfigError(`${building} holds a build of a BM25 index, not of a dense one`, {
+      hint: "resume it without --dense, or start again with --overwrite",
     });
   if (resume && has(MANIFEST) && readDenseManifest(building).encoder.fingerprint !== encoder.identity.fingerprint)
-    throw new ConfigError(`${building} was built with another encoder`, { hint: "begin anew with --overwrite" });
+    throw new ConfigError(`${building} was built with another encoder`, { hint: "start again with --overwrite" });
   if (!resume && !overwrite && (has(PROGRESS) || has(MANIFEST) || has(ENCODED)))
     throw new ConfigError(`${building} holds a build that was stopped`, {
-      hint: "go on with --resume, or begin anew with --overwrite",
+      hint: "continue with --resume, or start again with --overwrite",
     });
 }
 
-async function buildAnew(corpus: AsyncIterable<Passage>, building: string, options: DenseBuildOptions): Promise<void> {
+async function buildFromScratch(
+  corpus: AsyncIterable<Passage>,
+  building: string,
+  options: DenseBuildOptions,
+): Promise<void> {
   const { resume, encoder, vectors } = options;
   mkdirSync(building, { recursive: true });
   for (const name of readdirSync(building))
@@ -140,7 +149,7 @@ async function fill(
     throw mismatch(`${writer.passages} passages`, vectors);
 }
 
-/** Vectors kept from an earlier build come first. */
+/** Yields vectors kept from an earlier build first. */
 async function encodedPassages(
   batch: readonly Passage[],
   { encoder, encoded, signal }: DenseBuildOptions & { readonly encoded: EncodedTexts | undefined },
@@ -228,13 +237,13 @@ class DenseWriter {
     });
   }
 
-  /** Also after a failure; may be called twice. */
+  /** Also call it after a failure; it may be called twice. */
   close(): void {
     for (const part of denseParts) this.#files[part].close();
   }
 }
 
-/** Symmetric, to whole numbers from -127 to 127. */
+/** Symmetric quantisation to integers from -127 to 127. */
 export function quantised(vector: Float32Array): { readonly codes: Int8Array; readonly scale: number } {
   let largest = 0;
   for (const x of vector) largest = Math.max(largest, Math.abs(x));

@@ -1,7 +1,7 @@
 /**
- * @file Vectors of the texts encoded so far, beside an index that is being built: encoding takes hours, the rest minutes.
- * A header, then for each text in order the first 16 bytes of its SHA-256, its vector and the CRC-32 of both. What a kill
- * or a crash of the machine tore off is not believed, and encoded again.
+ * @file Stores the vectors of texts encoded so far beside an index that is being built, because encoding takes hours
+ * and the rest takes minutes. A header is followed, for each text in order, by the first 16 bytes of its SHA-256, its
+ * vector and the CRC-32 of both. A record that a crash left incomplete is dropped and encoded again.
  */
 import { createHash } from "node:crypto";
 import { closeSync, ftruncateSync, openSync, readSync, writeSync } from "node:fs";
@@ -18,12 +18,12 @@ export class EncodedTexts {
   readonly #handle: number;
   readonly #encoder: Buffer;
   #dimension: number | undefined;
-  /** Up to here vectors were taken or added. */
+  /** Position up to which vectors were read or written. */
   #end = 0;
   #count = 0;
   #isReading: boolean;
 
-  /** @throws ConfigError where the vectors are another encoder's */
+  /** @throws ConfigError if the vectors are of another encoder */
   constructor(file: string, fingerprint: string) {
     this.#handle = openSync(file, "a+");
     this.#encoder = createHash("sha256").update(fingerprint).digest();
@@ -38,12 +38,12 @@ export class EncodedTexts {
     else ftruncateSync(this.#handle, 0);
   }
 
-  /** Texts whose vectors are in the file. */
+  /** Number of texts whose vectors are in the file. */
   get count(): number {
     return this.#count;
   }
 
-  /** Vectors of the first texts, as far as they were encoded before; once one was not, nothing more is known. */
+  /** Returns stored vectors for the first texts; from the first text without one, nothing more is returned. */
   take(texts: readonly string[]): Float32Array[] {
     const vectors: Float32Array[] = [];
     while (this.#isReading && vectors.length < texts.length) {
@@ -56,11 +56,11 @@ export class EncodedTexts {
     return vectors;
   }
 
-  /** After `take` gave fewer than it was asked for. */
+  /** Call it after `take` returned fewer vectors than texts. */
   add(texts: readonly string[], vectors: readonly Float32Array[]): void {
     if (texts.length === 0) return;
     const dimension = vectors[0]!.length;
-    // the index refuses vectors of two lengths; this file need not hold them
+    // a vector of another length is refused by the index; it need not be stored here
     if (vectors.some(({ length }) => length !== (this.#dimension ?? dimension))) return;
     const parts = texts.map((text, i) => recordOf(digestOf(text), vectors[i]!));
     const all = Buffer.concat(this.#dimension === undefined ? [this.#headerOf(dimension), ...parts] : parts);
@@ -85,7 +85,7 @@ export class EncodedTexts {
     return new Float32Array(body.buffer.slice(body.byteOffset + DIGEST_BYTES, body.byteOffset + body.length));
   }
 
-  /** @returns the vectors' length; undefined where the file is empty or its header is torn */
+  /** @returns the vectors' length; undefined if the file is empty or its header is incomplete */
   #readHeader(file: string): number | undefined {
     const header = Buffer.alloc(HEADER_BYTES);
     if (!this.#read(header, 0)) return undefined;
@@ -94,7 +94,7 @@ export class EncodedTexts {
       return undefined;
     if (!header.subarray(8, 40).equals(this.#encoder))
       throw new ConfigError(`${file} holds vectors of another encoder`, {
-        hint: "resume with the encoder and the prefixes that the build was begun with, or begin anew with --overwrite",
+        hint: "resume with the same encoder and prefixes, or start again with --overwrite",
       });
     return dimension >= 1 && dimension <= MAX_DIMENSION ? dimension : undefined;
   }
@@ -108,7 +108,7 @@ export class EncodedTexts {
     return header;
   }
 
-  /** @returns whether all of it could be read */
+  /** @returns whether it could be read completely */
   #read(bytes: Buffer, from: number): boolean {
     for (let at = 0; at < bytes.length; ) {
       const read = readSync(this.#handle, bytes, at, bytes.length - at, from + at);

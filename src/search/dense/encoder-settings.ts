@@ -1,4 +1,4 @@
-/** @file How a sentence encoder is used, as its folder or its family's model cards say. */
+/** @file How a sentence encoder is used, according to its folder or to the model card of its family. */
 import { basename, join, resolve } from "node:path";
 import { z } from "zod";
 import { ConfigError, DataError } from "../../base/errors.ts";
@@ -8,18 +8,18 @@ export const poolings = ["cls", "mean"] as const;
 export type Pooling = (typeof poolings)[number];
 
 export interface EncoderSettings {
-  /** What becomes of the vectors of a text's tokens: the first one's, or their mean. */
+  /** How a text's token vectors become one: the first token's vector, or their mean. */
   readonly pooling: Pooling;
-  /** Vectors get length 1. */
+  /** Vectors are scaled to length 1. */
   readonly normalize: boolean;
   readonly queryPrefix: string;
   readonly passagePrefix: string;
-  /** Longer texts are cut. */
+  /** Longer texts are truncated. */
   readonly maxTokens: number;
   readonly dimension: number;
 }
 
-/** What a user may set against the folder. */
+/** Settings that a user may override. */
 export type EncoderOverrides = Partial<Omit<EncoderSettings, "dimension">>;
 
 interface Family {
@@ -29,7 +29,7 @@ interface Family {
   readonly passagePrefix: string;
 }
 
-/** As the model cards say; a folder's own files come first where they say anything. */
+/** From the model cards; a folder's own files take precedence. */
 const families: readonly Family[] = [
   {
     name: /\bbge-(small|base|large)-en\b/i,
@@ -46,7 +46,7 @@ const Modules = z.array(z.object({ type: z.string() }));
 const SentenceFile = z.object({ max_seq_length: z.int().positive().nullish() });
 const Prompts = z.object({ prompts: z.record(z.string(), z.string()).default({}) });
 
-/** @throws DataError where the folder is no encoder of the BERT family; ConfigError where it does not say how to pool */
+/** @throws DataError if the folder is not an encoder of the BERT family; ConfigError if its pooling is unknown */
 export function readEncoderSettings(directory: string, overrides: EncoderOverrides = {}): EncoderSettings {
   const config = readBertConfig(directory, "encoder");
   const names = [basename(resolve(directory)), config._name_or_path];
@@ -61,7 +61,7 @@ export function readEncoderSettings(directory: string, overrides: EncoderOverrid
   const longest = readFolderJson(directory, "sentence_bert_config.json", SentenceFile)?.max_seq_length;
   return {
     pooling,
-    // without the file: every known family compares by cosine
+    // the file is absent: all known families use cosine similarity
     normalize: overrides.normalize ?? modules?.some(({ type }) => type.endsWith("Normalize")) ?? true,
     queryPrefix: overrides.queryPrefix ?? prompts["query"] ?? family?.queryPrefix ?? "",
     passagePrefix: overrides.passagePrefix ?? prompts["passage"] ?? prompts["document"] ?? family?.passagePrefix ?? "",
@@ -76,6 +76,6 @@ function poolingOf(directory: string): Pooling | undefined {
   if (file.pooling_mode_cls_token !== file.pooling_mode_mean_tokens)
     return file.pooling_mode_cls_token ? "cls" : "mean";
   throw new DataError(`${join(directory, "1_Pooling", "config.json")}: neither cls nor mean pooling alone`, {
-    hint: "give --pooling to say which is meant",
+    hint: "give --pooling to choose one",
   });
 }

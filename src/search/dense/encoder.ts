@@ -1,23 +1,23 @@
 import type { EncodeQueries } from "../remote/embeddings.ts";
 
-/** Turns texts into vectors: prefixes, pooling and normalisation are its own business. */
+/** Turns texts into vectors. It applies its own prefixes, pooling and normalisation. */
 export interface Encoder {
-  /** Length of its vectors; undefined until one was seen, where the other side does not tell. */
+  /** Length of its vectors; for a server that does not tell it, undefined until the first reply. */
   readonly dimension: number | undefined;
   /** Equal identities give equal vectors. */
   readonly identity: EncoderIdentity;
-  /** In the order of the texts. A text does not feel its neighbours. */
+  /** In the order of the texts. A vector does not depend on the other texts of the call. */
   encodeQueries(texts: readonly string[], signal?: AbortSignal): Promise<readonly Float32Array[]>;
   encodePassages(texts: readonly string[], signal?: AbortSignal): Promise<readonly Float32Array[]>;
   close(): Promise<void>;
 }
 
 export interface EncoderIdentity {
-  /** Where it lies: folder or address. */
+  /** Folder or address of the model. */
   readonly source: string;
-  /** A hash of all that its vectors depend on, as far as it can be known from here. */
+  /** A hash of everything that its vectors depend on, as far as it is known here. */
   readonly fingerprint: string;
-  /** Prefixes, pooling and the like, as they were in use. */
+  /** Prefixes, pooling and other settings in use. */
   readonly settings: Readonly<Record<string, string | number | boolean>>;
 }
 

@@ -55,14 +55,14 @@ export type DenseManifest = z.infer<typeof manifestSchema>;
 const REBUILD = "build the index again";
 const hashOf = (body: Omit<DenseManifest, "sha256">) => createHash("sha256").update(toJson(body)).digest("hex");
 
-/** The files it names must be durable already. */
+/** The files that it names must be durable already. */
 export function commitDense(directory: string, about: Omit<DenseManifest, "sha256">): void {
-  const body = manifestSchema.omit({ sha256: true }).parse(about); // in the order in which it is read and summed
+  const body = manifestSchema.omit({ sha256: true }).parse(about); // in the order in which it is hashed and read
   fsyncDirectory(directory);
   writeAtomically(join(directory, MANIFEST), `${toJson({ ...body, sha256: hashOf(body) }, 2)}\n`);
 }
 
-/** @throws DataError where it is none, of another version, or damaged */
+/** @throws DataError if it is not a dense index, or damaged or of another version */
 export function readDenseManifest(directory: string): DenseManifest {
   const file = join(directory, MANIFEST);
   let value: unknown;
@@ -90,7 +90,7 @@ export function readDenseManifest(directory: string): DenseManifest {
   return parsed.data;
 }
 
-/** @throws DataError where a file is missing, cut, or its sums are not those of the manifest */
+/** @throws DataError if a file is missing or truncated, or its checksums are not those of the manifest */
 export function openDenseParts(
   directory: string,
   manifest: DenseManifest,

@@ -1,17 +1,19 @@
 /**
- * @file All inner products in whole numbers, by ONNX Runtime: the codes are weights of a graph, which it lays out for the
- * processor's kernels. Sums are exact, so that a query does not feel its neighbours, on any machine.
+ * @file Computes all inner products in integers with ONNX Runtime: the codes are weights of a graph, which it lays out
+ * for the processor's kernels. Integer sums are exact, so results do not depend on the batch or the machine.
  */
 import { GraphBuilder, type Value } from "../../runtime/graph-builder.ts";
 import { createSession, type Session } from "../../runtime/onnx.ts";
 import type { Candidate } from "../bm25/top-k.ts";
 import { halfSquares, type Scan, type ScanSource } from "./scan.ts";
 
-/** Rows of one graph: what comes out of it stays in the cache, and a model below the 2 GiB of a protobuf. */
+/** Rows of one graph: its output fits in the cache, and the model stays below the 2 GiB limit of a protobuf. */
 const SHARD_ROWS = 1 << 16;
-/** Queries at once, so that the products of a shard take at most 16 MiB. */
+/** Queries per run, so that the products of a shard take at most 16 MiB. */
 const BATCH = 64;
-/** Queries have 7 bits: two products of 8 by 8 bits overflow the 16 in which processors without VNNI add them. */
+/**
+ * Queries have 7 bits: the sum of two 8-bit by 8-bit products overflows the 16 bits that processors without VNNI use.
+ */
 const QUERY_LEVELS = 63;
 const ZERO = 64;
 
@@ -20,7 +22,7 @@ interface Shard {
   readonly base: number;
   readonly rows: number;
   readonly scales: Float32Array;
-  /** Taken off every product; only for distances. */
+  /** Subtracted from every product; only for distances. */
   readonly halves: Float32Array | undefined;
 }
 
@@ -38,7 +40,7 @@ export async function openInt8Scan(source: ScanSource, threads: number): Promise
       shards.push({ session, base, rows, scales, halves });
     }
   } catch (error) {
-    await close(); // a damaged page, half way
+    await close(); // a damaged page may be found halfway
     throw error;
   }
   return {
@@ -85,7 +87,7 @@ async function scanShard(
   });
 }
 
-/** Of the best of every shard; a query's scores compare across shards. */
+/** Merges the best of every shard; the scores of a query are comparable across shards. */
 function nearest(list: Candidate[], depth: number): number[] {
   return list
     .sort((a, b) => b.score - a.score || a.at - b.at)
@@ -93,7 +95,7 @@ function nearest(list: Candidate[], depth: number): number[] {
     .map(({ at }) => at);
 }
 
-/** @returns what one level stands for */
+/** @returns the value of one quantisation level */
 function quantiseQuery(query: Float32Array, levels: Uint8Array): number {
   let largest = 0;
   for (const x of query) largest = Math.max(largest, Math.abs(x));
@@ -130,7 +132,7 @@ interface Columns {
   readonly base: number;
   readonly rows: number;
   readonly columns: Int8Array<ArrayBuffer>;
-  /** Of the codes of each row. */
+  /** For the codes of each row. */
   readonly squares: Float64Array;
 }
 

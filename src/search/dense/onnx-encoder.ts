@@ -10,9 +10,9 @@ export interface OnnxEncoderOptions extends EncoderOverrides {
 }
 
 /**
- * An encoder of the BERT family from a Hugging Face folder. Texts are run one by one: padding would make a vector depend
- * on its neighbours, and a batch gains little where every row already fills the processor.
- * @throws DataError where the folder is no such encoder, EngineError where the runtime refuses its graph
+ * Opens an encoder of the BERT family from a Hugging Face folder. Texts are run one by one: padding would make a vector
+ * depend on the others in a batch, and a batch gains little if a single row already uses all cores.
+ * @throws DataError if the folder is not such an encoder, EngineError if the runtime refuses its graph
  */
 export async function openOnnxEncoder(
   directory: string,
@@ -27,7 +27,7 @@ export async function openOnnxEncoder(
     for (const text of texts) {
       signal?.throwIfAborted();
       vectors.push(await encodeOne(parts, prefix + text));
-      await new Promise(setImmediate); // a run holds the thread
+      await new Promise(setImmediate); // a run blocks the thread
     }
     return vectors;
   };
@@ -51,7 +51,7 @@ interface Parts {
 async function encodeOne({ session, settings, tokenize, output }: Parts, text: string): Promise<Float32Array> {
   const { maxTokens, dimension } = settings;
   const all = idsOf(tokenize, text, maxTokens);
-  const ids = all.length <= maxTokens ? all : [...all.slice(0, maxTokens - 1), all.at(-1)!]; // the last one closes
+  const ids = all.length <= maxTokens ? all : [...all.slice(0, maxTokens - 1), all.at(-1)!]; // the last one to close closes the session
   const states = new Float32Array(ids.length * dimension);
   await runBert(session, { ids }, { name: output, tensor: { data: states, shape: [1, ids.length, dimension] } });
   return pooled(states, settings);

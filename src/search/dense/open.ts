@@ -7,32 +7,38 @@ import { PassageStoreReader } from "../bm25/passage-store.ts";
 import { TopK } from "../bm25/top-k.ts";
 import { failedQueries } from "../remote/remote-searcher.ts";
 import type { Hit, QueryResult, Searcher, SearcherInfo } from "../searcher.ts";
-import { searcherWithLife } from "../searcher-life.ts";
+import { searcherOf } from "../searcher-life.ts";
 import { openBitScan } from "./bit-scan.ts";
 import type { Encoder } from "./encoder.ts";
 import { closeDenseParts, type DenseManifest, type DensePart, openDenseParts, readDenseManifest } from "./format.ts";
 import type { Scan, ScanSource } from "./scan.ts";
 
 export interface DenseOpenOptions {
-  /** Makes vectors of queries; closed with the searcher. */
+  /** Encodes the queries; closed together with the searcher. */
   readonly encoder: Encoder;
-  /** What is kept in memory of every vector (default: int8 while that takes at most a quarter of it, else bits). */
+  /**
+   * What is kept in memory of every vector (default: int8 if that takes at most a quarter of the machine's memory, else
+   * bits).
+   */
   readonly scan?: "int8" | "bits";
   readonly threads?: number;
 }
 
 const CACHE_BYTES = 64 << 20;
-/** Rounding moves a passage by few ranks: of this many, and four times those asked for, the best are scored exactly. */
+/** Quantisation moves a passage by a few ranks only: this many candidates, and four times k, are scored exactly. */
 const LEAST_CANDIDATES = 32;
 const SHARE = 4;
 
-/** @throws DataError where the folder is absent, of another version or damaged, or the encoder is not the one it was built with */
+/**
+ * @throws DataError if the folder is missing, damaged or of another version, or the encoder is not the one it was built
+ * with
+ */
 export async function openDenseIndex(directory: string, options: DenseOpenOptions): Promise<Searcher> {
   const manifest = readDenseManifest(directory);
   const { encoder, threads = 1 } = options;
   if (encoder.identity.fingerprint !== manifest.encoder.fingerprint)
     throw new DataError(`${directory} was built with another encoder than ${encoder.identity.source}`, {
-      hint: `open it with what it was built with, ${manifest.encoder.source} as it was then`,
+      hint: `open it with the encoder that it was built with, ${manifest.encoder.source}, unchanged`,
     });
   const kind = options.scan ?? (manifest.bytes[3]! <= totalmem() / 4 ? "int8" : "bits");
   return boundary(DataError, `index ${directory} cannot be opened`, async () => {
@@ -48,7 +54,7 @@ export async function openDenseIndex(directory: string, options: DenseOpenOption
   });
 }
 
-/** Its runtime is loaded by those alone who use it. */
+/** The ONNX runtime is loaded only if it is used. */
 async function int8ScanOf(source: ScanSource, threads: number): Promise<Scan> {
   const { openInt8Scan } = await import("./int8-scan.ts");
   return openInt8Scan(source, threads);
@@ -58,7 +64,7 @@ function sourceOf({ passages, dimension, metric }: DenseManifest, files: Record<
   const scales = new Float32Array(passages);
   let at = 0;
   for (const pages of files.scales.pages()) {
-    const view = new DataView(pages.buffer, pages.byteOffset, pages.byteLength); // a page holds whole numbers
+    const view = new DataView(pages.buffer, pages.byteOffset, pages.byteLength); // a page holds a whole number of values
     for (let i = 0; i < view.byteLength; i += 4) scales[at++] = view.getFloat32(i, true);
   }
   return {
@@ -84,11 +90,11 @@ interface Parts {
 function searcherOver(parts: Parts): Searcher {
   const { files, scan, encoder, info } = parts;
   const store = new PassageStoreReader({ passages: files["passages.jsonl.gz"], offsets: files.offsets });
-  return searcherWithLife({
+  return searcherOf({
     info,
     search: (queries, { k, signal }) => answer(parts, { store, queries, k, signal }),
     async close(idle) {
-      await idle; // a scan under way reads files and runs a session
+      await idle; // a running scan reads files and uses a session
       closeDenseParts(files);
       await scan.close();
       await encoder.close();
@@ -96,14 +102,14 @@ function searcherOver(parts: Parts): Searcher {
   });
 }
 
-interface Asked {
+interface PendingQueries {
   readonly store: PassageStoreReader;
   readonly queries: readonly string[];
   readonly k: number;
   readonly signal: AbortSignal | undefined;
 }
 
-async function answer(parts: Parts, { store, queries, k, signal }: Asked): Promise<QueryResult[]> {
+async function answer(parts: Parts, { store, queries, k, signal }: PendingQueries): Promise<QueryResult[]> {
   const { manifest, scan, encoder, files } = parts;
   let vectors: readonly Float32Array[];
   try {
@@ -121,7 +127,7 @@ async function answer(parts: Parts, { store, queries, k, signal }: Asked): Promi
   const lists = await scan.candidates(vectors, depth);
   return vectors.map((vector, i): QueryResult => {
     try {
-      if (!vector.some((x) => x !== 0)) return { ok: true, hits: [] }; // nothing is near it, or everything
+      if (!vector.some((x) => x !== 0)) return { ok: true, hits: [] }; // with such a vector every similarity would be the same
       return { ok: true, hits: scored(vector, lists[i]!, { manifest, file: files.vectors, store, k }) };
     } catch (cause) {
       return failedQueries([""], cause)[0]!;
@@ -144,7 +150,7 @@ function scored(
   return best.sorted().map(({ at, score }, i) => ({ ...store.passage(at), score, rank: i + 1 }));
 }
 
-/** Little endian, as every machine is that Node runs ONNX Runtime on. */
+/** Little endian, like every machine on which Node and ONNX Runtime run. */
 function floatsOf({ buffer, byteOffset, byteLength }: Uint8Array): Float32Array {
   return byteOffset % 4 === 0
     ? new Float32Array(buffer, byteOffset, byteLength >> 2)

@@ -1,22 +1,24 @@
-/** Looks at every vector of an index and leaves the few that are scored exactly. */
+/** Scans all vectors of an index and returns the few candidates that are then scored exactly. */
 export interface Scan {
-  /** Per query, positions in the corpus of at least `depth` candidates, or of all. */
+  /** For each query, positions in the corpus of at least `depth` candidates, or of all passages. */
   candidates(queries: readonly Float32Array[], depth: number): Promise<readonly Iterable<number>[]>;
   close(): Promise<void>;
 }
 
-/** What a scan is made of: rows in corpus order, read once. */
+/** The data of a scan: rows in corpus order, read once. */
 export interface ScanSource {
   readonly count: number;
   readonly dimension: number;
   readonly metric: "ip" | "l2";
   /** By row. */
   readonly scales: Float32Array;
-  /** Pieces of the codes, front to back, cut anywhere. */
+  /** Chunks of the codes from front to back, of any size. */
   codes(): Iterable<Int8Array>;
 }
 
-/** Half the squared length of each row as its codes stand for it: what distance takes off the inner product. */
+/**
+ * Half the squared length of each row as represented by its codes; the L2 distance subtracts it from the inner product.
+ */
 export function halfSquares({ scales }: ScanSource, squares: Float64Array): Float32Array {
   return Float32Array.from(squares, (sum, i) => (sum * scales[i]! * scales[i]!) / 2);
 }

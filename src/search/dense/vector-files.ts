@@ -1,4 +1,7 @@
-/** @file Vectors that others made: NumPy's `.npy` and FAISS's flat indexes, checked against their size before a row is read. */
+/**
+ * @file Reads vectors made elsewhere, in NumPy's `.npy` and FAISS's flat index files. The size is checked before a row
+ * is read.
+ */
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { DataError } from "../../base/errors.ts";
 
@@ -7,9 +10,9 @@ export type Metric = "ip" | "l2";
 export interface VectorFile {
   readonly count: number;
   readonly dimension: number;
-  /** How FAISS compares them; undefined where the file does not say. */
+  /** FAISS's metric; undefined if the file does not say. */
   readonly metric: Metric | undefined;
-  /** In order, each a copy. */
+  /** In order; each is a copy. */
   rows(): Generator<Float32Array>;
   close(): void;
 }
@@ -18,7 +21,7 @@ interface Layout {
   readonly count: number;
   readonly dimension: number;
   readonly metric: Metric | undefined;
-  /** Where the first row begins. */
+  /** Offset of the first row. */
   readonly start: number;
 }
 
@@ -26,7 +29,7 @@ const HEADER_BYTES = 65_536;
 const CHUNK_BYTES = 1 << 20;
 const MAX_DIMENSION = 65_536;
 
-/** @throws DataError naming the file where it is neither, or cut, or of another kind of number */
+/** @throws DataError naming the file if it has another format or number type, or is truncated */
 export function openVectorFile(file: string): VectorFile {
   let handle: number;
   try {
@@ -40,7 +43,7 @@ export function openVectorFile(file: string): VectorFile {
     const { count, dimension, start } = layout;
     if (size !== start + count * dimension * 4)
       throw new DataError(`${file} has ${size} bytes, not the ${start + count * dimension * 4} of its header`, {
-        hint: "copy it again: it is cut or was changed",
+        hint: "copy it again: it is truncated or was changed",
       });
     return { ...layout, rows: () => rowsOf(file, handle, layout), close: () => closeSync(handle) };
   } catch (error) {
@@ -89,7 +92,7 @@ function numpyLayout(file: string, header: Buffer): Layout {
   return { count: Number(shape[1]), dimension: Number(shape[2]), metric: undefined, start: from + length };
 }
 
-/** Fourcc, i32 dimension, i64 count, two i64 of old, u8 trained, i32 metric (0 inner product, 1 L2), u64 floats. */
+/** Fourcc, i32 dimension, i64 count, two obsolete i64, u8 trained, i32 metric (0 inner product, 1 L2), u64 floats. */
 function faissLayout(file: string, header: Buffer): Layout {
   const START = 45;
   const fail = (what: string): never => {

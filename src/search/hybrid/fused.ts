@@ -1,25 +1,31 @@
-/** @file Reciprocal rank fusion (Cormack, Clarke and Büttcher 2009): what several searchers find near the top comes first. */
+/**
+ * @file Reciprocal rank fusion (Cormack, Clarke and Büttcher 2009): passages that several searchers rank near the top
+ * come first.
+ */
 import { createHash } from "node:crypto";
 import { toJson } from "../../base/jsonl.ts";
 import type { Hit, QueryResult, Searcher, SearcherInfo } from "../searcher.ts";
-import { searcherWithLife } from "../searcher-life.ts";
+import { searcherOf } from "../searcher-life.ts";
 
 export interface FusionOptions {
-  /** The larger, the less the first ranks stand out. Default 1: docs/decisions/2026-11-26-fusion-of-two.md. */
+  /**
+   * The larger the constant, the less the first ranks stand out. Default 1: docs/decisions/2026-11-26-fusion-of-two.md.
+   */
   readonly constant?: number;
-  /** Hits of each searcher that take part, or k if that is more. */
+  /** Number of hits taken from each searcher, or k if that is more. */
   readonly depth?: number;
 }
 
 /**
- * One searcher over several of one corpus. A passage gets 1 / (constant + rank) from each that finds it; equal scores
- * share a rank, so that fusion breaks no tie that a searcher left. A query that one of them fails is failed.
+ * Combines several searchers over the same corpus. A passage gets 1 / (constant + rank) from each that finds it. Equal
+ * scores share a rank, so that fusion does not break ties of a searcher. A query fails if one of the searchers fails
+ * it.
  */
 export function fusedSearcher(
   searchers: readonly Searcher[],
   { constant = 1, depth = 100 }: FusionOptions = {},
 ): Searcher {
-  return searcherWithLife({
+  return searcherOf({
     info: infoOf(searchers, { constant, depth }),
     async search(queries, { k, signal }) {
       const asked = { k: Math.max(k, depth), ...(signal ? { signal } : {}) };
@@ -49,7 +55,7 @@ function fused(lists: readonly (readonly Hit[])[], constant: number, k: number):
     });
   }
   return [...found.values()]
-    .sort((a, b) => b.score - a.score) // stable: ties as the first searcher had them
+    .sort((a, b) => b.score - a.score) // stable sort: ties stay in the order of the first searcher
     .slice(0, k)
     .map(({ hit, score }, i) => ({ ...hit, score, rank: i + 1 }));
 }

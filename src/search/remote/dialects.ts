@@ -1,4 +1,7 @@
-/** @file The HTTP shapes of retrieval servers in this field: what each is asked, and how its reply is read. */
+/**
+ * @file The HTTP protocols of the retrieval servers in this field: how to send queries to each, and how to read its
+ * reply.
+ */
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import type { Passage } from "../../protocol/passage.ts";
@@ -6,12 +9,12 @@ import type { QueryResult } from "../searcher.ts";
 import { rankedHits } from "./remote-searcher.ts";
 
 export interface Dialect {
-  /** Last part of the address. */
+  /** The last part of the address. */
   readonly path: string;
-  /** Takes one query at a time. */
+  /** The server takes one query at a time. */
   readonly isSingle?: true;
   body(queries: readonly string[], k: number): unknown;
-  /** @throws ZodError where the reply has another shape */
+  /** @throws ZodError if the reply has an unexpected form */
   read(reply: unknown, k: number): readonly QueryResult[];
 }
 
@@ -24,7 +27,7 @@ const Document = z.object({
 });
 type Document = z.infer<typeof Document>;
 
-/** Scores that a server does not give, or gives as NaN, are 0. */
+/** A score that a server omits, or gives as NaN, is 0. */
 const Score = z
   .number()
   .nullish()
@@ -61,7 +64,7 @@ const retrieve = (single: boolean): Dialect => ({
 });
 
 export const dialects = {
-  /** R1-Searcher: each passage is a line of its corpus; no scores. */
+  /** R1-Searcher: each passage is a line of its corpus; there are no scores. */
   "r1-searcher": {
     path: "/queries",
     body: (queries, k) => ({ queries, k }),
@@ -99,7 +102,7 @@ const found = (hits: readonly (Passage & { readonly score: number })[], k: numbe
   hits: rankedHits(hits, k),
 });
 
-/** Search-R1 puts the title, quoted, on the first line of the contents. */
+/** Search-R1 puts the title in quotes on the first line of the contents. */
 export function passageOf({ id, contents, title, text }: Document): Passage {
   if (typeof text === "string") return identified(id, title ?? "", text);
   const all = contents ?? "";
@@ -108,7 +111,7 @@ export function passageOf({ id, contents, title, text }: Document): Passage {
   return identified(id, all.slice(0, end).replace(/^"(.*)"$/, "$1"), all.slice(end + 1));
 }
 
-/** `id⇥Title: T Text: …`, `id⇥T   text`, or whatever a server's corpus holds. */
+/** `id⇥Title: T Text: …`, `id⇥T   text`, or whatever a server's corpus contains. */
 function passageOfLine(line: string): Passage {
   const tab = line.indexOf("\t");
   const rest = line.slice(tab + 1);
@@ -116,7 +119,7 @@ function passageOfLine(line: string): Passage {
   return identified(tab < 0 ? undefined : line.slice(0, tab), match?.[1] ?? "", match?.[2] ?? rest);
 }
 
-/** Proxies of web search give no ids: equal passages then have equal ones. */
+/** Proxies of web search give no ids: the id is then a hash of the passage. */
 function identified(id: string | undefined, title: string, text: string): Passage {
   if (id !== undefined) return { id, title, text };
   const hash = createHash("sha256").update(`${title}\n${text}`).digest("hex");

@@ -1,4 +1,4 @@
-/** @file Vectors of queries from any server with OpenAI's `/v1/embeddings`. */
+/** @file Gets vectors of queries from any server with OpenAI's `/v1/embeddings`. */
 import { z } from "zod";
 import { HttpError } from "../../base/http/http-error.ts";
 import { type JsonClient, shownUrl } from "../../base/http/json-client.ts";
@@ -11,10 +11,10 @@ export type EncodeQueries = (
 
 export interface EmbeddingsOptions {
   readonly client: JsonClient;
-  /** Up to and with /v1. */
+  /** The base URL, ending in /v1. */
   readonly url: string;
   readonly model: string;
-  /** Put before each query, as the model's card says. */
+  /** Put before each query, as the model card says. */
   readonly prefix?: string | undefined;
   readonly key?: string | undefined;
 }

@@ -1,4 +1,4 @@
-/** @file A search server over HTTP, in the dialect that its address names. */
+/** @file A search server over HTTP, with the protocol ("dialect") that its address names. */
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { ConfigError, messageOf, SearchError } from "../../base/errors.ts";
@@ -9,25 +9,25 @@ import { type Dialect, type DialectName, dialects } from "./dialects.ts";
 import { failedQueries, remoteSearcher } from "./remote-searcher.ts";
 
 export interface HttpSearchOptions {
-  /** For one exchange. */
+  /** Time limit for one request. */
   readonly timeoutMs?: number;
   readonly token?: string | undefined;
 }
 
-/** Queries in one request; the servers of peers have no bound, ours has a larger one. */
+/** Queries per request; other programs' servers set no limit, that of this program is larger. */
 const mostQueries = 256;
 
 interface Place {
   readonly dialect: DialectName;
-  /** Without the dialect's path. */
+  /** Without the path of the dialect. */
   readonly base: string;
 }
 
 /**
- * The dialect is the last part of the address (/queries, /retrieve, /search or /batch_search), or stands before it as
- * in skyrl+http://; an address without either is a server of this program.
+ * The dialect is the last part of the address (/queries, /retrieve, /search or /batch_search), or its prefix as in
+ * skyrl+http://. An address without either is a server of this program.
  *
- * @throws ConfigError on an address that says neither, SearchError where nothing answers there
+ * @throws ConfigError on an address with an unknown dialect, SearchError if nothing answers there
  */
 export async function openHttpSearch(address: string, options: HttpSearchOptions = {}): Promise<Searcher> {
   const place = placeOf(address);
@@ -91,7 +91,7 @@ const Health = z.object({
   }),
 });
 
-/** A server of this program says what it searches; others are known by their address alone. */
+/** A server of this program describes what it searches; others are identified by their address only. */
 async function infoOf({ base, dialect }: Place, client: JsonClient): Promise<SearcherInfo> {
   let health: unknown;
   try {

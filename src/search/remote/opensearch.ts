@@ -9,7 +9,7 @@ import { rankedHits, remoteSearcher } from "./remote-searcher.ts";
 const Count = z.object({ count: z.int() });
 const Mapping = z.record(z.string(), z.object({ settings: z.object({ index: z.object({ uuid: z.string() }) }) }));
 const Source = z.object({ title: z.string().default(""), text: z.string().default("") });
-/** Of parts of the index that did not answer; what the rest found is no answer. */
+/** Shards that did not answer; results of the others alone are not an answer. */
 const Shards = z.object({ failed: z.int().default(0) }).default({ failed: 0 });
 const Found = z.object({
   timed_out: z.boolean().default(false),
@@ -29,7 +29,7 @@ export interface OpenSearchOptions {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** @throws SearchError where the index is not there */
+/** @throws SearchError if the index does not exist */
 export async function openOpenSearch({ client, url, headers = {} }: OpenSearchOptions): Promise<Searcher> {
   const read = async <T>(schema: z.ZodType<T>, path: string): Promise<T> => {
     const parsed = schema.safeParse(await client.json({ url: `${url}${path}`, headers }));
@@ -57,7 +57,7 @@ export async function openOpenSearch({ client, url, headers = {} }: OpenSearchOp
   });
 }
 
-/** Any word in either field; equal scores in the order of the ids, so that a repetition finds the same. */
+/** Matches any word in either field; equal scores are ordered by id, so that a repeated query gives the same result. */
 const searchOf = (query: string, k: number) => ({
   size: k,
   _source: ["title", "text"],

@@ -1,4 +1,4 @@
-/** @file Passages in a table of PostgreSQL, found by the vector of the query (pgvector) or by its words. */
+/** @file Passages in a PostgreSQL table, found by the query's vector (pgvector) or by its words. */
 import { createHash } from "node:crypto";
 import pg from "pg";
 import { SearchError } from "../../base/errors.ts";
@@ -8,13 +8,13 @@ import type { EncodeQueries } from "./embeddings.ts";
 import { rankedHits, remoteSearcher } from "./remote-searcher.ts";
 
 export interface PostgresOptions {
-  /** postgresql://user@host:port/database; what it leaves out comes from PGPASSWORD and its like. */
+  /** postgresql://user@host:port/database; missing parts come from PGPASSWORD and the other standard variables. */
   readonly url: string;
-  /** With columns `position` (bigint), `id`, `title` and `text`, and `embedding` (vector) for search by vector. */
+  /** Has the columns `position` (bigint), `id`, `title` and `text`, and `embedding` (vector) for vector search. */
   readonly table: string;
-  /** Absent: words are compared, by PostgreSQL's own text search. */
+  /** If absent, words are matched with PostgreSQL's full text search. */
   readonly encode?: EncodeQueries | undefined;
-  /** A passage less similar than this is no hit, from −1 to 1; default all are. */
+  /** A passage with a lower similarity (−1 to 1) is not a hit; by default all are. */
   readonly leastSimilarity?: number | undefined;
   readonly timeoutMs?: number;
   readonly connections?: number;
@@ -27,7 +27,7 @@ interface Row {
   readonly score: number;
 }
 
-/** @throws SearchError where the table or its columns are not there */
+/** @throws SearchError if the table or its columns do not exist */
 export async function openPostgres(options: PostgresOptions): Promise<Searcher> {
   const { url, table, encode, timeoutMs = 30_000, connections = 8 } = options;
   const pool = new pg.Pool({
@@ -37,7 +37,7 @@ export async function openPostgres(options: PostgresOptions): Promise<Searcher> 
     query_timeout: timeoutMs,
     statement_timeout: timeoutMs,
   });
-  pool.on("error", () => {}); // an idle connection that breaks is replaced; a query that breaks says so itself
+  pool.on("error", () => {}); // a broken idle connection is replaced; a broken query reports its own error
   const name = table.split(".").map(pg.escapeIdentifier).join(".");
   try {
     const columns = `position, id, title, text${encode ? ", embedding" : ""}`;
@@ -69,13 +69,16 @@ export async function openPostgres(options: PostgresOptions): Promise<Searcher> 
   }
 }
 
-/** Exact where the table has no index on `embedding`, else as good as that index. */
+/** Exact if the table has no index on `embedding`, otherwise as good as that index. */
 const byVector = (table: string) => `
   select id, title, text, 1 - (embedding <=> $1::vector) as score from ${table}
   where $3::float8 is null or 1 - (embedding <=> $1::vector) >= $3::float8
   order by embedding <=> $1::vector, position limit $2`;
 
-/** Any word of the query, weighed by PostgreSQL's ts_rank (which is no BM25); the table wants an index on this tsvector. */
+/**
+ * Matches any word of the query, ranked by PostgreSQL's ts_rank (not BM25); the table should have an index on this
+ * tsvector.
+ */
 const byWords = (table: string) => `
   with asked as (select string_agg(quote_literal(word), ' | ')::tsquery as words
     from unnest(tsvector_to_array(to_tsvector('simple', $1))) as word)
@@ -98,7 +101,7 @@ async function ask(
   }
 }
 
-/** Classes 08, 53, 55 and 57 of SQLSTATE are troubles of the moment; without a code the connection broke. */
+/** SQLSTATE classes 08, 53, 55 and 57 are temporary errors; without a code the connection broke. */
 function reasonOf(cause: unknown): { message: string; retryable: boolean } {
   if (cause instanceof HttpError) return { message: cause.message, retryable: cause.retryable };
   const { code, message = String(cause) } = cause as { code?: string; message?: string };

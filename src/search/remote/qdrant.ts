@@ -1,4 +1,4 @@
-/** @file A collection of Qdrant whose points carry `title` and `text`, found by the vector of the query. */
+/** @file A Qdrant collection whose points carry `title` and `text`, found by the query's vector. */
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { SearchError } from "../../base/errors.ts";
@@ -26,7 +26,7 @@ export interface QdrantOptions {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** @throws SearchError where the collection is not there */
+/** @throws SearchError if the collection does not exist */
 export async function openQdrant({ client, url, collection, encode, headers = {} }: QdrantOptions): Promise<Searcher> {
   const place = `${url}/collections/${encodeURIComponent(collection)}`;
   const counted = Counted.safeParse(

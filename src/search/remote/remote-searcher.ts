@@ -1,25 +1,28 @@
-/** @file What every searcher in another process has in common. */
+/** @file Shared by every searcher that runs in another process. */
 import { EngineError, SearchError } from "../../base/errors.ts";
 import { HttpError } from "../../base/http/http-error.ts";
 import type { Passage } from "../../protocol/passage.ts";
 import type { Hit, QueryError, QueryResult, Searcher, SearcherInfo } from "../searcher.ts";
-import { searcherWithLife } from "../searcher-life.ts";
+import { searcherOf } from "../searcher-life.ts";
 
 export interface RemoteParts {
   readonly info: SearcherInfo;
-  /** In the order of the queries. What it throws is the error of each of them. */
+  /** Results in the order of the queries. If it throws, each of them gets that error. */
   readonly ask: (queries: readonly string[], k: number, signal?: AbortSignal) => Promise<readonly QueryResult[]>;
   readonly close: () => Promise<void>;
 }
 
-/** Most passages for one query; servers refuse more. */
+/** Maximum number of passages per query; servers refuse more. */
 const mostPassages = 100;
-/** Longest query sent, in UTF-16 units: beyond it a policy babbles, and servers refuse. */
+/**
+ * Maximum length of a query in UTF-16 units. Longer queries are degenerate output of the policy, and servers refuse
+ * them.
+ */
 const longestQuery = 8192;
 
-/** @param parts.ask gets queries that any server can read: whole characters, no NUL, at most 8,192 units */
+/** @param parts.ask gets queries that any server can read: well-formed Unicode, no NUL, at most 8,192 units */
 export function remoteSearcher({ info, ask, close }: RemoteParts): Searcher {
-  return searcherWithLife({
+  return searcherOf({
     info,
     prepare: sendable,
     async search(queries, { k, signal }) {
@@ -44,13 +47,13 @@ function sendable(query: string): string {
     .trim();
 }
 
-/** Each query with what went wrong for all of them. */
+/** A failure for each query, with the same error. */
 export function failedQueries(queries: readonly string[], cause: unknown): QueryResult[] {
   const error = errorOf(cause);
   return queries.map(() => ({ ok: false, error }));
 }
 
-/** What a server, a socket, a disk or a model did; a bug of ours escapes. */
+/** Wraps failures of a server, a socket, a disk or a model; a bug is thrown on. */
 function errorOf(cause: unknown): QueryError {
   if (cause instanceof HttpError) {
     const { message, retryable, retryAfterMs } = cause;
@@ -60,7 +63,10 @@ function errorOf(cause: unknown): QueryError {
   throw cause;
 }
 
-/** Hits in the order given, at most k. A passage without a word is none: a server that gives those has lost its texts. */
+/**
+ * Hits in the given order, at most k. A passage without words is refused: a server that returns those has lost its
+ * texts.
+ */
 export function rankedHits(found: readonly (Passage & { readonly score: number })[], k: number): Hit[] {
   return found
     .filter(({ title, text }) => title.trim() !== "" || text.trim() !== "")

@@ -7,14 +7,14 @@ import type { Reranker } from "./reranker.ts";
 export interface OnnxRerankerOptions {
   readonly tokenize: Tokenize;
   readonly threads?: number;
-  /** Of query and passage together; default 512, or what the model has positions for. */
+  /** Limit for query and passage together; default 512, or the model's number of positions if that is less. */
   readonly maxTokens?: number;
 }
 
 /**
- * A cross-encoder of the BERT family (sequence classification) from a Hugging Face folder. With one output that is the
- * score; with two, how much the second, "relevant", exceeds the first.
- * @throws DataError where the folder is no such model, EngineError where the runtime refuses its graph
+ * Opens a cross-encoder of the BERT family (sequence classification) from a Hugging Face folder. A single output is the
+ * score; with two outputs it is the second, "relevant", minus the first.
+ * @throws DataError if the folder is not such a model, EngineError if the runtime refuses its graph
  */
 export async function openOnnxReranker(
   directory: string,
@@ -40,7 +40,7 @@ export async function openOnnxReranker(
       for (const passage of passages) {
         signal?.throwIfAborted();
         scores.push(await scoreOf(parts, pairOf(asked, idsOf(tokenize, passage, maxTokens), maxTokens)));
-        await new Promise(setImmediate); // a run holds the thread
+        await new Promise(setImmediate); // a run blocks the thread
       }
       return scores;
     },
@@ -49,7 +49,7 @@ export async function openOnnxReranker(
   return checked(directory, reranker, tokenize);
 }
 
-/** A graph of another shape, or a tokenizer that encloses no text, is found before the first search. */
+/** Scores a test pair, so that an unexpected graph or tokenizer is found before the first search. */
 async function checked(directory: string, reranker: Reranker, tokenize: Tokenize): Promise<Reranker> {
   try {
     if (tokenize("").length !== 2)
@@ -75,7 +75,7 @@ interface Pair {
 }
 
 /**
- * [CLS] first [SEP] second [SEP]. What does not fit is taken off the longer text.
+ * [CLS] first [SEP] second [SEP]. If they are too long together, the longer text is truncated.
  *
  * @param first @param second each with its own [CLS] and [SEP]
  */
@@ -87,7 +87,7 @@ export function pairOf(first: readonly number[], second: readonly number[], maxT
   return { ids: [...one, ...two], types: [...one.map(() => 0), ...two.map(() => 1)] };
 }
 
-/** Lengths of two texts that have room together, as Hugging Face's "longest first" has them. */
+/** The lengths to which two texts are truncated, by Hugging Face's "longest first" strategy. */
 function fitting(a: number, b: number, room: number): [number, number] {
   if (a + b <= room) return [a, b];
   const [short, long] = [Math.min(a, b), Math.max(a, b)];

@@ -3,15 +3,18 @@ import { toJson } from "../../base/jsonl.ts";
 import { searchable } from "../bm25/rank.ts";
 import { failedQueries } from "../remote/remote-searcher.ts";
 import type { Hit, QueryResult, Searcher, SearcherInfo } from "../searcher.ts";
-import { searcherWithLife } from "../searcher-life.ts";
+import { searcherOf } from "../searcher-life.ts";
 import { bestFirst, type Reranker } from "./reranker.ts";
 
-/** Passages of each query that are read again, where nothing else is said. */
+/** Default number of passages per query that are reranked. */
 export const defaultDepth = 10;
 
-/** The best of a search in a better order: `depth` passages of each query are read again, or k if that is more. Owns both. */
+/**
+ * Reranks the results of a search: `depth` passages of each query are scored again, or k if that is more. Closing it
+ * closes both.
+ */
 export function rerankedSearcher(inner: Searcher, reranker: Reranker, depth = defaultDepth): Searcher {
-  return searcherWithLife({
+  return searcherOf({
     info: rerankedInfo(inner.info(), reranker, depth),
     async search(queries, { k, signal }) {
       const found = await inner.search(queries, { k: Math.max(k, depth), ...(signal ? { signal } : {}) });
@@ -21,7 +24,7 @@ export function rerankedSearcher(inner: Searcher, reranker: Reranker, depth = de
       return results;
     },
     async close(idle) {
-      const closing = inner.close(); // ends what waits for it
+      const closing = inner.close(); // ends what is waiting for it
       await idle;
       await closing;
       await reranker.close();
@@ -29,7 +32,7 @@ export function rerankedSearcher(inner: Searcher, reranker: Reranker, depth = de
   });
 }
 
-/** A result with its best k hits in the reranker's order and with its scores; a failure stays one. */
+/** A result with its best k hits in the reranker's order and with its scores; a failure is passed on. */
 export async function rerank(
   reranker: Reranker,
   query: string,

@@ -1,17 +1,17 @@
-/** Reads a query and a passage together and says how well they fit: slow and good, for the best of a search. */
+/** Scores a query and a passage together: slow and accurate, so it is used for the best hits of a search. */
 export interface Reranker {
   readonly identity: {
-    /** Where it lies. */
+    /** Folder or address of the model. */
     readonly source: string;
-    /** A hash of all that its scores depend on. */
+    /** A hash of everything that its scores depend on. */
     readonly fingerprint: string;
   };
-  /** In the order of the passages, higher is better. A pair does not feel its neighbours. */
+  /** In the order of the passages; higher is better. The score of a pair does not depend on the others in the call. */
   score(query: string, passages: readonly string[], signal?: AbortSignal): Promise<readonly number[]>;
   close(): Promise<void>;
 }
 
-/** Positions of the best scores, ties in the order given. */
+/** Indices sorted by score, best first; ties keep their order. */
 export function bestFirst(scores: readonly number[]): number[] {
   return scores.map((_, at) => at).sort((a, b) => scores[b]! - scores[a]! || a - b);
 }

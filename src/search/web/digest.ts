@@ -1,17 +1,23 @@
-/** @file What of a page is worth reading for a query: the stretch of sentences that has most of its words. Free. */
+/**
+ * @file Picks the part of a page that is relevant to a query: the window of sentences with most of its words. It needs
+ * no model.
+ */
 import { analyze } from "../analyzer.ts";
 
-/** @returns undefined where the page has nothing to say of it */
+/** @returns undefined if nothing on the page is relevant */
 export type Digest = (query: string, text: string, signal?: AbortSignal) => Promise<string | undefined>;
 
 interface Sentence {
   readonly text: string;
   readonly words: number;
-  /** Which of the query's words it has. */
+  /** Which of the query's words it contains. */
   readonly found: ReadonlySet<string>;
 }
 
-/** As a BM25 of sentences: a word counts once in a stretch, the more the rarer it is on the page. */
+/**
+ * Scores windows like BM25 over sentences: each word counts once per window, with more weight the rarer it is on the
+ * page.
+ */
 export function bestWindow(query: string, text: string, mostWords = 150): string | undefined {
   const asked = new Set(analyze(query));
   const sentences = sentencesOf(text, asked, mostWords);
@@ -37,7 +43,10 @@ export function bestWindow(query: string, text: string, mostWords = 150): string
     .join(" ");
 }
 
-/** Sentences after and before, as far as there is room: the answer often stands beside the words of the question. */
+/**
+ * Extends the window by the sentences after and before it while there is room: the answer is often next to the words of
+ * the question.
+ */
 function grown(sentences: readonly Sentence[], { from, to }: { from: number; to: number }, mostWords: number) {
   const size = (at: number) => sentences[at]?.words ?? Number.POSITIVE_INFINITY;
   let words = sentences.slice(from, to + 1).reduce((sum, sentence) => sum + sentence.words, 0);
@@ -47,7 +56,7 @@ function grown(sentences: readonly Sentence[], { from, to }: { from: number; to:
   return sentences.slice(first, last + 1);
 }
 
-/** A word, or so much of text that is written without spaces as counts for one. */
+/** A word; in text written without spaces, a number of characters that counts as one. */
 const longRun = / ?\S{1,40}/gu;
 
 function sentencesOf(text: string, asked: ReadonlySet<string>, mostWords: number): Sentence[] {

@@ -1,4 +1,7 @@
-/** @file A model that reads the page for the policy and writes down what bears on the query, as the paper's online evaluation has it. */
+/**
+ * @file A digest written by a language model, which reads the page and notes what is relevant to the query, as in the
+ * paper's online evaluation.
+ */
 import { z } from "zod";
 import { HttpError } from "../../base/http/http-error.ts";
 import { type JsonClient, shownUrl } from "../../base/http/json-client.ts";
@@ -6,7 +9,7 @@ import type { Digest } from "./digest.ts";
 
 export interface ModelDigestOptions {
   readonly client: JsonClient;
-  /** Up to and with /v1. */
+  /** The base URL, ending in /v1. */
   readonly url: string;
   readonly model: string;
   readonly key?: string | undefined;

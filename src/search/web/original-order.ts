@@ -1,4 +1,7 @@
-/** @file The online order of work of R1-Searcher's evaluation: one document, of the first page that has something to say. */
+/**
+ * @file The procedure of R1-Searcher's online evaluation: a query gets one document, the digest of the first useful
+ * page.
+ */
 import type { Passage } from "../../protocol/passage.ts";
 import type { Digest } from "./digest.ts";
 import type { PageFailure, PageResult } from "./page.ts";
@@ -9,7 +12,7 @@ export const originalSite = "en.wikipedia.org";
 export const originalLinks = 3;
 const mostCharacters = 35_000;
 
-/** What a query loses before it is sent. */
+/** What is removed from a query before it is sent. */
 export const originalQuery = (query: string) => query.replace(/"|'|\.\.\./g, "").replaceAll("\t", " ");
 
 export interface ReadParts {
@@ -18,10 +21,10 @@ export interface ReadParts {
 }
 
 /**
- * Reads the first links in their order, and stops at the first whose digest is something. Pages are lines of three
- * words and more, articles of Wikipedia its plain text; of each the first 35,000 characters.
+ * Reads the first links in order and stops at the first page with a non-empty digest. Of a page, lines of three and
+ * more words are used; of a Wikipedia article, its plain text; of each, the first 35,000 characters.
  *
- * @returns no passage where no page had anything to say · @throws where none could be read
+ * @returns no passage if no page had anything relevant · @throws if no page could be read
  */
 export async function firstWorthReading(
   query: string,
@@ -48,9 +51,9 @@ export async function firstWorthReading(
 type Failed = Extract<PageResult, { ok: false }>;
 const mayPass: readonly PageFailure[] = ["unreachable", "status", "time"];
 
-/** Every page failed: that is no empty result. */
+/** Every page failed, which is an error and not an empty result. */
 export class PagesUnread extends Error {
-  /** Another try may go better. */
+  /** Whether a retry may succeed. */
   readonly retryable: boolean;
 
   constructor(failures: readonly Failed[]) {

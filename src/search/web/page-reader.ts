@@ -1,4 +1,7 @@
-/** @file From a link to the words behind it. A page that cannot be had is a value with its reason, and counted. */
+/**
+ * @file Fetches the page behind a link and returns its text. A page that cannot be read is a value with the reason, and
+ * is counted.
+ */
 import pLimit from "p-limit";
 import type { FetchResult, GuardedFetch } from "../../base/http/guarded-fetch.ts";
 import type { ExtractAs } from "./extract.ts";
@@ -8,7 +11,7 @@ import { wikipediaPage } from "./wikipedia-page.ts";
 
 export interface PageReader {
   read(url: string, as: ExtractAs, signal?: AbortSignal): Promise<PageResult>;
-  /** Pages read, and those that were not by reason, since it was last asked. */
+  /** Pages read, and pages not read by reason, since the last call. */
   take(): Record<string, number>;
   close(): Promise<void>;
 }
@@ -16,11 +19,11 @@ export interface PageReader {
 export interface PageReaderParts {
   readonly fetch: GuardedFetch;
   readonly workers: PageWorkers;
-  /** Of Wikipedia's language editions; default their own address. */
+  /** API address for Wikipedia; default the language edition's own. */
   readonly wikipediaApi?: ((host: string) => string) | undefined;
 }
 
-/** Pages of all queries together. */
+/** Limit on simultaneous pages of all queries together. */
 const mostAtOnce = 16;
 const pageTypes = ["text/html", "application/xhtml+xml", "text/plain", "application/pdf"];
 

@@ -1,4 +1,6 @@
-/** @file The thread that reads pages, one at a time; `page-workers.ts` ends it where a page takes too long. */
+/**
+ * @file The worker thread that parses pages, one at a time; `page-workers.ts` terminates it if a page takes too long.
+ */
 import { parentPort } from "node:worker_threads";
 import { messageOf } from "../../base/errors.ts";
 import type { Call, Reply } from "../../runtime/worker-pool.ts";

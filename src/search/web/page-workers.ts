@@ -1,4 +1,7 @@
-/** @file Threads that turn bytes into text, ended where a page takes too long or too much; the next page gets a new one. */
+/**
+ * @file Worker threads that turn bytes into text. A worker is terminated if a page takes too much time or memory; the
+ * next page gets a new one.
+ */
 import pLimit from "p-limit";
 import { type RemoteWorker, startWorker } from "../../runtime/worker-pool.ts";
 import type { ExtractRequest, PageText } from "./extract.ts";
@@ -13,17 +16,17 @@ export interface PageWorkers {
 }
 
 export interface PageWorkersOptions {
-  /** For one page. */
+  /** Time limit for one page. */
   readonly timeoutMs?: number;
-  /** JavaScript's heap of one worker. */
+  /** Limit on the JavaScript heap of one worker. */
   readonly heapMb?: number;
-  /** By which the program may grow while a page is read: some of a PDF lies outside the heap. */
+  /** How much the process may grow while a page is read: part of a PDF's memory is outside the heap. */
   readonly growthMb?: number;
-  /** Pages read at once. */
+  /** Number of pages parsed at once. */
   readonly workers?: number;
 }
 
-/** To load the parsers; more on a machine that is busy. */
+/** Time limit for loading the parsers; a busy machine needs more. */
 const startMs = 120_000;
 const lookEveryMs = 50;
 
@@ -45,7 +48,7 @@ export function pageWorkers(options: PageWorkersOptions = {}): PageWorkers {
     startWorker(new URL("./page-worker", import.meta.url), undefined, {
       resourceLimits: { maxOldGenerationSizeMb: heapMb, maxYoungGenerationSizeMb: 16, stackSizeMb: 4 },
       failure: (message, { isDead }) =>
-        isDead ? new Ended("memory", `reading it ended the reader (${message})`) : new Error(message),
+        isDead ? new Ended("memory", `the page crashed the reader (${message})`) : new Error(message),
     });
   const read = async (request: ExtractRequest): Promise<ExtractResult> => {
     if (isClosed) throw new Error("the page reader is closed");
@@ -74,7 +77,7 @@ export function pageWorkers(options: PageWorkersOptions = {}): PageWorkers {
   };
 }
 
-/** Ends the worker where its work takes too long, or the program grows too far meanwhile. */
+/** Terminates the worker if its work takes too long, or if the process grows too much meanwhile. */
 async function bounded<T>(worker: RemoteWorker, work: Promise<T>, timeoutMs: number, growthMb: number): Promise<T> {
   const before = process.memoryUsage.rss();
   const began = performance.now();

@@ -1,8 +1,8 @@
 import type { FetchFailure } from "../../base/http/guarded-fetch.ts";
 
-/** The words behind a link. */
+/** The text of the page behind a link. */
 export interface Page {
-  /** Where it was in the end. */
+  /** The URL after redirects. */
   readonly url: string;
   readonly title: string;
   readonly text: string;

@@ -1,4 +1,7 @@
-/** @file What a provider of web search is: how it is asked, and how its reply is read. One small file each. */
+/**
+ * @file The interface of a web search provider: how to send a query and how to read the reply. Each provider is one
+ * small file.
+ */
 import type { JsonRequest } from "../../base/http/json-client.ts";
 
 export interface WebResult {
@@ -9,37 +12,37 @@ export interface WebResult {
 
 export interface WebQuestion {
   readonly query: string;
-  /** Results wanted. */
+  /** Number of results wanted. */
   readonly count: number;
-  /** Only pages of this host. */
+  /** Restricts results to this host. */
   readonly site: string | undefined;
-  /** Of the provider, or the one that the user named. */
+  /** The provider's address, or one that the user gave. */
   readonly address: string;
-  /** Undefined where the provider wants none, or does without. */
+  /** Undefined if the provider needs no key. */
   readonly key: string | undefined;
 }
 
 export interface WebProvider {
   readonly name: string;
-  /** Undefined where everyone has one of their own. */
+  /** The default address; undefined if every user has their own server. */
   readonly address: string | undefined;
-  /** The environment variable that holds its key; absent where it wants none. */
+  /** The environment variable with the key; absent if none is needed. */
   readonly keyName?: string;
-  /** It also answers without. */
+  /** The provider also answers without a key. */
   readonly isKeyOptional?: true;
   request(question: WebQuestion): JsonRequest;
-  /** Best first. @throws ZodError where the reply has another shape */
+  /** Best first. @throws ZodError if the reply has an unexpected form */
   read(reply: unknown): readonly WebResult[];
 }
 
-/** For providers that take the site as an operator of the query. */
+/** For providers that take the site as an operator in the query. */
 export const withSite = (query: string, site: string | undefined) =>
   site === undefined ? query : `${query} site:${site}`;
 
-/** The first characters of a query, for providers that refuse longer ones. */
+/** Shortens a query for providers that refuse longer ones. */
 export const shortened = (query: string, most: number) => query.slice(0, most).toWellFormed();
 
-/** Snippets come as HTML, or with the marks of a highlighter. */
+/** Removes HTML and highlighting from a snippet. */
 export const plain = (html: string) =>
   html
     .replace(/<[^>]{0,200}>/g, "")

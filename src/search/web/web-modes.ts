@@ -1,4 +1,4 @@
-/** "snippets": what the provider shows. "pages": the best stretch of each page. "r1-searcher": see original-order.ts. */
+/** "snippets": the provider's snippets. "pages": the best window of each page. "r1-searcher": see original-order.ts. */
 export const webModes = ["snippets", "pages", "r1-searcher"] as const;
 export type WebMode = (typeof webModes)[number];
 

@@ -1,4 +1,7 @@
-/** @file Search in the live web: a provider finds links, a reader fetches pages, a digest picks what bears on the query. */
+/**
+ * @file Search on the live web: a provider finds links, a reader fetches pages, a digest picks what is relevant to the
+ * query.
+ */
 import { createHash } from "node:crypto";
 import { ZodError } from "zod";
 import { HttpError } from "../../base/http/http-error.ts";
@@ -21,20 +24,20 @@ import type { WebMode } from "./web-modes.ts";
 export interface WebSearcherOptions extends ReadParts {
   readonly provider: WebProvider;
   readonly client: JsonClient;
-  /** The provider's, or the one in its place. */
+  /** The provider's address, or one that replaces it. */
   readonly address: string;
   readonly key?: string | undefined;
-  /** What no message may hold: keys of the provider and of the digest. */
+  /** Keys of the provider and the digest model, which no message may contain. */
   readonly secrets: readonly string[];
   readonly mode: WebMode;
-  /** Only pages of this host. */
+  /** Restricts results to this host. */
   readonly site?: string | undefined;
-  /** How pages are digested, for the identity of the answers. */
+  /** The digest method, which is part of the searcher's identity. */
   readonly digestName: string;
 }
 
 export interface WebSearcher extends Searcher {
-  /** Pages read and failed, since it was last asked. */
+  /** Pages read and failed since the last call. */
   take(): Record<string, number>;
 }
 
@@ -68,7 +71,7 @@ async function answer(
       signal,
     );
     const passages = await read(options, query, results.slice(0, isOriginal ? originalLinks : k), signal);
-    // a provider has an order and no scores
+    // providers rank results but give no scores
     return {
       ok: true,
       hits: rankedHits(
@@ -103,7 +106,7 @@ async function find(
   }
 }
 
-/** A provider's words may repeat the key that it was given. */
+/** A provider's error text may repeat the key, so it is removed. */
 const without = (secrets: readonly string[], message: string) =>
   secrets.reduce((text, secret) => (secret === "" ? text : text.replaceAll(secret, "***")), message);
 
@@ -124,7 +127,7 @@ async function read(
 
 const passageOf = ({ url, title, snippet }: WebResult): Passage => ({ id: url, title, text: snippet });
 
-/** The best stretch of the page; the provider's snippet where the page cannot be read or says less. */
+/** The best window of the page; the provider's snippet if the page cannot be read or has less. */
 async function bestOf(
   { reader, digest }: WebSearcherOptions,
   query: string,
@@ -138,5 +141,5 @@ async function bestOf(
   return result.snippet === "" ? { reply } : { reply, passage: passageOf(result) };
 }
 
-/** Of a page; what bears on a query stands before it. */
+/** Limit per page; text relevant to a query comes before it. */
 const mostCharacters = 200_000;

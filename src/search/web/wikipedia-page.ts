@@ -1,4 +1,4 @@
-/** @file An article of Wikipedia by its API: text without furniture, up to its references. */
+/** @file A Wikipedia article by the API: its text without navigation, up to the references. */
 import { z } from "zod";
 import type { PageResult } from "./page.ts";
 
@@ -6,7 +6,7 @@ const Reply = z.object({
   query: z.object({ pages: z.array(z.object({ title: z.string(), extract: z.string().optional() })).min(1) }),
 });
 
-/** Undefined where the link leads elsewhere. @param apiOf a host's API, if not its own */
+/** Undefined if the link is not a Wikipedia article. @param apiOf the API of a host, if not its own */
 export function wikipediaPage(
   link: string,
   apiOf = (host: string) => `https://${host}/w/api.php`,

@@ -1,4 +1,4 @@
-/** @file Addresses that a page may try to make this program dial, in every spelling; and public ones that must stay reachable. */
+/** @file Test vectors: addresses that must be refused, in every notation, and public ones that must be accepted. */
 
 const closed4 = [
   ["0.0.0.0", "0.1.2.3", "0.255.255.255", "10.0.0.0", "10.0.0.1", "10.12.13.14", "10.255.255.255"],
@@ -18,7 +18,7 @@ const closed6 = [
   ["febf::1", "fec0::1", "feff::1", "ff00::1", "ff02::1", "ff05::2", "ff0e::1", "4000::1", "8000::1", "e000::1"],
 ].flat();
 
-/** The ways in which browsers and libraries let an IPv4 address be written. */
+/** The notations of an IPv4 address that browsers and libraries accept. */
 function spellings4(address: string): string[] {
   const [a, b, c, d] = address.split(".").map(Number) as [number, number, number, number];
   const whole = ((a * 256 + b) * 256 + c) * 256 + d;
@@ -99,7 +99,7 @@ const links: readonly string[] = [
   ...["", "http://", "http:///", "//8.8.8.8/", "/etc/passwd", "not a link", "http://%/", "http://[::1/", "http://a b/"],
   `http://news.example.org/${"x".repeat(3000)}`,
 ];
-/** What `new URL` may be given; nothing of it may be dialled, whatever a resolver says. */
+/** URLs that `new URL` accepts and that must be refused, whatever a resolver returns. */
 export const closedUrls: readonly string[] = [...new Set(links)];
 
 export const publicAddresses: readonly string[] = [

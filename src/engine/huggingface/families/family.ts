@@ -1,23 +1,25 @@
-/** @file What tells one family of decoders from another; everything else is in `model-config.ts` and the shared graphs. */
+/**
+ * @file What differs between families of decoder models; everything else is in `model-config.ts` and the shared graphs.
+ */
 import type { Fail, JsonObject } from "../config-fields.ts";
 
-/** What the layers of a model have besides what every family has. */
+/** Features of a layer that not every family has. */
 export interface Features {
   /** Biases of the query, key and value projections. */
   readonly qkvBias: boolean;
-  /** A gain over each head of queries and keys, normalised before they are turned. */
+  /** RMSNorm with a gain on each head of queries and keys, before the rotary embedding. */
   readonly qkNorm: boolean;
 }
 
 export interface Family {
-  /** As `model_type` of config.json says it. */
+  /** `model_type` in config.json. */
   readonly name: string;
-  /** As `architectures` of config.json says it. */
+  /** `architectures` in config.json. */
   readonly architecture: string;
-  /** For people. */
+  /** Names of models, for messages and documentation. */
   readonly models: string;
-  /** What transformers takes where config.json says nothing. */
+  /** The defaults of transformers for keys that config.json leaves out. */
   readonly defaults: { readonly contextLength: number; readonly headDim?: number };
-  /** Refuses what would make the same weights mean another function. */
+  /** Refuses settings with which the same weights would compute another function. */
   readonly features: (raw: JsonObject, fail: Fail) => Features;
 }

@@ -1,11 +1,11 @@
 import { type Fail, flag, isGiven, type JsonObject, show } from "../config-fields.ts";
 
-/** What transformers takes where a Qwen config says nothing. */
+/** The defaults of transformers for keys that a Qwen config leaves out. */
 const defaults = { window: 4096, fullLayers: 28 };
 
 /**
- * Most Qwen folders name a window and switch it off. It is refused where a layer uses it, unless it holds the whole
- * context anyway.
+ * Most Qwen folders name a window and switch it off. It is refused if a layer uses it, unless it is at least as long as
+ * the context.
  */
 export function refuseSlidingWindow(raw: JsonObject, fail: Fail): void {
   const types = raw["layer_types"] ?? [];
@@ -20,5 +20,7 @@ export function refuseSlidingWindow(raw: JsonObject, fail: Fail): void {
     : Number(raw["num_hidden_layers"]) > Number(raw["max_window_layers"] ?? defaults.fullLayers);
   const context = raw["max_position_embeddings"];
   if (slides && !(typeof window === "number" && typeof context === "number" && window >= context))
-    fail(`use_sliding_window with sliding_window ${show(window)} is not supported: every token must see all before it`);
+    fail(
+      `use_sliding_window with sliding_window ${show(window)} is not supported: every token must attend to all before it`,
+    );
 }

@@ -1,10 +1,10 @@
-/** @file The tensors of a model as llama.cpp names and orders them. */
+/** @file The tensors of a model with llama.cpp's names and layout. */
 import { EngineError } from "../../../base/errors.ts";
 import { type ModelConfig, parameterSpecs } from "../model-config.ts";
 import { rotaryFrequencies } from "../rope.ts";
 import type { TensorSource } from "../weights-writer.ts";
 
-/** Names within a layer, ours to theirs. */
+/** Hugging Face names within a layer, and the GGUF names. */
 const inLayer: Readonly<Record<string, string>> = {
   "input_layernorm.weight": "attn_norm.weight",
   "self_attn.q_proj.weight": "attn_q.weight",
@@ -21,7 +21,7 @@ const inLayer: Readonly<Record<string, string>> = {
   "mlp.up_proj.weight": "ffn_up.weight",
   "mlp.down_proj.weight": "ffn_down.weight",
 };
-const outside: Readonly<Record<string, string>> = {
+const outsideLayers: Readonly<Record<string, string>> = {
   "model.embed_tokens.weight": "token_embd.weight",
   "model.norm.weight": "output_norm.weight",
   "lm_head.weight": "output.weight",
@@ -29,18 +29,18 @@ const outside: Readonly<Record<string, string>> = {
 
 export function ggufName(name: string): string {
   const [, layer, part = ""] = /^model\.layers\.(\d+)\.(.+)$/.exec(name) ?? [];
-  const found = layer === undefined ? outside[name] : inLayer[part];
+  const found = layer === undefined ? outsideLayers[name] : inLayer[part];
   if (found === undefined) throw new Error(`${name} has no name in GGUF`);
   return layer === undefined ? found : `blk.${layer}.${found}`;
 }
 
-/** All tensors in their order. @param read fills numbers of the tensor that a Hugging Face file has under that name */
+/** All tensors in file order. @param read reads the tensor of that Hugging Face name */
 export function ggufTensors(
   config: ModelConfig,
   read: (name: string, into: Float32Array) => Promise<void>,
 ): TensorSource[] {
   const tensors = parameterSpecs(config).map(({ name, shape }): TensorSource => {
-    const heads = turnedHeads(config, name);
+    const heads = interleavedHeads(config, name);
     return {
       name: ggufName(name),
       shape,
@@ -56,14 +56,20 @@ export function ggufTensors(
   return factors ? [ropeTensor(factors), ...tensors] : tensors;
 }
 
-/** The heads of a projection whose pairs llama.cpp expects side by side; it turns those of Qwen as they are here. */
-function turnedHeads({ family, heads, kvHeads }: ModelConfig, name: string): number | undefined {
+/**
+ * The number of heads in a projection that llama.cpp expects with interleaved rotary pairs. Qwen keeps the layout of
+ * this project.
+ */
+function interleavedHeads({ family, heads, kvHeads }: ModelConfig, name: string): number | undefined {
   if (family !== "llama") return undefined;
   if (name.endsWith(".q_proj.weight")) return heads;
   return name.endsWith(".k_proj.weight") ? kvHeads : undefined;
 }
 
-/** Row i of the first half of a head to 2i, row i of its second half to 2i + 1. Both [heads × headDim, width]. */
+/**
+ * Moves row i of the first half of a head to 2i, and row i of its second half to 2i + 1. Both are [heads × headDim,
+ * width].
+ */
 function interleave(
   from: Float32Array,
   into: Float32Array,
@@ -80,11 +86,14 @@ function interleave(
   }
 }
 
-/** What llama3 scaling divides each frequency by; linear scaling is a key, and llama.cpp reads these for Llama alone. */
+/**
+ * The divisors of the rotary frequencies under llama3 scaling. Linear scaling is a metadata key; llama.cpp reads these
+ * factors for Llama only.
+ */
 function frequencyFactors(config: ModelConfig): Float32Array | undefined {
   if (config.ropeScaling?.kind !== "llama3") return undefined;
   if (config.family !== "llama")
-    throw new EngineError(`llama.cpp does not read llama3 positions in a ${config.family} model`, {
+    throw new EngineError(`llama.cpp does not support llama3 rope scaling in a ${config.family} model`, {
       hint: "export it with --format hf",
     });
   const plain = rotaryFrequencies({ headDim: config.headDim, ropeTheta: config.ropeTheta });

@@ -1,4 +1,4 @@
-/** @file A tokenizer as llama.cpp reads it: pieces with their kinds, merges, and the name of the rule that cuts a text. */
+/** @file A tokenizer as llama.cpp reads it: pieces with their types, merges, and the name of the pre-tokenizer. */
 import { join } from "node:path";
 import { EngineError } from "../../../base/errors.ts";
 import { chatTemplateSource, specialToken } from "../chat-template.ts";
@@ -8,9 +8,9 @@ import { settingsOf } from "../tokenizer.ts";
 import { readTokenizerFile, type TokenizerFile } from "../tokenizer-file.ts";
 
 export interface GgufTokenizer {
-  /** llama.cpp's name of the rule. */
+  /** llama.cpp's name of the pre-tokenizer. */
   readonly pre: string;
-  /** One for every row of the model's embedding. */
+  /** One piece per row of the model's embedding. */
   readonly tokens: readonly string[];
   /** Of each token: 1 ordinary, 3 control, 4 added by a user, 5 unused. */
   readonly types: readonly number[];
@@ -18,14 +18,14 @@ export interface GgufTokenizer {
   readonly bosId: number | undefined;
   readonly eosId: number | undefined;
   readonly padId: number | undefined;
-  /** Whether encoding begins with `bosId` by itself. */
+  /** Whether encoding puts `bosId` first by itself. */
   readonly addsBos: boolean;
   readonly chatTemplate: string | undefined;
 }
 
 const kinds = { ordinary: 1, control: 3, added: 4, unused: 5 } as const;
 
-/** How texts are cut before merging, and whether a piece that is a token as it stands is taken without merging. */
+/** How a text is split before merging, and whether a piece that is a whole token is used without merging. */
 const words = (digits: string) =>
   `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|${digits}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`;
 const rules: readonly { readonly pre: string; readonly steps: readonly string[]; readonly ignoresMerges: boolean }[] = [
@@ -35,7 +35,7 @@ const rules: readonly { readonly pre: string; readonly steps: readonly string[];
   { pre: "qwen2", steps: [words("\\p{N}"), "bytes"], ignoresMerges: false },
 ];
 
-/** @throws EngineError where llama.cpp has no rule that cuts texts as this tokenizer does */
+/** @throws EngineError if llama.cpp has no pre-tokenizer that splits texts as this tokenizer does */
 export function ggufTokenizer(directory: string, config: ModelConfig): GgufTokenizer {
   const path = join(directory, "tokenizer.json");
   const file = readTokenizerFile(path);
@@ -77,12 +77,12 @@ function preOf(path: string, { json, model }: TokenizerFile): string {
     (known) => known.steps.join("\0") === steps.join("\0") && known.ignoresMerges === ignoresMerges,
   );
   if (rule) return rule.pre;
-  throw new EngineError(`${path} cuts texts in a way that llama.cpp has no name for: ${show(json["pre_tokenizer"])}`, {
+  throw new EngineError(`${path} has a pre-tokenizer that llama.cpp does not know: ${show(json["pre_tokenizer"])}`, {
     hint: "the tokenizers of Llama 3, Qwen, SmolLM2, GPT-2 and nano can be written as GGUF; use --format hf for others",
   });
 }
 
-/** Each step as its pattern, or as "bytes" with or without GPT-2's cutting. */
+/** Each pre-tokenizer step as its pattern, or as "bytes" with or without GPT-2's split pattern. */
 function stepsOf(part: unknown): string[] {
   if (!isObject(part)) return [show(part)];
   if (part["type"] === "Sequence" && Array.isArray(part["pretokenizers"]))
@@ -94,7 +94,7 @@ function stepsOf(part: unknown): string[] {
   return [isSplit && typeof pattern === "string" ? pattern : show(part)];
 }
 
-/** A post-processor that puts a special token before a text. */
+/** A post-processor that puts a special token before the text. */
 function addsBos(part: unknown): boolean {
   if (!isObject(part)) return false;
   if (part["type"] === "Sequence" && Array.isArray(part["processors"])) return part["processors"].some(addsBos);

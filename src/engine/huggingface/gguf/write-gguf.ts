@@ -1,4 +1,4 @@
-/** @file A model as one GGUF file, which llama.cpp and all that is built on it open. */
+/** @file Writes a model as one GGUF file, which llama.cpp and the programs built on it can open. */
 import { type GGUFTypedMetadata, GGUFValueType, serializeGgufMetadata } from "@huggingface/gguf";
 import { type ModelConfig, sizeOf } from "../model-config.ts";
 import { bytesPer, type NumberFormat } from "../number-format.ts";
@@ -8,12 +8,12 @@ import { type GgufTokenizer, ggufTokenizer } from "./gguf-tokenizer.ts";
 
 const VERSION = 3;
 const ALIGNMENT = 32;
-/** Numbers of a tensor, and "most tensors" of a file. */
+/** Codes of the GGUF format for a tensor, and for a file with mostly such tensors. */
 const tensorTypes: Readonly<Record<NumberFormat, number>> = { f32: 0, f16: 1, bf16: 30 };
 const fileTypes: Readonly<Record<NumberFormat, number>> = { f32: 0, f16: 1, bf16: 32 };
 
 export interface GgufOptions {
-  /** The folder that has the tokenizer. */
+  /** The folder that holds the tokenizer. */
   readonly directory: string;
   readonly config: ModelConfig;
   readonly name: string;
@@ -24,7 +24,7 @@ export interface GgufOptions {
   readonly onBytes?: (bytes: number) => void;
 }
 
-/** @throws EngineError where llama.cpp could not read this model as it is meant */
+/** @throws EngineError if llama.cpp would not compute the same function with this model */
 export async function writeGguf(file: string, options: GgufOptions): Promise<void> {
   const { directory, config, format, read, signal, onBytes } = options;
   const tokenizer = ggufTokenizer(directory, config);
@@ -40,10 +40,10 @@ export async function writeGguf(file: string, options: GgufOptions): Promise<voi
 
 const padded = (bytes: number) => alignedTo(ALIGNMENT, bytes);
 
-/** llama.cpp computes with gains and biases in f32 and takes them in no other format. */
+/** llama.cpp computes with norm gains and biases in f32 and accepts no other format for them. */
 const formatOf = ({ shape }: TensorSource, format: NumberFormat): NumberFormat => (shape.length === 1 ? "f32" : format);
 
-/** Name, sizes with the innermost first, format and place of each tensor. */
+/** Name, dimensions (innermost first), format and offset of each tensor. */
 function tensorInfos(tensors: readonly (TensorSource & { readonly format: NumberFormat })[]): Buffer {
   const parts: Buffer[] = [];
   let offset = 0;

@@ -1,6 +1,6 @@
 /**
- * @file A model from a hub into the cache, and from there into a folder. Its commit is decided once and written down
- * first, so that a load that was stopped goes on with the same files whatever the branch points to by then.
+ * @file Downloads a model from a hub into the cache, and from there into a folder. The commit is resolved once and
+ * recorded first, so that an interrupted download continues with the same files even if the branch has moved.
  */
 import {
   constants,
@@ -35,7 +35,7 @@ export interface GetOptions {
   readonly repo: string;
   /** A branch, a tag or a commit. */
   readonly revision: string;
-  /** Where it goes besides the cache. */
+  /** The folder that receives a copy besides the cache, if any. */
   readonly directory?: string | undefined;
   readonly hub: HubSettings;
   readonly signal?: AbortSignal | undefined;
@@ -45,7 +45,7 @@ export interface GetOptions {
 }
 
 export interface GetProgress {
-  /** That are here, of all the files. */
+  /** Bytes present, of the total of all files. */
   readonly bytes: number;
   readonly total: number;
 }
@@ -57,11 +57,11 @@ export interface GotModel {
   readonly commit: string;
   readonly license: string | undefined;
   readonly files: readonly HubFile[];
-  /** That came over the network now. */
+  /** Bytes that were downloaded in this call. */
   readonly loadedBytes: number;
 }
 
-/** Beside a model that came from a hub. */
+/** The record in the folder of a model that came from a hub. */
 export const sourceFile = "r1_searcher_source.json";
 
 const Source = z.object({
@@ -73,7 +73,7 @@ const Source = z.object({
 });
 export type Source = z.infer<typeof Source>;
 
-/** Where a folder's model came from; undefined where nothing says so. */
+/** The hub source of a folder's model; undefined if the folder has no such record. */
 export function readSource(directory: string): Source | undefined {
   const file = join(directory, sourceFile);
   if (!existsSync(file)) return undefined;
@@ -87,7 +87,10 @@ export function readSource(directory: string): Source | undefined {
   }
 }
 
-/** @throws ConfigError, EngineError; InterruptedError where the signal was raised, and the same call again goes on */
+/**
+ * @throws ConfigError, EngineError; InterruptedError if the signal was raised: the same call again continues the
+ * download
+ */
 export async function getModel(options: GetOptions): Promise<GotModel> {
   checkRepo(options.repo);
   checkRevision(options.revision);
@@ -98,15 +101,15 @@ export async function getModel(options: GetOptions): Promise<GotModel> {
     return { ...got, directory: await placed(got, options) };
   } catch (cause) {
     if (!options.signal?.aborted) throw cause;
-    throw new InterruptedError(`${options.repo} is not whole yet`, {
-      hint: "run the same command again: it goes on where it stopped",
+    throw new InterruptedError(`the download of ${options.repo} is not complete`, {
+      hint: "run the same command again: it continues where it stopped",
     });
   } finally {
     await client.close();
   }
 }
 
-/** A folder that was begun keeps to its commit. @throws ConfigError where something else lies there */
+/** A folder with an unfinished download keeps its commit. @throws ConfigError if the folder contains something else */
 function pinnedCommit({ directory, repo, revision, hub }: GetOptions): string | undefined {
   const asked = isCommit(revision) ? revision : undefined;
   if (directory === undefined || !existsSync(directory)) return asked;
@@ -148,14 +151,14 @@ class Getting {
     this.#total = [...small, ...expected].reduce((sum, { bytes }) => sum + bytes, 0);
     await this.#load(model, small);
     const snapshot = this.#cache.snapshot(model.commit);
-    readModelConfig(snapshot); // a model that cannot be used here is refused before its weights are loaded
+    readModelConfig(snapshot); // a model that cannot be used here is refused before its weights are downloaded
     const weights = weightNames(snapshot, model);
     await this.#load(model, weights);
     const { commit, license } = model;
     return { repo, revision, commit, license, files: [...small, ...weights], loadedBytes: this.#loaded };
   }
 
-  /** Undefined where the hub is away and the cache may do. */
+  /** Undefined if the hub cannot be reached and the cache may be used instead. */
   async #ask(revision: string): Promise<HubModel | undefined> {
     const { repo, hub, signal, onMessage } = this.#options;
     try {
@@ -173,14 +176,14 @@ class Getting {
     }
   }
 
-  /** Every file checked, nothing asked of the network. */
+  /** Checks every file in the cache without network access. */
   async #fromCache(commit: string | undefined): Promise<Omit<GotModel, "directory">> {
     const { repo, revision, hub } = this.#options;
     const hint = hub.offline ? "unset HF_HUB_OFFLINE and run it again" : "run it again when the hub is back";
     if (commit === undefined) throw new EngineError(`${hub.cache} has no ${repo} at ${revision}`, { hint });
     const snapshot = this.#cache.snapshot(commit);
     const has = (name: string) => existsSync(join(snapshot, name));
-    if (!has("config.json")) throw new EngineError(`${hub.cache} has no whole ${repo} at ${revision}`, { hint });
+    if (!has("config.json")) throw new EngineError(`${hub.cache} has only part of ${repo} at ${revision}`, { hint });
     const small = smallFilesOf(repo, has);
     const weights = [...shardsOf(snapshot).keys()].map((path) => path.slice(snapshot.length + 1));
     const files: HubFile[] = [];
@@ -218,7 +221,7 @@ class Getting {
           ...{ client: this.#client, cache: this.#cache, hub, model, signal: either },
           onBytes: (bytes) => this.#note(file.name, bytes),
         }).catch((cause: unknown) => {
-          stop.abort(); // the others would only hold up the message
+          stop.abort(); // waiting for the other downloads would only delay the message
           throw cause;
         });
         this.#loaded += loaded;
@@ -226,8 +229,8 @@ class Getting {
       }),
     );
     const ended = await Promise.allSettled(all);
-    const faults = ended.flatMap((end) => (end.status === "rejected" ? [end.reason as unknown] : []));
-    if (faults.length > 0) throw faults.find((fault) => fault instanceof EngineError) ?? faults[0];
+    const errors = ended.flatMap((end) => (end.status === "rejected" ? [end.reason as unknown] : []));
+    if (errors.length > 0) throw errors.find((error) => error instanceof EngineError) ?? errors[0];
   }
 
   #note(name: string, bytes: number): void {
@@ -254,7 +257,7 @@ class Getting {
   }
 }
 
-/** What most likely are its weights; the index, which is not here yet, knows. */
+/** The files that are most likely the weights; the index, which is not downloaded yet, will tell. */
 const isWeights = (name: string, { files }: HubModel) =>
   files.has(SINGLE) ? name === SINGLE : /^model-\d+-of-\d+\.safetensors$/.test(name);
 
@@ -268,7 +271,7 @@ function weightNames(snapshot: string, model: HubModel): HubFile[] {
   });
 }
 
-/** Copies that share their blocks with the cache where the file system can do that. */
+/** Copies that share disk blocks with the cache, if the file system supports that. */
 async function placed(
   { repo, commit, files }: Omit<GotModel, "directory">,
   { directory, hub, signal }: GetOptions,

@@ -1,4 +1,7 @@
-/** @file What a hub says of a model: its commit, its files, their sizes and checksums. And its refusals in plain words. */
+/**
+ * @file Asks a hub about a model: its commit, files, sizes and checksums. The hub's refusals become clear error
+ * messages.
+ */
 import { z } from "zod";
 import { ConfigError, EngineError } from "../../../base/errors.ts";
 import type { FileClient } from "../../../base/http/file-client.ts";
@@ -9,7 +12,7 @@ import type { HubSettings } from "./hub-settings.ts";
 export interface HubFile {
   readonly name: string;
   readonly bytes: number;
-  /** SHA-256 of what lies in large-file storage, else git's SHA-1. */
+  /** SHA-256 for files in large-file storage, otherwise git's SHA-1. */
   readonly checksum: string;
 }
 
@@ -17,12 +20,12 @@ export interface HubModel {
   readonly repo: string;
   /** 40 hexadecimal digits. */
   readonly commit: string;
-  /** As the model's card says it. */
+  /** From the model card. */
   readonly license: string | undefined;
   readonly files: ReadonlyMap<string, HubFile>;
 }
 
-/** Of a commit or a file, as git names them. */
+/** Git's hash of a commit or a file. */
 export const GitHash = z.string().regex(/^[0-9a-f]{40}$/);
 export const isCommit = (revision: string) => GitHash.safeParse(revision).success;
 
@@ -42,7 +45,7 @@ const Reply = z.object({
     .catch(undefined),
 });
 
-/** @throws ConfigError where it is not ORG/NAME */
+/** @throws ConfigError if it is not ORG/NAME */
 export function checkRepo(repo: string): void {
   const part = "[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?";
   if (new RegExp(`^${part}/${part}$`).test(repo) && repo.length <= 96 && !/--|\.\./.test(repo)) return;
@@ -51,13 +54,13 @@ export function checkRepo(repo: string): void {
   });
 }
 
-/** @throws ConfigError where it cannot be a branch, a tag or a commit */
+/** @throws ConfigError if it cannot be a branch, a tag or a commit */
 export function checkRevision(revision: string): void {
   if (/^[A-Za-z0-9][\w./-]*$/.test(revision) && !/\.\.|\/\/|\/$/.test(revision) && revision.length <= 200) return;
   throw new ConfigError(`--revision ${JSON.stringify(revision)} is neither a branch, a tag nor a commit`);
 }
 
-/** @throws EngineError in the user's terms; HttpError without a status where the hub cannot be reached */
+/** @throws EngineError with a message for the user; HttpError without a status if the hub cannot be reached */
 export async function askHub(
   client: FileClient,
   { endpoint, token }: HubSettings,
@@ -68,7 +71,7 @@ export async function askHub(
   }: { readonly repo: string; readonly revision: string; readonly signal?: AbortSignal | undefined },
 ): Promise<HubModel> {
   const url = `${endpoint}/api/models/${repo}/revision/${encodeURIComponent(revision)}?blobs=true`;
-  const text = await patiently(() => client.text({ url, token, signal }), signal).catch((cause: unknown) => {
+  const text = await withRetries(() => client.text({ url, token, signal }), signal).catch((cause: unknown) => {
     throw explained(cause, { repo, revision, hasToken: token !== undefined });
   });
   let json: unknown;
@@ -93,10 +96,10 @@ export async function askHub(
   return { repo, commit: sha, license: cardData?.license, files: new Map(files.map((file) => [file.name, file])) };
 }
 
-/** Some tries, with the pauses that the hub asks for. */
-export function patiently<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+/** Retries a few times, with the pauses that the hub requests. */
+export function withRetries<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   return retry(work, {
-    attempts: 5,
+    tries: 5,
     firstPauseMs: 300,
     longestPauseMs: 20_000,
     isRetryable: (error) => error instanceof HttpError && error.retryable,
@@ -105,32 +108,35 @@ export function patiently<T>(work: () => Promise<T>, signal: AbortSignal | undef
   });
 }
 
-/** A hub's refusal with what to do about it; anything else as it is. */
+/** Turns a hub's refusal into an error with a remedy; any other error is unchanged. */
 export function explained(
   cause: unknown,
   { repo, revision, hasToken }: { readonly repo: string; readonly revision: string; readonly hasToken: boolean },
 ): unknown {
   if (!(cause instanceof HttpError) || cause.status === undefined) return cause;
-  const saying = (what: string, hint: string) =>
+  const refusal = (what: string, hint: string) =>
     new EngineError(`${repo}: ${what} (${cause.message})`, { hint, cause });
   switch (cause.status) {
     case 401:
       return hasToken
-        ? saying("the hub does not accept HF_TOKEN", "make a new token on the hub, or unset HF_TOKEN for public models")
-        : saying("the hub has no such public model", "check the name; for a private one put a token into HF_TOKEN");
+        ? refusal(
+            "the hub does not accept HF_TOKEN",
+            "make a new token on the hub, or unset HF_TOKEN for public models",
+          )
+        : refusal("the hub has no such public model", "check the name; for a private one put a token into HF_TOKEN");
     case 403:
-      return saying(
+      return refusal(
         "the hub does not let you read it",
         "accept the model's terms on its page, and put your token into HF_TOKEN",
       );
     case 404:
-      return saying(`the hub has no such model, or no revision ${revision}`, "check the name and --revision");
+      return refusal(`the hub has no such model, or no revision ${revision}`, "check the name and --revision");
     case 429:
-      return saying(
-        "the hub asks to come back later",
-        "wait some minutes and run the same command again; what was loaded stays",
+      return refusal(
+        "the hub asks to try again later",
+        "wait some minutes and run the same command again; files already downloaded are kept",
       );
     default:
-      return saying("the hub failed", "run the same command again later; what was loaded stays");
+      return refusal("the hub failed", "run the same command again later; what was loaded stays");
   }
 }

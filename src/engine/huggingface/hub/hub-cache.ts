@@ -1,5 +1,5 @@
 /**
- * @file The cache of Hugging Face's own tools, so that what they loaded is found here and the reverse:
+ * @file The cache of Hugging Face's own tools, so that they and this project find each other's downloads:
  * models--ORG--NAME/{blobs/CHECKSUM, snapshots/COMMIT/FILE → a blob, refs/REVISION = COMMIT}.
  */
 import { createHash } from "node:crypto";
@@ -20,7 +20,7 @@ import { basename, dirname, join } from "node:path";
 import { writeAtomically } from "../../../base/files.ts";
 import { isCommit } from "./hub-api.ts";
 
-/** What a file must hash to: SHA-256 where it lies in large-file storage, else git's SHA-1 of it as a blob. */
+/** The expected checksum: SHA-256 for large-file storage, otherwise git's SHA-1 of the file as a blob. */
 export type Checksum = string;
 
 export class HubCache {
@@ -30,12 +30,12 @@ export class HubCache {
     this.#folder = join(cache, `models--${repo.replace("/", "--")}`);
   }
 
-  /** Where the bytes of that checksum lie, or will. */
+  /** The path of the content with that checksum, whether it exists or not. */
   blob(checksum: Checksum): string {
     return join(this.#folder, "blobs", checksum);
   }
 
-  /** Where they gather until they are whole. */
+  /** The path of an unfinished download. */
   partial(checksum: Checksum): string {
     mkdirSync(join(this.#folder, "blobs"), { recursive: true });
     return `${this.blob(checksum)}.incomplete`;
@@ -45,7 +45,7 @@ export class HubCache {
     return join(this.#folder, "snapshots", commit);
   }
 
-  /** The commit that a branch or tag pointed to when it was last asked for. */
+  /** The commit that a branch or tag pointed to at the last request. */
   commitOf(revision: string): string | undefined {
     const file = join(this.#folder, "refs", revision);
     const commit = existsSync(file) ? readFileSync(file, "utf8").trim() : "";
@@ -58,7 +58,7 @@ export class HubCache {
     writeAtomically(file, commit);
   }
 
-  /** A file of a snapshot with what it must hash to, where the cache says so. */
+  /** A file of a snapshot with its expected checksum, if the cache records it. */
   file(commit: string, name: string): { readonly path: string; readonly checksum: Checksum | undefined } | undefined {
     const path = join(this.snapshot(commit), name);
     if (!existsSync(path)) return undefined;
@@ -66,7 +66,7 @@ export class HubCache {
     return { path, checksum: isLink ? basename(readlinkSync(path)) : undefined };
   }
 
-  /** Makes a whole partial file the blob. */
+  /** Turns a completed partial file into the blob. */
   keep(checksum: Checksum): void {
     if (existsSync(this.partial(checksum))) renameSync(this.partial(checksum), this.blob(checksum));
   }
@@ -78,7 +78,7 @@ export class HubCache {
     try {
       symlinkSync(join("..", "..", "blobs", checksum), path);
     } catch {
-      copyFileSync(this.blob(checksum), path); // Windows lets few people make links
+      copyFileSync(this.blob(checksum), path); // on Windows most users may not create links
     }
   }
 }

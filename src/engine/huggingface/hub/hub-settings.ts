@@ -1,13 +1,15 @@
-/** @file Which hub is asked, as whom, and where its files are kept: from the variables that Hugging Face's own tools read. */
+/**
+ * @file Address of the hub, credentials and cache folder, from the environment variables that Hugging Face's tools use.
+ */
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { ConfigError } from "../../../base/errors.ts";
 
 export interface HubSettings {
-  /** Without a slash at its end. */
+  /** Without a trailing slash. */
   readonly endpoint: string;
   readonly token: string | undefined;
-  /** Nothing is asked of the network. */
+  /** No network access. */
   readonly offline: boolean;
   /** The cache that transformers and others share. */
   readonly cache: string;
@@ -15,7 +17,7 @@ export interface HubSettings {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** @throws ConfigError where HF_ENDPOINT is no address */
+/** @throws ConfigError if HF_ENDPOINT is not a valid address */
 export function hubSettings(env: Environment): HubSettings {
   const endpoint = (env["HF_ENDPOINT"] || "https://huggingface.co").replace(/\/+$/, "");
   if (!/^https?:\/\//.test(endpoint) || !URL.canParse(endpoint) || new URL(endpoint).username !== "")

@@ -1,9 +1,11 @@
-/** @file One file of a model into the cache: gone on with where it was left, tried again, and checked. */
+/**
+ * @file Downloads one file of a model into the cache: continues a partial download, retries, and verifies the checksum.
+ */
 import { existsSync, rmSync, statSync } from "node:fs";
 import { EngineError } from "../../../base/errors.ts";
 import type { FileClient } from "../../../base/http/file-client.ts";
 import { HttpError } from "../../../base/http/http-error.ts";
-import { explained, type HubFile, type HubModel, patiently } from "./hub-api.ts";
+import { explained, type HubFile, type HubModel, withRetries } from "./hub-api.ts";
 import { type HubCache, matches } from "./hub-cache.ts";
 import type { HubSettings } from "./hub-settings.ts";
 
@@ -16,7 +18,7 @@ export interface LoadOptions {
   readonly onBytes: (bytes: number) => void;
 }
 
-/** @returns the bytes that came over the network */
+/** @returns the number of bytes downloaded */
 export async function loadFile(file: HubFile, options: LoadOptions): Promise<number> {
   const { cache, onBytes } = options;
   const { name, bytes, checksum } = file;
@@ -26,30 +28,28 @@ export async function loadFile(file: HubFile, options: LoadOptions): Promise<num
       onBytes(bytes);
       return 0;
     }
-    rmSync(blob); // the disk or somebody else changed it
+    rmSync(blob); // the file was changed on disk after it was stored
   }
   const partial = cache.partial(checksum);
-  const had = existsSync(partial) ? statSync(partial).size : 0;
+  const sizeBefore = existsSync(partial) ? statSync(partial).size : 0;
   await download(file, partial, options);
   if (!(await matches(partial, checksum))) {
     rmSync(partial, { force: true });
-    // what was left from before may have been wrong; what came whole from the hub cannot be mended by asking again
-    if (had > 0) await download(file, partial, options);
-    if (had === 0 || !(await matches(partial, checksum))) {
+    // an older partial download may be damaged, but a file that was downloaded completely in this call will not get
+    // better by a retry
+    if (sizeBefore > 0) await download(file, partial, options);
+    if (sizeBefore === 0 || !(await matches(partial, checksum))) {
       rmSync(partial, { force: true });
-      throw new EngineError(
-        `${options.model.repo}: ${name} came with other content than its checksum ${checksum} says`,
-        {
-          hint: "a proxy or mirror may have changed it; try again, or another HF_ENDPOINT",
-        },
-      );
+      throw new EngineError(`${options.model.repo}: the content of ${name} does not match its checksum ${checksum}`, {
+        hint: "a proxy or mirror may have changed it; try again, or another HF_ENDPOINT",
+      });
     }
   }
   cache.keep(checksum);
-  return bytes - Math.min(had, bytes);
+  return bytes - Math.min(sizeBefore, bytes);
 }
 
-/** As long as every try brings some bytes, there is another. */
+/** Retries for as long as every try downloads at least some bytes. */
 async function download({ name, bytes }: HubFile, into: string, options: LoadOptions): Promise<void> {
   const { client, hub, model, signal, onBytes } = options;
   const url = `${hub.endpoint}/${model.repo}/resolve/${model.commit}/${name}`;
@@ -57,7 +57,7 @@ async function download({ name, bytes }: HubFile, into: string, options: LoadOpt
   for (;;) {
     const before = size();
     try {
-      await patiently(() => client.download({ url, into, bytes, token: hub.token, signal, onBytes }), signal);
+      await withRetries(() => client.download({ url, into, bytes, token: hub.token, signal, onBytes }), signal);
       return;
     } catch (cause) {
       signal.throwIfAborted();

@@ -1,8 +1,8 @@
-/** @file Which files of a model on a hub are needed here, decided before any weights are loaded. */
+/** @file Decides which files of a model on a hub are needed, before any weights are downloaded. */
 import { EngineError } from "../../../base/errors.ts";
 import { INDEX, SINGLE } from "../shard-index.ts";
 
-/** Small files that say how a model computes, reads and writes; those that a model lacks are left out. */
+/** Small configuration and tokenizer files; those that a model does not have are skipped. */
 export const smallFiles = [
   "config.json",
   "generation_config.json",
@@ -18,7 +18,7 @@ const neededFiles = ["config.json", "tokenizer.json"];
 /**
  * The small files that a model has.
  * @param has whether the model has a file of that name
- * @throws EngineError where it lacks one that is needed
+ * @throws EngineError if a required one is missing
  */
 export function smallFilesOf(repo: string, has: (name: string) => boolean): string[] {
   const missing = neededFiles.find((name) => !has(name));
@@ -34,10 +34,10 @@ export function smallFilesOf(repo: string, has: (name: string) => boolean): stri
     throw new EngineError(`${repo} has no weights in safetensors`, {
       hint:
         has("pytorch_model.bin") || has("pytorch_model.bin.index.json")
-          ? "pytorch_model.bin can hold programs and is not read: ask for a revision that has safetensors"
+          ? "pytorch_model.bin can contain programs and is not read: ask for a revision that has safetensors"
           : "name a model in the format of transformers",
     });
   }
-  // one file goes before shards, as in every reader
+  // a single file takes precedence over shards, as in other readers
   return smallFiles.filter((name) => has(name) && !(name === INDEX && has(SINGLE)));
 }

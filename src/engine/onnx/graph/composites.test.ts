@@ -7,14 +7,14 @@ import { attend, QUERY_BLOCKS, shareAttention, splitHeads } from "./attention.ts
 import { biasedLinear, linear, rmsNorm, swiglu, takeRows, targetLogprobs } from "./composites.ts";
 import { normaliseHeads } from "./head-norms.ts";
 import type { Adapter } from "./low-rank.ts";
-import { GradientTape } from "./tape.ts";
+import { GraphTrace } from "./trace.ts";
 
 interface Case {
-  /** Shapes of what is differentiated. */
+  /** Shapes of the inputs that are differentiated. */
   readonly variables: Readonly<Record<string, readonly number[]>>;
   readonly fixed?: Readonly<Record<string, Tensor>>;
   readonly outputShape: readonly number[];
-  readonly build: (tape: GradientTape, inputs: Readonly<Record<string, Value>>) => Value;
+  readonly build: (trace: GraphTrace, inputs: Readonly<Record<string, Value>>) => Value;
 }
 
 const B = 2;
@@ -41,15 +41,18 @@ function attentionCase(heads: number, kvHeads: number): Case {
       shape: { data: BigInt64Array.from([B, T, heads + 2 * kvHeads, D].map(BigInt)), shape: [4] },
     },
     outputShape: [B * T, heads * D],
-    build: (tape, { qkv, shape, edges, mask, cos, sin, negative_sin }) => {
+    build: (trace, { qkv, shape, edges, mask, cos, sin, negative_sin }) => {
       const inputs = { shape: shape!, edges: edges!, mask: mask!, cos: cos!, sin: sin!, negativeSin: negative_sin! };
-      const shared = shareAttention(tape.graph, inputs, { heads, kvHeads, headDim: D });
-      return attend(tape, splitHeads(tape, qkv!, shared), shared);
+      const shared = shareAttention(trace.graph, inputs, { heads, kvHeads, headDim: D });
+      return attend(trace, splitHeads(trace, qkv!, shared), shared);
     },
   };
 }
 
-/** A weight of 4 + 3 + 2 rows, of which the first and the last four and two are adapted; frozen, as it is in use. */
+/**
+ * A weight of 4 + 3 + 2 rows in three blocks. The first and the last are adapted, and the weight is frozen, as in
+ * training.
+ */
 function adaptedCase(isMerged: boolean): Case {
   const [rank, scale] = [2, 1.5];
   const blocks = [
@@ -62,17 +65,17 @@ function adaptedCase(isMerged: boolean): Case {
     variables: { x: [6, 5], a: [2 * rank, 5], b: [4 + 2, rank], r: [6, 9] },
     fixed: { w },
     outputShape: [6, 9],
-    build: (tape, { x, a, b, r, w }) => {
-      const weight = isMerged ? mergedInGraph(tape, [w!, a!, b!], { scale }) : w!;
-      tape.freeze(weight);
+    build: (trace, { x, a, b, r, w }) => {
+      const weight = isMerged ? mergedInGraph(trace, [w!, a!, b!], { scale }) : w!;
+      trace.freeze(weight);
       const adapter: Adapter = { a: a!, b: b!, rank, scale, blocks, isMerged };
-      return linear(tape, x!, { ...weight, adapter }, r!);
+      return linear(trace, x!, { ...weight, adapter }, r!);
     },
   };
 }
 
 /** What the host does between updates: w + scale · B · A, block by block. */
-function mergedInGraph({ graph }: GradientTape, [w, a, b]: [Value, Value, Value], { scale }: { scale: number }): Value {
+function mergedInGraph({ graph }: GraphTrace, [w, a, b]: [Value, Value, Value], { scale }: { scale: number }): Value {
   const rows = (x: Value, from: number, to: number) =>
     graph.node("Slice", [x, graph.constant([from], [1], "int64"), graph.constant([to], [1], "int64")]);
   const plus = (block: Value, low: Value, high: Value) =>
@@ -92,41 +95,41 @@ const cases: Record<string, Case> = {
       bias: { data: Float32Array.from({ length: 7 }, (_, i) => Math.sin(i)), shape: [7] },
     },
     outputShape: [6, 7],
-    build: (tape, { x, a, b, w, bias }) => {
-      tape.freeze(w!);
-      tape.freeze(bias!);
+    build: (trace, { x, a, b, w, bias }) => {
+      trace.freeze(w!);
+      trace.freeze(bias!);
       const blocks = [{ columns: 7, isAdapted: true }];
       const adapter: Adapter = { a: a!, b: b!, rank: 3, scale: 0.5, blocks, isMerged: false };
-      return biasedLinear(tape, x!, { ...w!, adapter }, bias!);
+      return biasedLinear(trace, x!, { ...w!, adapter }, bias!);
     },
   },
   linear: {
     variables: { x: [6, 5], w: [7, 5], r: [6, 7] },
     outputShape: [6, 7],
-    build: (tape, { x, w, r }) => linear(tape, x!, w!, r!),
+    build: (trace, { x, w, r }) => linear(trace, x!, w!, r!),
   },
   "linear without residual, its input used twice": {
     variables: { x: [6, 5], w: [5, 5] },
     outputShape: [6, 5],
-    build: (tape, { x, w }) => linear(tape, x!, w!, linear(tape, x!, w!)),
+    build: (trace, { x, w }) => linear(trace, x!, w!, linear(trace, x!, w!)),
   },
   "linear with a bias": {
     variables: { x: [6, 5], w: [7, 5], b: [7] },
     outputShape: [6, 7],
-    build: (tape, { x, w, b }) => biasedLinear(tape, x!, w!, b!),
+    build: (trace, { x, w, b }) => biasedLinear(trace, x!, w!, b!),
   },
   "heads normalised, values left alone": {
     variables: { qkv: [6, (4 + 2 + 2) * 6], gq: [6], gk: [6] },
     outputShape: [6, (4 + 2 + 2) * 6],
-    build: (tape, { qkv, gq, gk }) =>
-      normaliseHeads(tape, qkv!, { q: gq!, k: gk! }, { heads: 4, kvHeads: 2, headDim: 6, rmsEpsilon: 1e-5 }),
+    build: (trace, { qkv, gq, gk }) =>
+      normaliseHeads(trace, qkv!, { q: gq!, k: gk! }, { heads: 4, kvHeads: 2, headDim: 6, rmsEpsilon: 1e-5 }),
   },
   rmsNorm: {
     variables: { x: [6, 8], g: [8] },
     outputShape: [6, 8],
-    build: (tape, { x, g }) => rmsNorm(tape, x!, g!, 1e-5),
+    build: (trace, { x, g }) => rmsNorm(trace, x!, g!, 1e-5),
   },
-  swiglu: { variables: { x: [6, 10] }, outputShape: [6, 5], build: (tape, { x }) => swiglu(tape, x!, 5) },
+  swiglu: { variables: { x: [6, 10] }, outputShape: [6, 5], build: (trace, { x }) => swiglu(trace, x!, 5) },
   "attention, one key head per query head": attentionCase(3, 3),
   "attention, grouped queries": attentionCase(4, 2),
   takeRows: {
@@ -136,13 +139,13 @@ const cases: Record<string, Case> = {
       inverse: { data: Int32Array.from([3, 0, 3, 3, 1, 2]), shape: [6] },
     },
     outputShape: [3, 4],
-    build: (tape, { x, rows, inverse }) => takeRows(tape, x!, { rows: rows!, inverse: inverse!, width: 4 }),
+    build: (trace, { x, rows, inverse }) => takeRows(trace, x!, { rows: rows!, inverse: inverse!, width: 4 }),
   },
   targetLogprobs: {
     variables: { x: [5, 6], head: [9, 6] },
     fixed: { target: { data: Int32Array.from([0, 8, 3, 3, 5]), shape: [5, 1] } },
     outputShape: [5, 1],
-    build: (tape, { x, head, target }) => targetLogprobs(tape, x!, head!, { target: target!, vocabSize: 9 }),
+    build: (trace, { x, head, target }) => targetLogprobs(trace, x!, head!, { target: target!, vocabSize: 9 }),
   },
 };
 
@@ -150,7 +153,7 @@ const sizeOf = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
 
 async function compile({ variables, fixed = {}, outputShape, build }: Case) {
   const graph = new GraphBuilder();
-  const tape = new GradientTape(graph);
+  const trace = new GraphTrace(graph);
   const inputs: Record<string, Value> = {};
   for (const [name, shape] of Object.entries(variables)) inputs[name] = graph.input(name, shape.length);
   for (const [name, { data, shape }] of Object.entries(fixed)) {
@@ -160,11 +163,11 @@ async function compile({ variables, fixed = {}, outputShape, build }: Case) {
       data instanceof Float32Array ? "float32" : data instanceof Int32Array ? "int32" : "int64",
     );
   }
-  const y = build(tape, inputs);
-  tape.seed(y, graph.input("dy", outputShape.length));
-  tape.backward();
+  const y = build(trace, inputs);
+  trace.seed(y, graph.input("dy", outputShape.length));
+  trace.backward();
   for (const [name, shape] of Object.entries(variables))
-    graph.output(tape.gradient(inputs[name]!)!, `d_${name}`, shape.length);
+    graph.output(trace.gradient(inputs[name]!)!, `d_${name}`, shape.length);
   graph.output(y, "y", outputShape.length);
   return createSession(graph.bytes(), { threads: 1 });
 }
@@ -200,7 +203,7 @@ test.each(Object.keys(cases))("%s: directional derivatives agree with central di
       const moved = (by: number) => ({ ...point, [key]: point[key]!.map((x, i) => x + by * unit[i]!) });
       const [far, near] = [await run(moved(h)), await run(moved(-h))];
       const [farther, nearer] = [await run(moved(2 * h)), await run(moved(-2 * h))];
-      // five-point rule: its error is h⁴, so that f32 rounding stays the larger part
+      // five-point rule: its error is of order h⁴, so f32 rounding is the larger part
       const numeric = (8 * (far.value - near.value) - (farther.value - nearer.value)) / (12 * h);
       const analytic = gradients[key]!.reduce((sum, value, i) => sum + value * unit[i]!, 0);
       const size = Math.sqrt(gradients[key]!.reduce((sum, value) => sum + value * value, 0)) * Math.sqrt(sizeOf(shape));
@@ -212,20 +215,20 @@ test.each(Object.keys(cases))("%s: directional derivatives agree with central di
   await session.release();
 });
 
-test("the exponentials of a large vocabulary lose nothing of their sum", async () => {
+test("the row sum over a large vocabulary is accurate", async () => {
   const [rows, width, vocabSize] = [8, 4, 49_152];
   const target = { data: new Int32Array(rows), shape: [rows, 1] };
   const session = await compile({
     variables: { x: [rows, width], head: [vocabSize, width] },
     fixed: { target },
     outputShape: [rows, 1],
-    build: (tape, inputs) =>
-      targetLogprobs(tape, inputs["x"]!, inputs["head"]!, { target: inputs["target"]!, vocabSize }),
+    build: (trace, inputs) =>
+      targetLogprobs(trace, inputs["x"]!, inputs["head"]!, { target: inputs["target"]!, vocabSize }),
   });
   const random = randomOf("composites", "large vocabulary");
   const normals = (count: number) => Float32Array.from({ length: count }, () => random.normal());
   const [x, head, y] = [normals(rows * width), normals(vocabSize * width), new Float32Array(rows)];
-  // one word is likely, as in a model that was trained: the others are small beside it and together count
+  // one token is likely, as in a trained model: the other exponentials are small but their sum matters
   x.forEach((value, i) => void (x[i] = 2 + value / 10));
   head.fill(2.5, 0, width);
   const [dx, dHead] = [new Float32Array(x.length), new Float32Array(head.length)];

@@ -4,7 +4,7 @@ import { GraphBuilder } from "../../../runtime/graph-builder.ts";
 import { createSession, type Tensor } from "../../../runtime/onnx.ts";
 import type { LossSpec } from "../../engine.ts";
 import { MAX_LOG_RATIO, tokenLoss } from "../../loss.ts";
-import { type LossForm, lossForm, lossSlope } from "./losses.ts";
+import { type LossForm, lossDerivative, lossForm } from "./losses.ts";
 
 const clip = { kind: "ppo", clipLow: 0.2, clipHigh: 0.28 } as const;
 const dualClip = 3;
@@ -31,7 +31,7 @@ const at = (oldLogprob: number, referenceLogprob: number, advantage: number): Ro
   ...{ logprob: -2, oldLogprob, referenceLogprob, advantage, weight: 1 },
 });
 
-/** Inside and outside of every clip, at equal policies, and far beyond every clamp; then anything. */
+/** Rows inside and outside of every clip, at equal policies, and far beyond every clamp; then random ones. */
 function someRows(): Row[] {
   const random = randomOf("losses");
   const far = [-2.1, -1.8, -1.6, -3, -3.5, -40, -0.001].flatMap((old) =>
@@ -49,8 +49,8 @@ function someRows(): Row[] {
   }));
 }
 
-/** The slopes that the graph gives. */
-async function graphSlopes(loss: LossSpec, rows: readonly Row[]): Promise<Float32Array> {
+/** The derivatives that the graph computes. */
+async function graphDerivatives(loss: LossSpec, rows: readonly Row[]): Promise<Float32Array> {
   const graph = new GraphBuilder();
   const column = (of: (row: Row) => number): Tensor => ({
     data: Float32Array.from(rows, of),
@@ -74,9 +74,9 @@ async function graphSlopes(loss: LossSpec, rows: readonly Row[]): Promise<Float3
   if (loss.kind === "cross-entropy") {
     const unused = graph.scalar(0);
     const none = { advantage: unused, oldLogprob: unused, ratioFloor: unused, ratioCeiling: unused };
-    graph.output(lossSlope(graph, form, logprob, { weight, ...none }), "slope", 2);
+    graph.output(lossDerivative(graph, form, logprob, { weight, ...none }), "slope", 2);
   } else {
-    const slope = lossSlope(graph, form, logprob, {
+    const slope = lossDerivative(graph, form, logprob, {
       weight,
       advantage: input(
         "advantage",
@@ -110,28 +110,31 @@ async function graphSlopes(loss: LossSpec, rows: readonly Row[]): Promise<Float3
   return slope;
 }
 
-test.each(names)("%s: the graph's slope is that of the plain numbers, clips and clamps included", async (name) => {
-  const loss = specs[name];
-  expect(lossForm(loss)).toBe(name);
-  const rows = someRows();
-  const slopes = await graphSlopes(loss, rows);
-  for (const [i, row] of rows.entries()) {
-    const expected = row.weight * tokenLoss(loss, row).slope;
-    expect(Math.abs(slopes[i]! - expected), JSON.stringify(row)).toBeLessThanOrEqual(
-      2e-6 * Math.max(1, Math.abs(expected)),
-    );
-  }
-});
+test.each(names)(
+  "%s: the derivative in the graph equals the plain TypeScript one, clips and clamps included",
+  async (name) => {
+    const loss = specs[name];
+    expect(lossForm(loss)).toBe(name);
+    const rows = someRows();
+    const slopes = await graphDerivatives(loss, rows);
+    for (const [i, row] of rows.entries()) {
+      const expected = row.weight * tokenLoss(loss, row).slope;
+      expect(Math.abs(slopes[i]! - expected), JSON.stringify(row)).toBeLessThanOrEqual(
+        2e-6 * Math.max(1, Math.abs(expected)),
+      );
+    }
+  },
+);
 
-test.each(names)("%s: the slope in plain numbers agrees with central differences of the loss", (name) => {
+test.each(names)("%s: the plain TypeScript derivative agrees with central differences of the loss", (name) => {
   const loss = specs[name];
   const h = 1e-5;
   let compared = 0;
   for (const row of someRows()) {
-    if (Math.abs(row.logprob - row.oldLogprob) > MAX_LOG_RATIO) continue; // the slope pushes back even there
+    if (Math.abs(row.logprob - row.oldLogprob) > MAX_LOG_RATIO) continue; // the derivative is not zero even there
     const at = (by: number) => tokenLoss(loss, { ...row, logprob: row.logprob + by });
     const jump = Math.abs(at(2 * h).slope - at(-2 * h).slope);
-    if (jump > 1e-2 * Math.max(1, Math.abs(at(0).slope))) continue; // a corner has no slope
+    if (jump > 1e-2 * Math.max(1, Math.abs(at(0).slope))) continue; // at a corner there is no derivative
     const numeric = (at(h).loss - at(-h).loss) / (2 * h);
     expect(Math.abs(numeric - at(0).slope), JSON.stringify(row)).toBeLessThanOrEqual(
       1e-6 * Math.max(1, Math.abs(numeric)),
@@ -141,20 +144,20 @@ test.each(names)("%s: the slope in plain numbers agrees with central differences
   expect(compared).toBeGreaterThan(450);
 });
 
-test.each(names.slice(1))("%s: what is no number stays none, wherever a clip would have cut it", async (name) => {
+test.each(names.slice(1))("%s: NaN stays NaN, even where a clip would have replaced it", async (name) => {
   const [inside, beyond] = [at(-2.1, -2.2, 1.3), at(-40, -60, -1.3)];
-  const spoilt = (["logprob", "oldLogprob", "advantage", "weight"] as const).flatMap((key) =>
+  const invalid = (["logprob", "oldLogprob", "advantage", "weight"] as const).flatMap((key) =>
     [inside, beyond].map((row) => ({ ...row, [key]: Number.NaN })),
   );
-  expect([...(await graphSlopes(specs[name], spoilt))]).toEqual(spoilt.map(() => Number.NaN));
+  expect([...(await graphDerivatives(specs[name], invalid))]).toEqual(invalid.map(() => Number.NaN));
 });
 
-test("every form occurs, and numbers do not make a form of their own", () => {
+test("every form occurs, and the numbers of a loss do not change its form", () => {
   expect(names.map((name) => lossForm(specs[name]))).toEqual(names);
   expect(lossForm({ ...clip, clipHigh: 1e9 })).toBe("ppo");
 });
 
-test("dual clip bounds the loss of a bad token at its constant times the advantage, and leaves good ones alone", () => {
+test("dual clip bounds the loss of a bad token at its constant times the advantage, and does not change good ones", () => {
   const bad = { logprob: -1, oldLogprob: -4, advantage: -2 };
   const loss = { ...clip, dualClip };
   expect(tokenLoss(clip, bad).loss).toBeCloseTo(2 * Math.exp(3), 9);

@@ -1,13 +1,13 @@
 /**
- * @file The slope of each loss by the log-probability of a token, as a graph. `engine/loss.ts` defines the same
- * losses in plain numbers; a test holds the two together. All values are [R, 1].
+ * @file The derivative of each loss with respect to the log-probability of a token, as a graph. `engine/loss.ts`
+ * defines the same losses as plain TypeScript; a test checks that both agree. All values are [R, 1].
  */
 
 import type { GraphBuilder, Value } from "../../../runtime/graph-builder.ts";
 import type { LossSpec } from "../../engine.ts";
 import { MAX_KL, MAX_LOG_RATIO } from "../../loss.ts";
 
-/** What of a loss decides its graph; its numbers are inputs. */
+/** The parts of a loss that change its graph. Its numbers are inputs of the graph. */
 export type LossForm = "cross-entropy" | `ppo${"" | "+dual-clip"}${"" | "+k2" | "+k3"}`;
 
 export function lossForm(loss: LossSpec): LossForm {
@@ -16,7 +16,7 @@ export function lossForm(loss: LossSpec): LossForm {
   return loss.kl ? `ppo${dualClip}+${loss.kl.kind}` : `ppo${dualClip}`;
 }
 
-/** Which KL estimate a loss of this form adds. */
+/** The KL estimator that a loss of this form adds. */
 export function klOf(form: LossForm): "k2" | "k3" | undefined {
   if (form.endsWith("+k2")) return "k2";
   return form.endsWith("+k3") ? "k3" : undefined;
@@ -33,30 +33,33 @@ export interface LossInputs {
   /** [1] each: 1 − clipLow and 1 + clipHigh. */
   readonly ratioFloor: Value;
   readonly ratioCeiling: Value;
-  /** [1]; there where the form has it. */
+  /** [1]; present if the form has a dual clip. */
   readonly dualClip?: Value;
-  /** The coefficient is [1]. */
+  /** `coefficient` is [1]. */
   readonly kl?: { readonly coefficient: Value; readonly referenceLogprob: Value };
 }
 
 /** d loss / d logprob. */
-export function lossSlope(graph: GraphBuilder, form: LossForm, logprob: Value, inputs: LossInputs): Value {
+export function lossDerivative(graph: GraphBuilder, form: LossForm, logprob: Value, inputs: LossInputs): Value {
   if (form === "cross-entropy") return graph.node("Neg", [inputs.weight]);
   const ascent = ppoAscent(graph, logprob, inputs);
   const kind = klOf(form);
   if (!kind || !inputs.kl) return graph.node("Neg", [graph.node("Mul", [ascent, inputs.weight])]);
-  const pull = graph.node("Mul", [klSlope(graph, kind, logprob, inputs.kl.referenceLogprob), inputs.kl.coefficient]);
+  const pull = graph.node("Mul", [
+    klDerivative(graph, kind, logprob, inputs.kl.referenceLogprob),
+    inputs.kl.coefficient,
+  ]);
   return graph.node("Mul", [graph.node("Sub", [pull, ascent]), inputs.weight]);
 }
 
-/** The slope of the clipped objective, which is to rise: −d loss / d logprob before the weight. */
+/** The derivative of the clipped objective, which is maximised: −d loss / d logprob before the weight is applied. */
 function ppoAscent(graph: GraphBuilder, logprob: Value, inputs: LossInputs): Value {
   const logRatio = clampedDifference(graph, logprob, inputs.oldLogprob);
   const ratio = graph.node("Exp", [logRatio]);
   const clipped = graph.node("Min", [graph.node("Max", [ratio, inputs.ratioFloor]), inputs.ratioCeiling]);
   const plain = graph.node("Mul", [ratio, inputs.advantage]);
   const bounded = graph.node("Mul", [clipped, inputs.advantage]);
-  // the minimum has the slope of the unclipped term where that is the smaller one, none where the clip holds
+  // the minimum has the derivative of the unclipped term if that term is smaller, and 0 if it is clipped
   const ascent = zeroWhere(graph, [plain, "Greater", bounded], plain);
   if (!inputs.dualClip) return ascent;
   const negative = graph.node("Min", [inputs.advantage, graph.scalar(0)]);
@@ -64,8 +67,8 @@ function ppoAscent(graph: GraphBuilder, logprob: Value, inputs: LossInputs): Val
   return zeroWhere(graph, [plain, "Less", floor], ascent);
 }
 
-function klSlope(graph: GraphBuilder, kind: "k2" | "k3", logprob: Value, referenceLogprob: Value): Value {
-  const difference = clampedDifference(graph, logprob, referenceLogprob); // MAX_KL cuts long before this clamp
+function klDerivative(graph: GraphBuilder, kind: "k2" | "k3", logprob: Value, referenceLogprob: Value): Value {
+  const difference = clampedDifference(graph, logprob, referenceLogprob); // MAX_KL takes effect long before this clamp
   const [value, slope] = klTerms(graph, kind, difference);
   return zeroWhere(graph, [value, "Greater", graph.scalar(MAX_KL)], slope);
 }
@@ -85,8 +88,8 @@ function clampedDifference(graph: GraphBuilder, a: Value, b: Value): Value {
 }
 
 /**
- * 0 where the order holds, `value` elsewhere: chosen, not multiplied, for 0 times infinity is NaN. No order holds for
- * NaN, so it stays and the update is refused.
+ * 0 where the comparison holds, `value` elsewhere. It selects and does not multiply by 0, because 0 · ∞ is NaN. With
+ * NaN no comparison holds, so NaN stays in the result and the update is refused.
  */
 function zeroWhere(
   graph: GraphBuilder,

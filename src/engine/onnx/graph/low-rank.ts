@@ -1,26 +1,29 @@
-/** @file What an adapter adds to a matrix product, and its gradient rule: only A and B learn, the matrix never does. */
+/**
+ * @file What a LoRA adapter adds to a matrix product, with its gradient rule. Only A and B are trained; the matrix is
+ * frozen.
+ */
 import type { GraphBuilder, Value } from "../../../runtime/graph-builder.ts";
-import type { GradientTape } from "./tape.ts";
+import type { GraphTrace } from "./trace.ts";
 
-/** A weight of a graph, which an adapter may accompany. */
+/** A weight of the graph, with its adapter if it has one. */
 export interface Weight extends Value {
   readonly adapter?: Adapter;
 }
 
 export interface Adapter {
-  /** [m · rank, in] of the m adapted blocks. */
+  /** [m · rank, in] for m adapted blocks. */
   readonly a: Value;
-  /** [Σ columns of adapted blocks, rank]. */
+  /** [Σ columns of the adapted blocks, rank]. */
   readonly b: Value;
   readonly rank: number;
   readonly scale: number;
-  /** How the output columns of the weight are divided; those that are not adapted have neither A nor B. */
+  /** How the output columns of the weight are divided into blocks. A block that is not adapted has neither A nor B. */
   readonly blocks: readonly { readonly columns: number; readonly isAdapted: boolean }[];
-  /** The weight holds scale · B · A already, so that only the gradients of A and B are left to do. */
+  /** True if the weight already includes scale · B · A; then only the gradients of A and B are computed. */
   readonly isMerged: boolean;
 }
 
-/** y[N, out] + scale · (x·Aᵀ)·Bᵀ, each block of columns by its own A and B. */
+/** y[N, out] + scale · (x·Aᵀ)·Bᵀ, where each block of columns has its own A and B. */
 export function addLowRank(graph: GraphBuilder, x: Value, y: Value, adapter: Adapter | undefined): Value {
   if (!adapter || adapter.isMerged) return y;
   const { blocks, scale } = adapter;
@@ -35,29 +38,29 @@ export function addLowRank(graph: GraphBuilder, x: Value, y: Value, adapter: Ada
   return join(graph, sums, 1);
 }
 
-/** Adds to the gradients of A and B, and to that of x what flows back through them unless the weight's does so. */
-export function returnLowRank(tape: GradientTape, x: Value, dy: Value, adapter: Adapter | undefined): void {
+/** Adds to the gradients of A and B and, unless the adapter is merged into the weight, to the gradient of x. */
+export function lowRankBackward(trace: GraphTrace, x: Value, dy: Value, adapter: Adapter | undefined): void {
   if (!adapter) return;
-  const { graph } = tape;
+  const { graph } = trace;
   const { a, b, blocks, scale } = adapter;
   const alpha = { float: scale };
   const dys = split(graph, dy, columnsOf(blocks), 1).filter((_, i) => blocks[i]!.isAdapted);
-  const inner = innerProducts(graph, x, adapter); // again, for it is small: the runtime computes equal nodes once
+  const inner = innerProducts(graph, x, adapter); // built a second time because it is small; the runtime merges equal nodes and computes them once
   const bs = outerMatrices(graph, b, adapter);
   const dInner = join(
     graph,
     dys.map((part, i) => graph.node("Gemm", [part, bs[i]!], { alpha })),
     1,
   );
-  tape.add(a, (soFar) => graph.node("Gemm", [dInner, x, ...(soFar ? [soFar] : [])], { transA: 1 }));
-  tape.add(b, (soFar) => {
+  trace.add(a, (soFar) => graph.node("Gemm", [dInner, x, ...(soFar ? [soFar] : [])], { transA: 1 }));
+  trace.add(b, (soFar) => {
     const before = soFar && outerMatrices(graph, soFar, adapter);
     const after = dys.map((part, i) =>
       graph.node("Gemm", [part, inner[i]!, ...(before ? [before[i]!] : [])], { transA: 1, alpha }),
     );
     return join(graph, after, 0);
   });
-  if (!adapter.isMerged) tape.add(x, (soFar) => graph.node("Gemm", [dInner, a, ...(soFar ? [soFar] : [])]));
+  if (!adapter.isMerged) trace.add(x, (soFar) => graph.node("Gemm", [dInner, a, ...(soFar ? [soFar] : [])]));
 }
 
 /** x·Aᵀ of every adapted block, [N, rank] each. */
@@ -71,7 +74,7 @@ function innerProducts(graph: GraphBuilder, x: Value, { a, rank, blocks }: Adapt
   );
 }
 
-/** Rows of B, or of its gradient, that belong to each adapted block. */
+/** The rows of B, or of its gradient, that belong to each adapted block. */
 function outerMatrices(graph: GraphBuilder, b: Value, { blocks }: Adapter): Value[] {
   return split(graph, b, columnsOf(blocks.filter(({ isAdapted }) => isAdapted)), 0);
 }

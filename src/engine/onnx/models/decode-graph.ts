@@ -1,4 +1,4 @@
-/** @file The sampling graphs of every family: keys and values live in caches that the graph reads and writes in place. */
+/** @file The sampling graphs of every model family. Keys and values are in caches that the graph updates in place. */
 
 import { GraphBuilder, type Value } from "../../../runtime/graph-builder.ts";
 import { adaptedPacks } from "../../huggingface/adapter-packs.ts";
@@ -23,9 +23,10 @@ export const decodeNames = {
 } as const;
 
 /**
- * "decode" feeds one token to each of B ≥ 2 sequences and gives the distribution of the next. "append" puts S ≥ 2
- * tokens of one sequence into its cache and gives nothing else: GroupQueryAttention takes no batches here.
- * @param lora where it is given and not merged, an adapter is computed beside the weights
+ * "decode" feeds one token to each of B ≥ 2 sequences and returns the distribution of the next token. "append" writes S
+ * ≥ 2 tokens of one sequence into its cache and returns nothing else; GroupQueryAttention does not support a batch
+ * here.
+ * @param lora if given and not merged, the adapter is computed beside the weights
  */
 export function decodeGraph(config: ModelConfig, kind: "decode" | "append", lora?: LoraConfig): Uint8Array {
   const graph = new GraphBuilder();
@@ -41,7 +42,7 @@ export function decodeGraph(config: ModelConfig, kind: "decode" | "append", lora
     sin: graph.input(decodeNames.sin, 2),
     shape: graph.node("Shape", [ids], {}, { type: "int64" }),
   };
-  const positions = turnsInside(config) ? undefined : positionsOf(graph, shared);
+  const positions = rotatesInAttention(config) ? undefined : positionsOf(graph, shared);
   const embedding = graph.input("embedding", 2);
   let x = reshape(graph.node("Gather", [embedding, ids], { axis: 0 }, { type: "float32" }), [-1, width]);
   for (let layer = 0; layer < config.layers; layer++) {
@@ -98,7 +99,7 @@ function decodeLayer(
 ): Value {
   const bias = config.qkvBias ? graph.input(`l${layer}.qkv_bias`, 1) : undefined;
   const qkv = matrix(norm(x, `l${layer}.norm1`), `l${layer}.qkv`, bias);
-  const inputs = positions ? turnedHeads(graph, config, { qkv, layer, norm, positions, ...shared }) : { packed: qkv };
+  const inputs = positions ? rotatedHeads(graph, config, { qkv, layer, norm, positions, ...shared }) : { packed: qkv };
   const attended = matrix(cachedAttention(graph, config, { ...inputs, layer, ...shared }), `l${layer}.o`, x);
   const gateUp = matrix(norm(attended, `l${layer}.norm2`), `l${layer}.gate_up`);
   const sizes = graph.constant([config.ffnWidth, config.ffnWidth], [2], "int64");
@@ -129,8 +130,11 @@ interface SharedInputs {
   readonly shape: Value;
 }
 
-/** GroupQueryAttention turns queries and keys itself, unless they are normalised first or a head is not 16 · n wide. */
-function turnsInside({ qkNorm, headDim }: ModelConfig): boolean {
+/**
+ * GroupQueryAttention applies the rotary embedding itself, unless heads are normalised first or headDim is not a
+ * multiple of 16.
+ */
+function rotatesInAttention({ qkNorm, headDim }: ModelConfig): boolean {
   return !qkNorm && headDim % 16 === 0;
 }
 
@@ -140,27 +144,29 @@ function bySequence(graph: GraphBuilder, x: Value, shape: Value): Value {
   return graph.node("Reshape", [x, rows]);
 }
 
-interface ToTurn extends SharedInputs {
+interface RotaryInputs extends SharedInputs {
   readonly qkv: Value;
   readonly layer: number;
   readonly positions: Value;
   readonly norm: (x: Value, pack: string) => Value;
 }
 
-/** Queries and keys, normalised where the family does so and turned to their positions, and values: [B, S, ·] each. */
-function turnedHeads(
+/**
+ * Queries and keys (normalised if the family does so) with the rotary embedding applied, and values: [B, S, ·] each.
+ */
+function rotatedHeads(
   graph: GraphBuilder,
   { heads, kvHeads, headDim, qkNorm }: ModelConfig,
-  { qkv, layer, norm, positions, cos, sin, shape }: ToTurn,
+  { qkv, layer, norm, positions, cos, sin, shape }: RotaryInputs,
 ): { queries: Value; keys: Value; values: Value } {
-  const whole = (...values: number[]) => graph.constant(values, [values.length], "int64");
-  const [q, k, v] = graph.nodes("Split", [qkv, whole(heads * headDim, kvHeads * headDim, kvHeads * headDim)], {
+  const int64s = (...values: number[]) => graph.constant(values, [values.length], "int64");
+  const [q, k, v] = graph.nodes("Split", [qkv, int64s(heads * headDim, kvHeads * headDim, kvHeads * headDim)], {
     outputs: ["float32", "float32", "float32"],
     attributes: { axis: 1 },
   }) as [Value, Value, Value];
-  const turned = (x: Value, columns: number, pack: string) => {
-    const apart = (y: Value) => norm(graph.node("Reshape", [y, whole(-1, headDim)]), pack);
-    const rows = qkNorm ? graph.node("Reshape", [apart(x), whole(-1, columns)]) : x;
+  const rotated = (x: Value, columns: number, pack: string) => {
+    const apart = (y: Value) => norm(graph.node("Reshape", [y, int64s(-1, headDim)]), pack);
+    const rows = qkNorm ? graph.node("Reshape", [apart(x), int64s(-1, columns)]) : x;
     return graph.node(
       "RotaryEmbedding",
       [bySequence(graph, rows, shape), positions, cos, sin],
@@ -169,13 +175,13 @@ function turnedHeads(
     );
   };
   return {
-    queries: turned(q, heads * headDim, `l${layer}.q_norm`),
-    keys: turned(k, kvHeads * headDim, `l${layer}.k_norm`),
+    queries: rotated(q, heads * headDim, `l${layer}.q_norm`),
+    keys: rotated(k, kvHeads * headDim, `l${layer}.k_norm`),
     values: bySequence(graph, v, shape),
   };
 }
 
-/** Where the tokens of this run stand: int64 [B, S], the last at `lengths`. */
+/** The positions of this run's tokens: int64 [B, S], ending at `lengths`. */
 function positionsOf(graph: GraphBuilder, { lengths, shape }: SharedInputs): Value {
   const scalar = (value: number) => graph.constant([value], [], "int64");
   const int64 = { type: "int64" } as const;
@@ -190,10 +196,13 @@ function positionsOf(graph: GraphBuilder, { lengths, shape }: SharedInputs): Val
   return graph.node("Add", [last, back], {}, int64);
 }
 
-/** Of ONNX's TensorProto. */
+/** From ONNX's TensorProto. */
 const INT64 = 7;
 
-/** Either packed, to be turned by the attention, or three that are turned: [B·S, ·] and [B, S, ·]. */
+/**
+ * Either packed, and attention applies the rotary embedding, or three values that have it already: [B·S, ·] or [B, S,
+ * ·].
+ */
 type HeadInputs =
   | { readonly packed: Value; readonly queries?: never }
   | { readonly packed?: never; readonly queries: Value; readonly keys: Value; readonly values: Value };

@@ -1,4 +1,7 @@
-/** @file One layer of a decoder and the loss behind the last, as the training graphs of every family put them together. */
+/**
+ * @file One decoder layer, and the head with the loss after the last layer. The training graphs of every family use
+ * them.
+ */
 import type { GraphBuilder, Value } from "../../../runtime/graph-builder.ts";
 import { type AdaptedPack, adaptedPacks } from "../../huggingface/adapter-packs.ts";
 import type { ModelConfig } from "../../huggingface/model-config.ts";
@@ -14,34 +17,37 @@ import {
 import { biasedLinear, linear, rmsNorm, swiglu, takeRows, targetLogprobs } from "../graph/composites.ts";
 import { normaliseHeads } from "../graph/head-norms.ts";
 import type { Weight } from "../graph/low-rank.ts";
-import type { GradientTape } from "../graph/tape.ts";
+import type { GraphTrace } from "../graph/trace.ts";
 import { trainNames } from "./train-names.ts";
 
 export interface ParametersOptions {
   readonly config: ModelConfig;
   readonly areLearnt: boolean;
-  /** What is learnt is the adapter beside the weights. */
+  /** If given, only the adapter is trained and the weights are frozen. */
   readonly lora?: LoraConfig | undefined;
 }
 
-/** The weights of a graph as inputs; of what is learnt, the gradients so far as inputs and with this run's as outputs. */
+/**
+ * The weights of a graph as inputs. Each trained weight also has its accumulated gradient as an input and the new sum
+ * as an output.
+ */
 export class Parameters {
-  readonly #tape: GradientTape;
+  readonly #trace: GraphTrace;
   readonly #options: ParametersOptions;
   readonly #adapted: ReadonlyMap<string, AdaptedPack>;
   readonly #known = new Map<string, Weight>();
   readonly #learnt = new Map<string, { readonly value: Value; readonly rank: number }>();
 
-  constructor(tape: GradientTape, options: ParametersOptions) {
-    this.#tape = tape;
+  constructor(trace: GraphTrace, options: ParametersOptions) {
+    this.#trace = trace;
     this.#options = options;
     const { config, lora, areLearnt } = options;
-    // what is merged is in the weights: only its gradients need A and B
+    // a merged adapter is part of the weights: A and B are needed only for their gradients
     const isNeeded = lora && (areLearnt || !lora.merge);
     this.#adapted = new Map(isNeeded ? adaptedPacks(config, lora).map((one) => [one.pack, one]) : []);
   }
 
-  /** Whether the weights of the model only pass gradients on. */
+  /** Whether the model's own weights are frozen, so that gradients pass through them but not to them. */
   get areFrozen(): boolean {
     return this.#options.lora !== undefined;
   }
@@ -54,24 +60,24 @@ export class Parameters {
     return weight;
   }
 
-  /** After `backward`. */
+  /** Call after `backward`. */
   outputGradients(): void {
     for (const [pack, { value, rank }] of this.#learnt)
-      this.#tape.graph.output(this.#tape.gradient(value)!, trainNames.newGradient(pack), rank);
+      this.#trace.graph.output(this.#trace.gradient(value)!, trainNames.newGradient(pack), rank);
   }
 
   #learner(pack: string, rank: number): Value {
-    const { graph } = this.#tape;
+    const { graph } = this.#trace;
     const value = graph.input(trainNames.weight(pack), rank);
     if (!this.#options.areLearnt) return value;
-    this.#tape.seed(value, graph.input(trainNames.gradient(pack), rank));
+    this.#trace.seed(value, graph.input(trainNames.gradient(pack), rank));
     this.#learnt.set(pack, { value, rank });
     return value;
   }
 
   #frozen(pack: string, rank: number): Weight {
-    const value = this.#tape.graph.input(trainNames.weight(pack), rank);
-    this.#tape.freeze(value);
+    const value = this.#trace.graph.input(trainNames.weight(pack), rank);
+    this.#trace.freeze(value);
     const adapted = this.#adapted.get(pack);
     const { lora } = this.#options;
     if (!adapted || !lora) return value;
@@ -82,9 +88,9 @@ export class Parameters {
   }
 }
 
-/** @param follows true: the sequences come behind a prompt whose keys and values are given */
-export function attentionInputs(tape: GradientTape, config: ModelConfig, follows: boolean): SharedAttention {
-  const { graph } = tape;
+/** @param follows true: the sequences follow a shared prompt whose keys and values are inputs */
+export function attentionInputs(trace: GraphTrace, config: ModelConfig, follows: boolean): SharedAttention {
+  const { graph } = trace;
   const inputs = {
     shape: graph.input(trainNames.shape, 1, "int64"),
     edges: graph.input(trainNames.edges, 1, "int64"),
@@ -100,72 +106,72 @@ export function attentionInputs(tape: GradientTape, config: ModelConfig, follows
 export interface LayerOptions {
   readonly config: ModelConfig;
   readonly parameters: Parameters;
-  /** Which layer's weights. */
+  /** The layer whose weights are used. */
   readonly layer: number;
   readonly shared: SharedAttention;
   readonly past?: KeysValues | undefined;
 }
 
-/** x[N, width] → what the next layer gets, and this one's own keys and values. */
-export function decoderLayer(tape: GradientTape, x: Value, options: LayerOptions): KeysValues & { readonly y: Value } {
+/** x[N, width] → the input of the next layer, and this layer's own keys and values. */
+export function decoderLayer(trace: GraphTrace, x: Value, options: LayerOptions): KeysValues & { readonly y: Value } {
   const { config, parameters, layer, shared, past } = options;
   const parameter = (pack: string, rank: number) => parameters.get(`l${layer}.${pack}`, rank);
-  const heads = layerHeads(tape, x, options);
-  const attended = linear(tape, attend(tape, heads, shared, past), parameter("o", 2), x);
-  const normal = rmsNorm(tape, attended, parameter("norm2", 1), config.rmsEpsilon);
-  const gateUp = linear(tape, normal, parameter("gate_up", 2));
-  const y = linear(tape, swiglu(tape, gateUp, config.ffnWidth), parameter("down", 2), attended);
+  const heads = layerHeads(trace, x, options);
+  const attended = linear(trace, attend(trace, heads, shared, past), parameter("o", 2), x);
+  const normal = rmsNorm(trace, attended, parameter("norm2", 1), config.rmsEpsilon);
+  const gateUp = linear(trace, normal, parameter("gate_up", 2));
+  const y = linear(trace, swiglu(trace, gateUp, config.ffnWidth), parameter("down", 2), attended);
   return { y, keys: heads.keys, values: heads.values };
 }
 
-/** A layer up to its queries, keys and values. */
-export function layerHeads(tape: GradientTape, x: Value, { config, parameters, layer, shared }: LayerOptions): Heads {
+/** The first part of a layer: its queries, keys and values. */
+export function layerHeads(trace: GraphTrace, x: Value, { config, parameters, layer, shared }: LayerOptions): Heads {
   const parameter = (pack: string, rank: number) => parameters.get(`l${layer}.${pack}`, rank);
-  const normal = rmsNorm(tape, x, parameter("norm1", 1), config.rmsEpsilon);
+  const normal = rmsNorm(trace, x, parameter("norm1", 1), config.rmsEpsilon);
   const weight = parameter("qkv", 2);
   const packed = config.qkvBias
-    ? biasedLinear(tape, normal, weight, parameter("qkv_bias", 1))
-    : linear(tape, normal, weight);
+    ? biasedLinear(trace, normal, weight, parameter("qkv_bias", 1))
+    : linear(trace, normal, weight);
   const qkv = config.qkNorm
-    ? normaliseHeads(tape, packed, { q: parameter("q_norm", 1), k: parameter("k_norm", 1) }, config)
+    ? normaliseHeads(trace, packed, { q: parameter("q_norm", 1), k: parameter("k_norm", 1) }, config)
     : packed;
-  return splitHeads(tape, qkv, shared);
+  return splitHeads(trace, qkv, shared);
 }
 
-/** The log-probability of each target behind the rows that are scored: [R, 1]. */
+/** The log-probability of the target of each scored row: [R, 1]. */
 export function scoredLogprobs(
-  tape: GradientTape,
+  trace: GraphTrace,
   hidden: Value,
   { config, parameters, isLearnt }: Pick<LayerOptions, "config" | "parameters"> & { readonly isLearnt: boolean },
 ): Value {
-  const { graph } = tape;
-  const taken = takeRows(tape, hidden, {
+  const { graph } = trace;
+  const taken = takeRows(trace, hidden, {
     rows: graph.input(trainNames.rows, 1, "int32"),
     inverse: isLearnt ? graph.input(trainNames.inverse, 1, "int32") : graph.constant([0], [1], "int32"),
     width: config.width,
   });
-  const final = rmsNorm(tape, taken, parameters.get("norm", 1), config.rmsEpsilon);
+  const final = rmsNorm(trace, taken, parameters.get("norm", 1), config.rmsEpsilon);
   const head = parameters.get(config.tied ? "embedding" : "head", 2);
   const target = graph.input(trainNames.target, 2, "int32");
-  return targetLogprobs(tape, final, head, { target, vocabSize: config.vocabSize });
+  return targetLogprobs(trace, final, head, { target, vocabSize: config.vocabSize });
 }
 
-/** A prompt's keys and values of one layer as inputs; where something is learnt, with their gradient so far. */
+/** The keys and values of a shared prompt in one layer, as inputs; in training also their gradient so far. */
 export function promptInput(
-  tape: GradientTape,
+  trace: GraphTrace,
   layer: number,
   { isLearnt }: { readonly isLearnt: boolean },
 ): KeysValues {
-  const { graph } = tape;
+  const { graph } = trace;
   const prompt = { keys: graph.input(trainNames.keys(layer), 4), values: graph.input(trainNames.values(layer), 4) };
-  if (isLearnt) seedPrompt(tape, layer, prompt);
+  if (isLearnt) seedPrompt(trace, layer, prompt);
   return prompt;
 }
 
-/** The gradient that came back to a prompt's keys and values, or what of it there is until now. */
-export function seedPrompt(tape: GradientTape, layer: number, { keys, values }: KeysValues): void {
-  tape.seed(keys, tape.graph.input(trainNames.keysGradient(layer), 4));
-  tape.seed(values, tape.graph.input(trainNames.valuesGradient(layer), 4));
+/** Takes the gradient of a shared prompt's keys and values, as accumulated so far, from inputs of the graph. */
+export function seedPrompt(trace: GraphTrace, layer: number, { keys, values }: KeysValues): void {
+  trace.seed(keys, trace.graph.input(trainNames.keysGradient(layer), 4));
+  trace.seed(values, trace.graph.input(trainNames.valuesGradient(layer), 4));
 }
 
 export function outputPrompt(graph: GraphBuilder, layer: number, { keys, values }: KeysValues): void {
@@ -173,8 +179,8 @@ export function outputPrompt(graph: GraphBuilder, layer: number, { keys, values 
   graph.output(values, trainNames.values(layer), 4);
 }
 
-/** After `backward`. */
-export function outputPromptGradient(tape: GradientTape, layer: number, { keys, values }: KeysValues): void {
-  tape.graph.output(tape.gradient(keys)!, trainNames.newKeysGradient(layer), 4);
-  tape.graph.output(tape.gradient(values)!, trainNames.newValuesGradient(layer), 4);
+/** Call after `backward`. */
+export function outputPromptGradient(trace: GraphTrace, layer: number, { keys, values }: KeysValues): void {
+  trace.graph.output(trace.gradient(keys)!, trainNames.newKeysGradient(layer), 4);
+  trace.graph.output(trace.gradient(values)!, trainNames.newValuesGradient(layer), 4);
 }

@@ -1,12 +1,12 @@
 /**
- * @file The training graphs of one layer and of what comes behind the last: the host keeps only what each layer was
- * given, and every layer's way back computes the layer anew. Weights are inputs, so one graph serves all layers; in
- * its names every layer is layer 0.
+ * @file The training graphs for activation checkpointing: one graph per layer and one for the head. The host keeps only
+ * the input of each layer, and the backward graph of a layer recomputes its activations. Weights are inputs, so one
+ * graph serves all layers; in its names every layer is layer 0.
  */
 import { GraphBuilder } from "../../../runtime/graph-builder.ts";
 import type { ModelConfig } from "../../huggingface/model-config.ts";
 import type { LoraConfig } from "../../lora.ts";
-import { GradientTape } from "../graph/tape.ts";
+import { GraphTrace } from "../graph/trace.ts";
 import {
   attentionInputs,
   decoderLayer,
@@ -20,7 +20,10 @@ import {
 import { seedLoss } from "./train-graph.ts";
 import { type TrainGraphKind, trainNames } from "./train-names.ts";
 
-/** What the sequences of a layer graph are: whole, a prompt that others follow, or what follows one. */
+/**
+ * The kind of sequence a layer graph works on: whole sequences, a shared prompt, or sequences that follow a shared
+ * prompt.
+ */
 export type LayerRole = "whole" | "prompt" | "follows";
 
 export function layerGraph(
@@ -29,39 +32,39 @@ export function layerGraph(
   { role, lora }: { readonly role: LayerRole; readonly lora?: LoraConfig | undefined },
 ): Uint8Array {
   const graph = new GraphBuilder();
-  const tape = new GradientTape(graph);
-  const parameters = new Parameters(tape, { config, lora, areLearnt: kind === "backward" });
-  const shared = attentionInputs(tape, config, role === "follows");
-  const past = role === "follows" ? promptInput(tape, 0, { isLearnt: kind === "backward" }) : undefined;
+  const trace = new GraphTrace(graph);
+  const parameters = new Parameters(trace, { config, lora, areLearnt: kind === "backward" });
+  const shared = attentionInputs(trace, config, role === "follows");
+  const past = role === "follows" ? promptInput(trace, 0, { isLearnt: kind === "backward" }) : undefined;
   const x = graph.input(trainNames.layerInput, 2);
-  const { y, ...own } = decoderLayer(tape, x, { config, parameters, layer: 0, shared, past });
+  const { y, ...own } = decoderLayer(trace, x, { config, parameters, layer: 0, shared, past });
   if (kind === "forward") {
     graph.output(y, trainNames.layerOutput, 2);
     if (role === "prompt") outputPrompt(graph, 0, own);
     return graph.bytes();
   }
-  tape.seed(y, graph.input(trainNames.layerOutputGradient, 2));
-  if (role === "prompt") seedPrompt(tape, 0, own);
-  tape.backward();
+  trace.seed(y, graph.input(trainNames.layerOutputGradient, 2));
+  if (role === "prompt") seedPrompt(trace, 0, own);
+  trace.backward();
   parameters.outputGradients();
-  graph.output(tape.gradient(x)!, trainNames.layerInputGradient, 2);
-  if (past) outputPromptGradient(tape, 0, past);
+  graph.output(trace.gradient(x)!, trainNames.layerInputGradient, 2);
+  if (past) outputPromptGradient(trace, 0, past);
   return graph.bytes();
 }
 
-/** Final norm, head and loss; x is what the last layer gave. */
+/** Final norm, head and loss; x is the output of the last layer. */
 export function headGraph(config: ModelConfig, kind: TrainGraphKind, lora?: LoraConfig): Uint8Array {
   const graph = new GraphBuilder();
-  const tape = new GradientTape(graph);
+  const trace = new GraphTrace(graph);
   const isLearnt = kind !== "logprobs";
-  const parameters = new Parameters(tape, { config, lora, areLearnt: isLearnt });
+  const parameters = new Parameters(trace, { config, lora, areLearnt: isLearnt });
   const x = graph.input(trainNames.layerInput, 2);
-  const logprob = scoredLogprobs(tape, x, { config, parameters, isLearnt });
+  const logprob = scoredLogprobs(trace, x, { config, parameters, isLearnt });
   if (isLearnt) {
-    seedLoss(tape, kind, logprob);
-    tape.backward();
+    seedLoss(trace, kind, logprob);
+    trace.backward();
     parameters.outputGradients();
-    graph.output(tape.gradient(x)!, trainNames.layerInputGradient, 2);
+    graph.output(trace.gradient(x)!, trainNames.layerInputGradient, 2);
   }
   graph.output(logprob, trainNames.logprob, 2);
   return graph.bytes();

@@ -1,10 +1,13 @@
-/** @file The training graphs of every family as a whole: forward, loss and every gradient, in ONNX models of a few kB. */
+/**
+ * @file The training graphs over all layers of every family: forward pass, loss and gradients, in ONNX models of a few
+ * kB.
+ */
 import { GraphBuilder, type Value } from "../../../runtime/graph-builder.ts";
 import type { ModelConfig } from "../../huggingface/model-config.ts";
 import type { LoraConfig } from "../../lora.ts";
 import type { KeysValues } from "../graph/attention.ts";
-import { hasDualClip, klOf, type LossForm, type LossInputs, lossSlope } from "../graph/losses.ts";
-import { GradientTape } from "../graph/tape.ts";
+import { hasDualClip, klOf, type LossForm, type LossInputs, lossDerivative } from "../graph/losses.ts";
+import { GraphTrace } from "../graph/trace.ts";
 import {
   attentionInputs,
   decoderLayer,
@@ -19,9 +22,9 @@ import {
 import { type TrainGraphKind, trainNames } from "./train-names.ts";
 
 export interface TrainGraphOptions {
-  /** An adapter learns, and the weights of the model are frozen. */
+  /** If given, only the adapter is trained and the weights are frozen. */
   readonly lora?: LoraConfig | undefined;
-  /** The sequences come behind a prompt, whose keys and values are given and get a gradient. */
+  /** True: the sequences follow a shared prompt, whose keys and values are inputs and receive a gradient. */
   readonly follows?: boolean;
 }
 
@@ -31,40 +34,40 @@ export function trainGraph(
   { lora, follows = false }: TrainGraphOptions = {},
 ): Uint8Array {
   const graph = new GraphBuilder();
-  const tape = new GradientTape(graph);
+  const trace = new GraphTrace(graph);
   const isLearnt = kind !== "logprobs";
-  const parameters = new Parameters(tape, { config, lora, areLearnt: isLearnt });
-  const past = follows ? perLayer(config, (layer) => promptInput(tape, layer, { isLearnt })) : [];
-  const { embedded, hidden } = decoder(tape, { config, parameters, past });
-  const logprob = scoredLogprobs(tape, hidden, { config, parameters, isLearnt });
+  const parameters = new Parameters(trace, { config, lora, areLearnt: isLearnt });
+  const past = follows ? perLayer(config, (layer) => promptInput(trace, layer, { isLearnt })) : [];
+  const { embedded, hidden } = decoder(trace, { config, parameters, past });
+  const logprob = scoredLogprobs(trace, hidden, { config, parameters, isLearnt });
   if (isLearnt) {
-    seedLoss(tape, kind, logprob);
-    tape.backward();
+    seedLoss(trace, kind, logprob);
+    trace.backward();
     parameters.outputGradients();
-    if (!lora) graph.output(tape.gradient(embedded)!, trainNames.embedded, 2);
-    for (const [layer, one] of past.entries()) outputPromptGradient(tape, layer, one);
+    if (!lora) graph.output(trace.gradient(embedded)!, trainNames.embedded, 2);
+    for (const [layer, one] of past.entries()) outputPromptGradient(trace, layer, one);
   }
   graph.output(logprob, trainNames.logprob, 2);
   return graph.bytes();
 }
 
 /**
- * A prompt by itself, nothing of which is scored. "forward" gives its keys and values; "backward" is given their
- * gradients and gives those of the weights.
+ * A shared prompt by itself; no token of it is scored. "forward" outputs its keys and values; "backward" takes their
+ * gradients as inputs and outputs the gradients of the weights.
  */
 export function promptGraph(config: ModelConfig, kind: "forward" | "backward", lora?: LoraConfig): Uint8Array {
   const graph = new GraphBuilder();
-  const tape = new GradientTape(graph);
-  const parameters = new Parameters(tape, { config, lora, areLearnt: kind === "backward" });
-  const { embedded, own } = decoder(tape, { config, parameters, past: [], isPrompt: true });
+  const trace = new GraphTrace(graph);
+  const parameters = new Parameters(trace, { config, lora, areLearnt: kind === "backward" });
+  const { embedded, own } = decoder(trace, { config, parameters, past: [], isPrompt: true });
   for (const [layer, { keys, values }] of own.entries()) {
     if (kind === "forward") outputPrompt(graph, layer, { keys, values });
-    else seedPrompt(tape, layer, { keys, values });
+    else seedPrompt(trace, layer, { keys, values });
   }
   if (kind === "backward") {
-    tape.backward();
+    trace.backward();
     parameters.outputGradients();
-    if (!lora) graph.output(tape.gradient(embedded)!, trainNames.embedded, 2);
+    if (!lora) graph.output(trace.gradient(embedded)!, trainNames.embedded, 2);
   }
   return graph.bytes();
 }
@@ -72,26 +75,26 @@ export function promptGraph(config: ModelConfig, kind: "forward" | "backward", l
 interface DecoderOptions {
   readonly config: ModelConfig;
   readonly parameters: Parameters;
-  /** By layer; none where nothing comes before. */
+  /** Keys and values of the shared prompt by layer; empty if there is no prompt. */
   readonly past: readonly KeysValues[];
-  /** Of a prompt, only keys and values are wanted: its last layer ends with them. */
+  /** For a shared prompt only keys and values are needed, so its last layer stops there. */
   readonly isPrompt?: boolean;
 }
 
-function decoder(tape: GradientTape, { config, parameters, past, isPrompt = false }: DecoderOptions) {
-  const { graph } = tape;
+function decoder(trace: GraphTrace, { config, parameters, past, isPrompt = false }: DecoderOptions) {
+  const { graph } = trace;
   const embedding = config.tied && !isPrompt ? parameters.get("embedding", 2) : graph.input("embedding", 2);
   const embedded = graph.node("Gather", [embedding, graph.input(trainNames.ids, 1, "int32")], { axis: 0 });
-  if (parameters.areFrozen) tape.freeze(embedded);
-  const shared = attentionInputs(tape, config, past.length > 0);
+  if (parameters.areFrozen) trace.freeze(embedded);
+  const shared = attentionInputs(trace, config, past.length > 0);
   const own: KeysValues[] = [];
   let hidden = embedded;
   for (let layer = 0; layer < config.layers; layer++) {
     const options = { config, parameters, layer, shared, past: past[layer] };
     if (isPrompt && layer === config.layers - 1) {
-      own.push(layerHeads(tape, hidden, options));
+      own.push(layerHeads(trace, hidden, options));
     } else {
-      const { y, ...made } = decoderLayer(tape, hidden, options);
+      const { y, ...made } = decoderLayer(trace, hidden, options);
       hidden = y;
       own.push(made);
     }
@@ -103,9 +106,9 @@ function perLayer<T>({ layers }: ModelConfig, of: (layer: number) => T): T[] {
   return Array.from({ length: layers }, (_, layer) => of(layer));
 }
 
-/** Starts the way back at the loss. */
-export function seedLoss(tape: GradientTape, kind: LossForm, logprob: Value): void {
-  tape.seed(logprob, lossSlope(tape.graph, kind, logprob, lossInputs(tape.graph, kind)));
+/** Starts the backward pass at the loss. */
+export function seedLoss(trace: GraphTrace, kind: LossForm, logprob: Value): void {
+  trace.seed(logprob, lossDerivative(trace.graph, kind, logprob, lossInputs(trace.graph, kind)));
 }
 
 function lossInputs(graph: GraphBuilder, form: LossForm): LossInputs {

@@ -1,9 +1,9 @@
 import type { LossForm } from "../graph/losses.ts";
 
-/** The names of the training graphs' inputs and outputs besides the weights. */
+/** The names of the training graphs' inputs and outputs, apart from the weights. */
 export const trainNames = {
   weight: (pack: string) => pack,
-  /** Accumulated so far; may be the same buffer as `newGradient`. */
+  /** The gradient accumulated so far; may be the same buffer as `newGradient`. */
   gradient: (pack: string) => `gradient.${pack}`,
   newGradient: (pack: string) => `new_gradient.${pack}`,
   ids: "ids", // int32 [N]
@@ -26,21 +26,27 @@ export const trainNames = {
   klCoefficient: "kl_coefficient", // [1]
   referenceLogprob: "reference_logprob", // [R, 1]
   logprob: "logprob", // [R, 1]
-  /** Gradient of the embedded tokens, [N, width]; the host adds it to the embedding's rows. None where they are frozen. */
+  /**
+   * Gradient of the embedded tokens, [N, width]; the host adds it to the embedding's rows. Absent if the embedding is
+   * frozen.
+   */
   embedded: "embedded_gradient",
-  /** Of a prompt, by layer: [1, kvHeads, P, headDim]. A prompt's graph gives them, one that follows it takes them. */
+  /**
+   * Keys and values of a shared prompt, by layer: [1, kvHeads, P, headDim]. The prompt's graph outputs them; the graph
+   * of the sequences that follow it takes them as inputs.
+   */
   keys: (layer: number) => `keys.${layer}`,
   values: (layer: number) => `values.${layer}`,
   keysGradient: (layer: number) => `keys_gradient.${layer}`,
   valuesGradient: (layer: number) => `values_gradient.${layer}`,
   newKeysGradient: (layer: number) => `new_keys_gradient.${layer}`,
   newValuesGradient: (layer: number) => `new_values_gradient.${layer}`,
-  /** What a single layer gets, and what it gives: [N, width]. */
+  /** Input and output of a single layer: [N, width]. */
   layerInput: "layer_input",
   layerOutput: "layer_output",
   layerInputGradient: "layer_input_gradient",
   layerOutputGradient: "layer_output_gradient",
 } as const;
 
-/** A loss, or the forward pass alone. */
+/** A loss, or "logprobs" for the forward pass alone. */
 export type TrainGraphKind = LossForm | "logprobs";

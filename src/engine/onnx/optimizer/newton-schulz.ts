@@ -1,6 +1,6 @@
 /**
- * @file The Newton–Schulz iteration of Muon: brings every singular value of a matrix near 1 by matrix products alone.
- * Runs as an ONNX graph of three Gemm nodes per iteration, so that the products use the runtime's matrix kernels.
+ * @file The Newton–Schulz iteration of Muon: moves every singular value of a matrix close to 1 with matrix products
+ * only. It is an ONNX graph of three Gemm nodes per iteration, so that the products use the runtime's matrix kernels.
  * Source of the iteration and its coefficients: Keller Jordan, "Muon: an optimizer for hidden layers" (2024).
  */
 
@@ -19,7 +19,7 @@ export interface NewtonSchulz {
 
 type Side = "rows" | "columns";
 
-/** Sessions are made at first use, one for wide and one for tall matrices; both take any size. */
+/** Sessions are created on first use, one for wide and one for tall matrices; both accept any size. */
 export function createNewtonSchulz(threads: number): NewtonSchulz {
   const sessions = new Map<Side, Promise<Session>>();
   const sessionFor = (side: Side) => {
@@ -33,7 +33,7 @@ export function createNewtonSchulz(threads: number): NewtonSchulz {
   return {
     async run(x, shape) {
       const session = await sessionFor(shape[0] <= shape[1] ? "rows" : "columns");
-      // in place: the graph reads x in its first iteration only and writes it with its last node
+      // in place: the graph reads x only in its first iteration and writes it only with its last node
       const tensor = { data: x, shape };
       await session.run({ x: tensor }, { orthogonal: tensor });
     },
@@ -46,8 +46,8 @@ export function createNewtonSchulz(threads: number): NewtonSchulz {
 }
 
 /**
- * The Gram matrix is taken over the shorter side (XXᵀ of rows, XᵀX of columns), which equals transposing first.
- * Additions ride on Gemm's third operand, so that no element-wise pass is left.
+ * The Gram matrix is taken over the shorter side (XXᵀ of rows, XᵀX of columns), which is equivalent to transposing a
+ * tall matrix first. Additions use Gemm's third operand, so that no separate element-wise operation is needed.
  */
 export function newtonSchulzGraph(side: Side): Uint8Array {
   const graph = new GraphBuilder();

@@ -40,7 +40,7 @@ function fillGradients(parameters: readonly OwnedParameter[], step: number): voi
   });
 }
 
-/** Plain f64 AdamW, one element at a time. */
+/** AdamW in plain f64, one element at a time. */
 class ReferenceAdamW {
   readonly weights: Float64Array;
   readonly #m: Float64Array;
@@ -73,7 +73,7 @@ function transpose(x: Float64Array, [rows, columns]: Shape): Float64Array {
   return x.map((_, at) => x[(at % rows) * columns + Math.floor(at / rows)]!);
 }
 
-/** Newton–Schulz as its author writes it: transposed where tall, A = XXᵀ, B = bA + cA², X ← aX + BX. */
+/** Newton–Schulz as its author writes it: transposed if tall, A = XXᵀ, B = bA + cA², X ← aX + BX. */
 function referenceOrthogonal(update: Float64Array, [rows, columns]: Shape): Float64Array {
   if (rows > columns) {
     return transpose(referenceOrthogonal(transpose(update, [rows, columns]), [columns, rows]), [columns, rows]);
@@ -129,7 +129,7 @@ test("20 steps of AdamW agree with a plain f64 loop, and only matrices decay", a
   }
 });
 
-test("the squares of the gradient add up over all parameters, show NaN, and are zero once cleared", () => {
+test("the squares of the gradient are summed over all parameters, show NaN, and are zero after clearing", () => {
   const parameters = makeParameters([
     { role: "matrix", shape: [7, 9] },
     { role: "norm", shape: [13] },
@@ -173,7 +173,7 @@ test.each(shapes)("one Muon step on [%i, %i] is the reference's, with singular v
   const [n, k] = [Math.min(rows, columns), Math.max(rows, columns)];
   const gram = multiply(short, transpose(short, [n, k]), [n, k, n]);
   for (let i = 0; i < n; i++) {
-    expect(gram[i * n + i]).toBeGreaterThan(0.45); // five iterations take a singular value of exactly 1 to 0.696
+    expect(gram[i * n + i]).toBeGreaterThan(0.45); // five iterations map a singular value of exactly 1 to 0.696
     expect(gram[i * n + i]).toBeLessThan(1.5);
   }
 });
@@ -275,7 +275,7 @@ test("a step of the other kind is refused before anything is written, until the 
   await optimizer.release();
 });
 
-test("parameters whose arrays do not fit their shape or lie apart are refused by name", () => {
+test("parameters whose arrays do not match their shape or lie in different arenas are refused by name", () => {
   const [one] = makeParameters([{ role: "matrix", shape: [4, 4] }]) as [OwnedParameter];
   const [two] = makeParameters([{ role: "matrix", shape: [4, 4] }]) as [OwnedParameter];
   const make = (parameter: OwnedParameter) => () => createOptimizer([parameter], { threads: 1 });

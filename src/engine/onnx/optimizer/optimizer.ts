@@ -1,32 +1,32 @@
-/** @file AdamW and Muon over the parameters that one worker owns, in place in the arenas. */
+/** @file AdamW and Muon for the parameters that one worker owns, updated in place in the arenas. */
 import { EngineError } from "../../../base/errors.ts";
 import { type Kernels, kernelsOf } from "../../../runtime/kernels.ts";
 import type { OptimSpec } from "../../engine.ts";
 import { createNewtonSchulz, type NewtonSchulz } from "./newton-schulz.ts";
 
-/** The four arrays are views of one arena memory, each as long as the product of `shape`. */
+/** The four arrays are views of the same arena memory; each has as many elements as the product of `shape`. */
 export interface OwnedParameter {
   readonly name: string;
-  /** Matrices are [out, in], as Hugging Face stores them: Muon scales its step by √(out / in). */
+  /** Matrices are [out, in], as Hugging Face stores them; Muon scales its step by √(out / in). */
   readonly shape: readonly number[];
   readonly role: "embedding" | "head" | "matrix" | "norm" | "bias";
   readonly weights: Float32Array;
   readonly gradient: Float32Array;
-  /** AdamW's mean of gradients, or Muon's momentum. */
+  /** First moment: AdamW's mean of gradients, or Muon's momentum. */
   readonly first: Float32Array;
-  /** AdamW's mean of squares. Muon works in it and leaves it zero. */
+  /** Second moment: AdamW's mean of squared gradients. Muon uses it as scratch memory and leaves it zero. */
   readonly second: Float32Array;
 }
 
 export interface OptimizerOptions {
-  /** Threads of the matrix products of Muon. */
+  /** Threads for the matrix products of Muon. */
   readonly threads: number;
 }
 
 export interface StepScalars {
-  /** Counts from 1; the bias correction of AdamW depends on it. */
+  /** Counts from 1; AdamW's bias correction depends on it. */
   readonly step: number;
-  /** Multiplies every gradient: clipping to a global norm. */
+  /** Multiplies every gradient; used for clipping to a global norm. */
   readonly gradScale: number;
 }
 
@@ -37,28 +37,32 @@ export interface OptimizerState {
 }
 
 export interface Optimizer {
-  /** Sum of squares of the owned gradients, in the order of the parameters; not finite where one of them is not. */
+  /**
+   * Sum of the squared gradients of the owned parameters, added in parameter order; not finite if one of them is not.
+   */
   gradientSquares(): number;
   /**
-   * Updates weights and state; the gradient stays. The caller has checked that the gradient is finite.
-   * @throws EngineError where the state belongs to the other kind of optimiser, before anything is written
+   * Updates weights and state and leaves the gradient as it is. The caller has checked that the gradient is finite.
+   * @throws EngineError if the state belongs to the other kind of optimiser; nothing is written then
    */
   apply(spec: OptimSpec, scalars: StepScalars): Promise<void>;
-  /** False where a weight or the state is not. */
+  /** False if a weight or the state is not finite. */
   isFinite(): boolean;
   clearGradient(): void;
-  /** Live views: written to a checkpoint, or filled from one and then declared by `restored`. The caller keeps the step. */
+  /**
+   * Live views, to write into a checkpoint or to fill from one (then call `restored`). The caller keeps the step count.
+   */
   state(): readonly OptimizerState[];
-  /** Which kind the state belongs to; undefined before the first step and after `reset`. */
+  /** The optimiser that the state belongs to; undefined before the first step and after `reset`. */
   stateKind(): OptimSpec["kind"] | undefined;
-  /** Says that `state()` was filled from a checkpoint of this kind. */
+  /** Declares that `state()` was filled from a checkpoint of this kind. */
   restored(kind: OptimSpec["kind"]): void;
-  /** Zeroes the state; the caller begins again at step 1. */
+  /** Zeroes the state; the caller starts again at step 1. */
   reset(): void;
   release(): Promise<void>;
 }
 
-/** Momentum of the matrices; `beta1` and `beta2` of a spec belong to AdamW. */
+/** Momentum for the matrices; `beta1` and `beta2` of a spec apply to AdamW. */
 const muonMomentum = 0.95;
 /** Keeps a zero gradient at zero when it is divided by its norm. */
 const normFloor = 1e-7;
@@ -110,7 +114,7 @@ function isMatrix({ role, shape }: OwnedParameter): boolean {
   return role === "matrix" && shape.length === 2;
 }
 
-/** Gains and biases are scales, not directions: decay would pull them to zero for no reason. */
+/** Weight decay applies to matrices only; norm gains and biases are not decayed. */
 function decays({ role, shape }: OwnedParameter): boolean {
   return role !== "norm" && shape.length > 1;
 }
@@ -139,7 +143,7 @@ interface MuonTools {
   readonly newtonSchulz: NewtonSchulz;
 }
 
-/** `second` holds the update while it is made: same memory, same length, and Muon has no other use for it. */
+/** `second` is scratch memory for the update: it has the right size and Muon does not use it otherwise. */
 async function muonStep(tools: MuonTools, spec: OptimSpec, { gradScale }: StepScalars): Promise<void> {
   const { parameter, kernels, newtonSchulz } = tools;
   const { weights, gradient, first, second: update } = parameter;
@@ -171,6 +175,6 @@ function checkStep(step: number): void {
 function checkKind(state: OptimSpec["kind"] | undefined, asked: OptimSpec["kind"]): void {
   if (state === undefined || state === asked) return;
   throw new EngineError(`the optimiser state belongs to ${state}, but this step asks for ${asked}`, {
-    hint: `keep ${state}, or start from the weights alone, without the old optimiser state`,
+    hint: `continue with ${state}, or load only the weights, without the old optimiser state`,
   });
 }

@@ -1,7 +1,10 @@
 import type { Passage } from "../../../protocol/passage.ts";
 import { analyze } from "../../analyzer.ts";
 
-/** BM25 by the formula, every passage scored for every query, terms summed in code unit order; shares only the analyzer. */
+/**
+ * BM25 by its formula: every passage is scored for every query, terms summed in code unit order. It shares only the
+ * analyzer.
+ */
 export function referenceBm25(passages: readonly Passage[], k1 = 0.9, b = 0.4) {
   const counts = passages.map(({ title, text }) => {
     const frequencies = new Map<string, number>();

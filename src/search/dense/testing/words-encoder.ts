@@ -1,4 +1,7 @@
-/** @file An encoder for tests: hashed words, so that texts with common words are near each other. No model, no file. */
+/**
+ * @file An encoder for tests that hashes words, so that texts with common words are near each other. It needs no model
+ * and no file.
+ */
 import { defaultAnalyzer } from "../../analyzer.ts";
 import type { Encoder } from "../encoder.ts";
 

@@ -1,9 +1,9 @@
-/** @file Brave Search: an index of its own. */
+/** @file Brave Search, which has its own index. */
 import { z } from "zod";
 import { plain, shortened, type WebProvider, withSite } from "../provider.ts";
 
 const Found = z.object({ url: z.string(), title: z.string().default(""), description: z.string().default("") });
-/** `web` is missing where nothing was found. */
+/** `web` is missing if nothing was found. */
 const Reply = z.object({ type: z.literal("search"), web: z.object({ results: z.array(Found) }).optional() });
 
 export const brave: WebProvider = {
@@ -12,7 +12,7 @@ export const brave: WebProvider = {
   keyName: "BRAVE_API_KEY",
   request({ query, count, site, address, key }) {
     const url = new URL(address);
-    url.searchParams.set("q", withSite(shortened(query, 350), site)); // of 400
+    url.searchParams.set("q", withSite(shortened(query, 350), site)); // the API accepts at most 400 characters
     url.searchParams.set("count", String(Math.min(20, count)));
     url.searchParams.set("text_decorations", "false");
     return { url: url.href, headers: { "x-subscription-token": key! } };

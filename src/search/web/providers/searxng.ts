@@ -1,4 +1,4 @@
-/** @file SearXNG (and searx): a metasearch server that anyone can run; its settings must list json under search.formats. */
+/** @file SearXNG (and searx): a self-hosted metasearch server; its settings must list json under search.formats. */
 import { z } from "zod";
 import { plain, type WebProvider, withSite } from "../provider.ts";
 

@@ -1,4 +1,4 @@
-/** @file Serper (serper.dev): results of Google. What the original asks online. */
+/** @file Serper (serper.dev): results of Google. R1-Searcher's online evaluation uses it. */
 import { z } from "zod";
 import { plain, type WebProvider, withSite } from "../provider.ts";
 
@@ -13,7 +13,7 @@ export const serper: WebProvider = {
   request: ({ query, count, site, address, key }) => ({
     url: address,
     headers: { "x-api-key": key! },
-    // above 10 a search costs twice
+    // more than 10 results cost twice as much
     body: { q: withSite(query, site), num: Math.max(10, count) },
   }),
   read: (reply) =>

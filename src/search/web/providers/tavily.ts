@@ -1,4 +1,4 @@
-/** @file Tavily (tavily.com): made for models; answers a little without a key too. */
+/** @file Tavily (tavily.com): a search API for language models; a limited number of queries works without a key. */
 import { z } from "zod";
 import { plain, shortened, type WebProvider } from "../provider.ts";
 

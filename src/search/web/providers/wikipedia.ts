@@ -1,15 +1,15 @@
-/** @file Wikipedia's own search: no key, and no page but its own. `&address=` names another wiki of MediaWiki. */
+/** @file Wikipedia's own search: needs no key and finds only its own pages. `&address=` names another MediaWiki. */
 import { z } from "zod";
 import { plain, shortened, type WebProvider } from "../provider.ts";
 
 const Found = z.object({
   title: z.string(),
   fullurl: z.string(),
-  /** Its place among the results. */
+  /** Its position among the results. */
   index: z.int(),
   extract: z.string().optional(),
 });
-/** Without `query` nothing was found; an error comes with status 200 and neither. */
+/** Without `query` nothing was found. An error has status 200, too, and neither field. */
 const Reply = z.union([
   z.object({ query: z.object({ pages: z.array(Found) }) }),
   z.object({ batchcomplete: z.literal(true) }).transform(() => ({ query: { pages: [] } })),

@@ -1,13 +1,13 @@
-/** @file Replies that mean harm, or do it: too deep, too large, too slow, too many, or not what they say. */
+/** @file Hostile replies for tests: too deep, too large, too slow, too many, or not what they claim to be. */
 import type { RequestListener, ServerResponse } from "node:http";
 import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
 
 export interface Attack {
   readonly name: string;
   readonly reply: RequestListener;
-  /** "ok", or the reasons that it may be given. */
+  /** "ok", or the acceptable reasons for refusing it. */
   readonly outcomes: readonly string[];
-  /** Where it is read all the same. */
+  /** Words that must be found if it is read nevertheless. */
   readonly says?: string;
 }
 
@@ -23,7 +23,7 @@ const every = (response: ServerResponse, milliseconds: number, work: () => void)
   response.on("close", () => clearInterval(timer));
 };
 
-/** Trees and texts; all are served plainly. */
+/** Deeply nested or very long HTML, served normally. */
 const pages: Readonly<Record<string, string>> = {
   "20,000 nested elements": `${"<div>".repeat(20_000)}${words}${"</div>".repeat(20_000)}`,
   "300,000 nested elements, none closed": `${words}${"<div>".repeat(300_000)}`,
@@ -160,7 +160,7 @@ function pdfBomb(): Buffer {
   return Buffer.concat([Buffer.from(head), stream, Buffer.from("\nendstream\nendobj\n%%EOF")]);
 }
 
-/** A page may be read, or given up in one of these ways. */
+/** A page may be read, or refused for one of these reasons. */
 const bounded = ["ok", "time", "memory", "size"];
 
 export const attacks: readonly Attack[] = [

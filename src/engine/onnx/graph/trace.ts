@@ -1,11 +1,11 @@
 import type { GraphBuilder, Value } from "../../../runtime/graph-builder.ts";
 
 /**
- * Reverse-mode differentiation over composites. Each composite records how a gradient of its output becomes
- * gradients of its inputs; a rule is handed the gradient collected so far, so that it can add to it for free
- * through the third operand of Gemm.
+ * A record of the differentiable operations of a graph, for reverse-mode automatic differentiation. Each operation
+ * records a rule that turns the gradient of its output into gradients of its inputs. A rule gets the gradient that has
+ * been accumulated so far, so that Gemm can add to it through its third operand at no extra cost.
  */
-export class GradientTape {
+export class GraphTrace {
   readonly graph: GraphBuilder;
   readonly #rules: (() => void)[] = [];
   readonly #gradients = new Map<string, Value>();
@@ -15,7 +15,7 @@ export class GradientTape {
     this.graph = graph;
   }
 
-  /** Called by a composite, once per output: `rule` runs on the way back, if anything flowed into `output`. */
+  /** Called once per output of an operation. `rule` runs in the backward pass if `output` has received a gradient. */
   record(output: Value, rule: (gradient: Value) => void): void {
     this.#rules.push(() => {
       const gradient = this.#gradients.get(output.name);
@@ -23,18 +23,18 @@ export class GradientTape {
     });
   }
 
-  /** Nobody wants the gradient of `value`: what would be added to it is never computed. */
+  /** Excludes `value` from differentiation: additions to its gradient are never computed. */
   freeze(value: Value): void {
     this.#frozen.add(value.name);
   }
 
-  /** Adds to the gradient of `value`: `contribute` gets what is there and returns the new sum. */
+  /** Adds to the gradient of `value`: `contribute` receives the sum so far and returns the new sum. */
   add(value: Value, contribute: (soFar: Value | undefined) => Value): void {
     if (this.#frozen.has(value.name)) return;
     this.#gradients.set(value.name, contribute(this.#gradients.get(value.name)));
   }
 
-  /** Starts the gradient of a value, or of a parameter at what earlier runs accumulated. */
+  /** Sets the initial gradient of a value; for a parameter, the gradient accumulated in earlier runs. */
   seed(value: Value, gradient: Value): void {
     this.#gradients.set(value.name, gradient);
   }
