@@ -1,10 +1,11 @@
 import { type ResourceLimits, Worker } from "node:worker_threads";
 import { EngineError } from "../base/errors.ts";
+import { errorOf, faultOf, memoryHint, type WorkerFault } from "./worker-fault.ts";
 
 /** What a worker sends back. */
 export type Reply =
   | { readonly id: number; readonly value: unknown }
-  | { readonly id: number; readonly error: string; readonly code?: string };
+  | { readonly id: number; readonly fault: WorkerFault };
 
 export interface Call {
   readonly id: number;
@@ -21,24 +22,22 @@ export interface RemoteWorker {
   kill(because: Error): Promise<void>;
 }
 
-const hint = "what is saved is intact: a run continues with --resume; if it was out of memory, ask for less at once";
-const engineFailure: NonNullable<WorkerSettings["failure"]> = (message, { isDead }) =>
-  new EngineError(message, isDead ? { hint } : {});
-
 export interface WorkerSettings {
-  /** Makes the error that a call rejects with; the code is what the system gave to the worker's, if that still lives. */
-  readonly failure?: (
-    message: string,
-    about: { readonly code?: string | undefined; readonly isDead: boolean },
-  ) => Error;
+  /** Makes the error of every worker that dies; by default what killed it, or an EngineError where nothing is known. */
+  readonly ended?: (message: string) => Error;
   readonly resourceLimits?: ResourceLimits;
 }
 
-/** @param module the worker's file without its ending, as a URL beside the caller's */
+const engineEnded = (message: string): Error => new EngineError(message, { hint: memoryHint });
+
+/**
+ * What a worker throws rejects the call with the same class, hint, code and stack: a bug in a worker stays a bug.
+ * @param module the worker's file without its ending, as a URL beside the caller's
+ */
 export function startWorker(
   module: URL,
   workerData: unknown,
-  { failure = engineFailure, resourceLimits = {} }: WorkerSettings = {},
+  { ended, resourceLimits = {} }: WorkerSettings = {},
 ): RemoteWorker {
   const worker = import.meta.url.endsWith(".ts")
     ? new Worker(fromSource(`${module.href}.ts`), { workerData, resourceLimits, eval: true })
@@ -55,13 +54,11 @@ export function startWorker(
     const call = waiting.get(reply.id);
     waiting.delete(reply.id);
     if (waiting.size === 0) worker.unref();
-    if ("error" in reply) call?.reject(failure(reply.error, { code: reply.code, isDead: false }));
+    if ("fault" in reply) call?.reject(errorOf(reply.fault));
     else call?.resolve(reply.value as never);
   });
-  worker.on("error", (cause) =>
-    die(Object.assign(failure(`a worker failed: ${cause.message}`, { isDead: true }), { cause })),
-  );
-  worker.on("exit", (code) => die(failure(`a worker ended with code ${code}`, { isDead: true })));
+  worker.on("error", (cause) => die(endedBy(cause, ended)));
+  worker.on("exit", (code) => die((ended ?? engineEnded)(`a worker ended with code ${code}`)));
   worker.unref();
   return {
     call(method, argument, transfer = []) {
@@ -76,13 +73,23 @@ export function startWorker(
     async close() {
       if (dead) return;
       await this.call("close");
-      die(failure("the worker is closed", { isDead: false }));
+      die(new EngineError("the worker is closed"));
     },
     async kill(because) {
       die(because);
       await worker.terminate();
     },
   };
+}
+
+/** Of an error that nothing in the worker caught. Node stops a worker that is out of memory with an error of its own. */
+function endedBy(cause: Error, ended: WorkerSettings["ended"]): Error {
+  const { code } = cause as NodeJS.ErrnoException;
+  if (ended !== undefined || code?.startsWith("ERR_WORKER_"))
+    return Object.assign((ended ?? engineEnded)(`a worker failed: ${cause.message}`), { cause });
+  const { hint } = cause as { readonly hint?: string };
+  // Node copies the error between threads: its fields are kept, its class only where it is JavaScript's own
+  return errorOf({ ...faultOf(cause), name: cause.name, hint });
 }
 
 /** Node 20 does not read TypeScript, and a worker does not inherit the loader of its parent. */

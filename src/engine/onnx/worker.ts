@@ -1,7 +1,7 @@
 /** @file The thread that computes: one replica, its learner and its decoder, answering calls from `engine.ts`. */
 import { parentPort, workerData } from "node:worker_threads";
-import { EngineError, messageOf } from "../../base/errors.ts";
 import { probeOutputs } from "../../runtime/onnx.ts";
+import { faultOf } from "../../runtime/worker-fault.ts";
 import type { Call } from "../../runtime/worker-pool.ts";
 import type { LossSpec, OptimSpec, Sample, SampleKey, SampleRequest, TrainingSequence } from "../engine.ts";
 import type { ModelConfig } from "../huggingface/model-config.ts";
@@ -68,7 +68,7 @@ async function pump(running: Decoder): Promise<void> {
   try {
     while (await running.step());
   } catch (cause) {
-    running.fail(new EngineError(`sampling failed: ${messageOf(cause)}`, { cause }));
+    running.fail(cause as Error);
   } finally {
     pumping = false;
   }
@@ -142,6 +142,6 @@ parentPort!.on("message", async ({ id, method, argument }: Call) => {
       method === "tensors" ? buffersOf(value as { data: Float32Array<ArrayBuffer> }[]) : [],
     );
   } catch (error) {
-    parentPort!.postMessage({ id, error: messageOf(error) });
+    parentPort!.postMessage({ id, fault: faultOf(error) });
   }
 });

@@ -16,7 +16,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { CheckpointError, messageOf, R1SearcherError } from "../../base/errors.ts";
+import { CheckpointError, isSystemError, messageOf } from "../../base/errors.ts";
 import { fsyncDirectory, sha256File, writeDurably } from "../../base/files.ts";
 import { toJson } from "../../base/jsonl.ts";
 import { remedyFor } from "./on-disk.ts";
@@ -113,7 +113,7 @@ export class CheckpointStore {
       this.#publish(temporary, name);
     } catch (cause) {
       this.#removeQuietly(temporary);
-      if (cause instanceof R1SearcherError) throw cause;
+      if (!isSystemError(cause)) throw cause; // named already, or a bug
       throw new CheckpointError(`checkpoint ${name} could not be saved in ${this.#directory}: ${messageOf(cause)}`, {
         hint: `${remedyFor(cause)}, then continue with --resume; earlier checkpoints are intact`,
         cause,

@@ -1,6 +1,6 @@
 /** @file The thread that reads pages, one at a time; `page-workers.ts` ends it where a page takes too long. */
 import { parentPort } from "node:worker_threads";
-import { messageOf } from "../../base/errors.ts";
+import { faultOf } from "../../runtime/worker-fault.ts";
 import type { Call, Reply } from "../../runtime/worker-pool.ts";
 import { type ExtractRequest, extract } from "./extract.ts";
 
@@ -9,7 +9,7 @@ parentPort!.on("message", async ({ id, method, argument }: Call) => {
     const value = method === "extract" ? await extract(argument as ExtractRequest) : undefined;
     parentPort!.postMessage({ id, value } satisfies Reply);
   } catch (error) {
-    parentPort!.postMessage({ id, error: messageOf(error) } satisfies Reply);
+    parentPort!.postMessage({ id, fault: faultOf(error) } satisfies Reply);
   }
   if (method === "close") parentPort!.close();
 });

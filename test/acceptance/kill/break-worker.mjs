@@ -1,10 +1,15 @@
 /**
- * @file Loaded into a real process by `node --import`: the nth call of a method of the engine's workers is followed by
- * a message that no worker understands, of which its thread dies.
+ * @file Loaded into a real process and its threads by `node --import`: the nth call of a method of the engine's workers
+ * is followed by a message at which its thread ends, as it does where the system takes its memory away.
  */
-import { isMainThread, Worker } from "node:worker_threads";
+import { isMainThread, parentPort, Worker } from "node:worker_threads";
 
 const [method, nth] = (process.env.BREAK_WORKER ?? "").split(":");
+if (!isMainThread && parentPort && method) {
+  const { on } = parentPort;
+  parentPort.on = (event, listener) =>
+    on.call(parentPort, event, (message) => (message === null ? process.exit(1) : listener(message)));
+}
 if (isMainThread && method) {
   const { postMessage } = Worker.prototype;
   let calls = 0;
