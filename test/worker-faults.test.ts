@@ -27,7 +27,7 @@ test.each(["bug", "uncaughtBug"])(
     expect(fault.stack).toContain("faulty-worker.ts");
     const { exitCode, text } = failureOf(fault, false);
     expect(exitCode).toBe(70);
-    expect(text).toMatch(/^bug: TypeError.*\n[^]*faulty-worker[^]*this is a defect of r1-searcher/);
+    expect(text).toMatch(/^bug: TypeError.*\n[\s\S]*faulty-worker[\s\S]*this is a defect of r1-searcher/);
   },
 );
 
