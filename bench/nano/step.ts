@@ -162,6 +162,7 @@ export class NanoSteps {
 
   #watchedLearner(learner: Learner): Learner {
     return {
+      capabilities: learner.capabilities,
       forwardBackward: (batch, loss) => {
         this.#updates.push(batch);
         return learner.forwardBackward(batch, loss);

@@ -3,7 +3,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { probeOutputs } from "../../runtime/onnx.ts";
 import { faultOf } from "../../runtime/worker-fault.ts";
 import type { Call } from "../../runtime/worker-pool.ts";
-import type { LossSpec, OptimSpec, Sample, SampleKey, SampleRequest, TrainingSequence } from "../engine.ts";
+import type { LossSpec, OptimSpec, SampleKey, SampleRequest, TrainingSequence } from "../engine.ts";
 import type { ModelConfig } from "../huggingface/model-config.ts";
 import type { NamedTensor } from "../huggingface/safetensors.ts";
 import { LearnerCore } from "./learner-core.ts";
@@ -11,6 +11,7 @@ import type { MicroBatchLimits } from "./micro-batch.ts";
 import { probeExpected, runProbe } from "./probe.ts";
 import { Replica, type ReplicaPlace } from "./replica.ts";
 import { Decoder } from "./sampler/decoder.ts";
+import type { WrittenSample } from "./sampler/seat.ts";
 
 export interface WorkerData {
   readonly config: ModelConfig;
@@ -74,7 +75,7 @@ async function pump(running: Decoder): Promise<void> {
   }
 }
 
-async function sample({ request, ticket }: SampleJob): Promise<Sample> {
+async function sample({ request, ticket }: SampleJob): Promise<WrittenSample> {
   sampling.set(ticket, request);
   try {
     const running = await theDecoder();
