@@ -9,7 +9,7 @@ import { createCurriculum } from "../../src/rl/curriculum.ts";
 import { firstCursor, type Keeper, type TrainerParts } from "../../src/rl/parts.ts";
 import { stopwatch } from "../../src/rl/stopwatch.ts";
 import { type StepOutcome, trainStep } from "../../src/rl/trainer.ts";
-import { type AskablePolicy, bundled } from "../../src/run/engines/open-policy.ts";
+import { type OpenPolicy, bundled } from "../../src/run/engines/open-policy.ts";
 import { loadRecipe } from "../../src/run/recipe/load-recipe.ts";
 import type { Recipe } from "../../src/run/recipe/recipe.ts";
 import { openRun, type RunFolder } from "../../src/run/store/run-folder.ts";
@@ -57,12 +57,12 @@ export async function openNanoSteps(overrides: readonly string[] = []): Promise<
 interface Parts {
   readonly recipe: Recipe;
   readonly data: TrainingData;
-  readonly policy: AskablePolicy;
+  readonly policy: OpenPolicy;
   readonly directory: string;
 }
 
 export class NanoSteps {
-  readonly policy: AskablePolicy;
+  readonly policy: OpenPolicy;
   readonly #parts: Parts;
   readonly #folder: RunFolder;
   readonly #keeper: Keeper;
@@ -81,10 +81,10 @@ export class NanoSteps {
     const curriculum = createCurriculum(recipe.stages, { batch: recipe.rolloutBatch.questions, source });
     this.#step = curriculum.stages.at(-1)!.firstStep;
     this.#folder = openRun(join(directory, "run"), { recipe, resume: false });
-    this.#keeper = runKeeper({ folder: this.#folder, learner: policy.engine, keep: 1, warn: () => {} });
+    this.#keeper = runKeeper({ folder: this.#folder, learner: policy.learner!, keep: 1, warn: () => {} });
     this.#trainer = {
       curriculum,
-      learner: this.#watchedLearner(policy.engine),
+      learner: this.#watchedLearner(policy.learner!),
       config: trainerConfig(recipe),
       keeper: this.#keeper,
       rollOut: rolloutStep({ recipe, policy, searcher: this.#timedSearcher(data.search.searcher) }),
@@ -141,7 +141,7 @@ export class NanoSteps {
 
   async close(): Promise<void> {
     this.#folder.close();
-    await this.policy.engine.close();
+    await this.policy.close();
     await this.#parts.data.close();
     rmSync(this.#parts.directory, { recursive: true, force: true });
   }

@@ -67,6 +67,8 @@ class Episode {
   readonly #logprobs: number[] = [];
   readonly #searches: SearchRecord[] = [];
   readonly #contextLength: number;
+  /** By turn. */
+  readonly #versions = new Map<number, number>();
   #written = 0;
   #writtenThisTurn = 0;
 
@@ -81,7 +83,6 @@ class Episode {
   async run(): Promise<Trajectory> {
     const { question, sibling, sampler, prompt } = this.#options;
     this.#append("prompt", prompt, new Float32Array(prompt.length));
-    const policyVersion = sampler.policyVersion;
     const stop = await this.#untilStop();
     return {
       question,
@@ -91,7 +92,8 @@ class Episode {
       logprobs: Float32Array.from(this.#logprobs),
       searches: this.#searches,
       stop,
-      policyVersion,
+      policyVersion: Math.min(...this.#versions.values(), sampler.policyVersion),
+      policyVersions: [...this.#versions.values()],
     };
   }
 
@@ -104,6 +106,7 @@ class Episode {
       const room = this.#contextLength - this.#tape.length;
       if (room <= 0) return "context-full";
       const sample = await this.#sample(turn, Math.min(left, room, chunk));
+      this.#versions.set(turn, Math.min(sample.policyVersion, this.#versions.get(turn) ?? sample.policyVersion));
       const taken = this.#take(sample);
       if (taken || sample.ended === "stop") turn++;
       if (taken === "ended") return "ended";

@@ -30,5 +30,8 @@ export interface Trajectory {
   readonly logprobs: Float32Array;
   readonly searches: readonly SearchRecord[];
   readonly stop: Stop;
+  /** The oldest that wrote any of it: it decides how stale the attempt is. */
   readonly policyVersion: number;
+  /** The version that wrote each turn, in order; a turn that was sampled in parts counts by its oldest. */
+  readonly policyVersions?: readonly number[];
 }

@@ -1,14 +1,15 @@
 /** @file A run from its recipe to its last checkpoint: opens everything, trains, and reports to whoever watches. */
 import { join, resolve } from "node:path";
 import { SearchError } from "../../base/errors.ts";
+import type { Learner } from "../../engine/engine.ts";
 import { promptTokens } from "../../protocol/tape.ts";
 import { scoreTrajectory } from "../../reward/stages.ts";
 import { createCurriculum } from "../../rl/curriculum.ts";
 import { alarms, isOutage } from "../../rl/health.ts";
 import type { Evaluation, EvaluationRequest, StepRecord, TrainerParts } from "../../rl/parts.ts";
 import { train } from "../../rl/trainer.ts";
-import { describePlan } from "../engines/memory-plan.ts";
-import { type AskablePolicy, type OpenOptions, openAskable } from "../engines/open-policy.ts";
+import { openEngine } from "../engines/open-engine.ts";
+import type { OpenPolicy, OpenOptions } from "../engines/open-policy.ts";
 import { evaluatePolicy, showAttempt } from "../evaluate/run-eval.ts";
 import { writeModelCard } from "../policy/model-card.ts";
 import { runCard } from "../policy/run-card.ts";
@@ -80,12 +81,10 @@ export async function runTraining(options: TrainingOptions): Promise<TrainingRes
   const folder = openRun(resolve(options.out ?? join("runs", recipe.name)), { recipe, resume: options.resume });
   try {
     const policy = await openStart(recipe, { training: true, concurrency: recipe.rolloutBatch.concurrency });
-    options.onEvent?.({ kind: "message", text: describePlan(policy.memory) });
-    let copy: AskablePolicy | undefined;
+    options.onEvent?.({ kind: "message", text: policy.describe() });
     try {
       const isHeld = recipe.kl !== undefined && recipe.kl.kind !== "off";
-      if (isHeld && !recipe.lora) copy = await openStart(recipe, { training: false, concurrency: 1 });
-      const reference = isHeld ? (copy?.engine ?? policy.engine.base) : undefined;
+      const reference = isHeld ? await policy.reference?.() : undefined;
       const run = new TrainingRun({ recipe, data, folder, policy, reference, options });
       await run.train();
       return {
@@ -95,8 +94,7 @@ export async function runTraining(options: TrainingOptions): Promise<TrainingRes
         ...run.report(),
       };
     } finally {
-      await copy?.engine.close();
-      await policy.engine.close();
+      await policy.close();
     }
   } finally {
     folder.close();
@@ -104,10 +102,15 @@ export async function runTraining(options: TrainingOptions): Promise<TrainingRes
   }
 }
 
+function learnerOf({ learner }: OpenPolicy): Learner {
+  if (learner === undefined) throw new Error("the policy was opened for training, but its engine does not learn");
+  return learner;
+}
+
 /** The policy that the run starts from. */
-export function openStart(recipe: Recipe, how: Pick<OpenOptions, "training" | "concurrency">): Promise<AskablePolicy> {
+export function openStart(recipe: Recipe, how: Pick<OpenOptions, "training" | "concurrency">): Promise<OpenPolicy> {
   const { model, lora, seed, engine, protocol, prompt, promptFile, rollout } = recipe;
-  return openAskable(model, {
+  return openEngine(model, {
     ...how,
     engine,
     lora: lora && { ...lora, seed },
@@ -123,7 +126,7 @@ interface Parts {
   readonly recipe: Recipe;
   readonly data: Awaited<ReturnType<typeof openQuestions>>;
   readonly folder: RunFolder;
-  readonly policy: AskablePolicy;
+  readonly policy: OpenPolicy;
   /** Where the policy started, where KL holds it back: a frozen copy, or the model below an adapter. */
   readonly reference: TrainerParts["reference"];
   readonly options: TrainingOptions;
@@ -143,6 +146,7 @@ class TrainingRun {
 
   async train(): Promise<void> {
     const { recipe, data, folder, policy, reference, options } = this.#parts;
+    const learner = learnerOf(policy);
     const curriculum = createCurriculum(recipe.stages, {
       batch: recipe.rolloutBatch.questions,
       source: questionSource(recipe, data),
@@ -153,12 +157,12 @@ class TrainingRun {
       const facts = { recipe, evaluations: folder.evaluations(), metrics: folder.metrics(), step };
       writeModelCard(directory, runCard({ ...facts, measured: false, isAdapter: recipe.lora !== undefined }));
     };
-    const keeper = runKeeper({ folder, learner: policy.engine, keep: recipe.checkpoint.keep, warn, describe });
+    const keeper = runKeeper({ folder, learner, keep: recipe.checkpoint.keep, warn, describe });
     const { cursor, saved } = await keeper.resume();
     this.#firstStep = cursor.step;
     const parts: TrainerParts = {
       curriculum,
-      learner: policy.engine,
+      learner,
       config: trainerConfig(recipe),
       ...(reference ? { reference } : {}),
       keeper: {
