@@ -9,6 +9,7 @@ import { createCurriculum } from "../../src/rl/curriculum.ts";
 import { firstCursor, type Keeper, type TrainerParts } from "../../src/rl/parts.ts";
 import { stopwatch } from "../../src/rl/stopwatch.ts";
 import { type StepOutcome, trainStep } from "../../src/rl/trainer.ts";
+import { readModelConfig } from "../../src/engine/huggingface/model-config.ts";
 import { type OpenPolicy, bundled } from "../../src/run/engines/open-policy.ts";
 import { loadRecipe } from "../../src/run/recipe/load-recipe.ts";
 import type { Recipe } from "../../src/run/recipe/recipe.ts";
@@ -119,7 +120,7 @@ export class NanoSteps {
       seconds: { sample: Math.max(0, sample - search), search, reward: score, learn, write },
       cpuSeconds: (user + system) / 1e6,
       policyTokens: metrics["policy/tokens"] ?? 0,
-      flops: this.#updates.reduce((sum, batch) => sum + gradientFlops(shapeOf(this.policy.config), batch), 0),
+      flops: this.#updates.reduce((sum, batch) => sum + gradientFlops(shapeOf(readModelConfig(this.policy.directory)), batch), 0),
       rss: process.memoryUsage.rss(),
     };
   }
@@ -134,7 +135,7 @@ export class NanoSteps {
       group: Math.floor(i / siblings),
     }));
     const updates = this.#updates.map((batch) => batch.map(plainSequence));
-    const { config } = this.policy;
+    const config = readModelConfig(this.policy.directory);
     writeFileSync(file, toJson({ config: shapeOf(config), context: config.contextLength, attempts, updates }));
     return file;
   }
