@@ -5,12 +5,12 @@
 import { copyFileSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { bundled, exampleWorld } from "../src/run/engines/open-policy.ts";
-import { findPolicy } from "../src/run/store/find-policy.ts";
+import { findLocalPolicy } from "../src/run/store/find-policy.ts";
 import { buildIndex } from "../src/search/bm25/build.ts";
 
 const run = process.argv[2];
 if (run === undefined) throw new Error("name the run: npx tsx scripts/bundle-searcher.ts runs/nano");
-const { directory: from } = await findPolicy(run, { warn: console.error });
+const { directory: from } = await findLocalPolicy(run, { warn: console.error });
 const to = bundled("nano-searcher");
 mkdirSync(to, { recursive: true });
 const notPolicy = /^(optimizer-|cursor\.json|manifest\.json)/;

@@ -44,7 +44,8 @@ export type {
 export { type EpisodeOptions, type RolloutParts, runEpisode } from "./rollout/episode.ts";
 export { type SearchEnvironmentOptions, searchEnvironment } from "./rollout/search-environment.ts";
 export { type ActionRecord, failureOf, type SearchRecord, type Stop, type Trajectory } from "./rollout/trajectory.ts";
-export { type AskablePolicy, openAskable } from "./run/engines/open-policy.ts";
+export { openEngine } from "./run/engines/open-engine.ts";
+export type { OpenPolicy } from "./run/engines/open-policy.ts";
 export { type AskOptions, type AskResult, runAsk } from "./run/evaluate/run-ask.ts";
 export { type EvalOptions, runEval } from "./run/evaluate/run-eval.ts";
 export { type ModelInfo, modelInfo } from "./run/policy/run-model-info.ts";

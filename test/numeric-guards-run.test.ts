@@ -116,6 +116,7 @@ describe("in a run", () => {
   function poisoned(updates: readonly number[]): Learner {
     let update = 0;
     return {
+      capabilities: engine.capabilities,
       forwardBackward: (batch, loss) =>
         engine.forwardBackward(
           updates.includes(update++)

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import type { TrainingSequence } from "../../src/engine/engine.ts";
 import { median, trainingBatch } from "../../src/run/engines/measuring.ts";
 import { describePlan, type RunPlan } from "../../src/run/engines/memory-plan.ts";
-import { type AskablePolicy, type OpenOptions, openAskable } from "../../src/run/engines/open-policy.ts";
+import { type OnnxPolicy, openOnnx } from "../../src/run/engines/open-onnx.ts";
+import type { OpenOptions } from "../../src/run/engines/open-policy.ts";
 import { modelInfo } from "../../src/run/policy/run-model-info.ts";
 import { PolicySettings } from "../../src/run/recipe/policy-settings.ts";
 import type { Peer, PeerAbout, Timed } from "../nano/peer.ts";
@@ -106,13 +107,13 @@ export async function benchRates(options: ModelsBenchOptions): Promise<RatesBenc
 async function withPolicy<Result>(
   model: string,
   options: OpenOptions,
-  work: (policy: AskablePolicy) => Promise<Result>,
+  work: (policy: OnnxPolicy) => Promise<Result>,
 ): Promise<Result> {
-  const policy = await openAskable(model, options);
+  const policy = await openOnnx(model, options);
   try {
     return await work(policy);
   } finally {
-    await policy.engine.close();
+    await policy.close();
   }
 }
 
@@ -132,7 +133,7 @@ interface Round {
   readonly answers: Readonly<Record<ProgramName, PeerAnswer | undefined>>;
 }
 
-async function measureStep(policy: AskablePolicy, options: ModelsBenchOptions): Promise<StepBench> {
+async function measureStep(policy: OnnxPolicy, options: ModelsBenchOptions): Promise<StepBench> {
   const { engine, config } = policy;
   const { rounds, sizes, say, peers, directory } = options;
   const workload = scripts(sizes, config.vocabSize);
@@ -192,7 +193,7 @@ function largestDifference(attempts: readonly Attempt[], logprobs: readonly (rea
 }
 
 async function benchTrain(
-  { engine, config }: AskablePolicy,
+  { engine, config }: OnnxPolicy,
   { rounds, peers, directory, model, say }: ModelsBenchOptions,
 ): Promise<RatesBench["train"]> {
   say("learning alone");
@@ -206,7 +207,7 @@ async function benchTrain(
 }
 
 async function benchDecode(
-  { engine, config }: AskablePolicy,
+  { engine, config }: OnnxPolicy,
   width: number,
   { rounds, peers, directory, model, say }: ModelsBenchOptions,
 ): Promise<RatesBench["decode"][number]> {

@@ -4,13 +4,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { toJson } from "../../src/base/jsonl.ts";
 import type { Learner, TrainingSequence } from "../../src/engine/engine.ts";
+import { readModelConfig } from "../../src/engine/huggingface/model-config.ts";
 import { scoreTrajectory } from "../../src/reward/stages.ts";
 import { createCurriculum } from "../../src/rl/curriculum.ts";
 import { firstCursor, type Keeper, type TrainerParts } from "../../src/rl/parts.ts";
 import { stopwatch } from "../../src/rl/stopwatch.ts";
 import { type StepOutcome, trainStep } from "../../src/rl/trainer.ts";
 import { searchEnvironment } from "../../src/rollout/search-environment.ts";
-import { type AskablePolicy, bundled } from "../../src/run/engines/open-policy.ts";
+import { bundled, type OpenPolicy } from "../../src/run/engines/open-policy.ts";
 import { loadRecipe } from "../../src/run/recipe/load-recipe.ts";
 import type { Recipe } from "../../src/run/recipe/recipe.ts";
 import { openRun, type RunFolder } from "../../src/run/store/run-folder.ts";
@@ -58,12 +59,12 @@ export async function openNanoSteps(overrides: readonly string[] = []): Promise<
 interface Parts {
   readonly recipe: Recipe;
   readonly data: TrainingData;
-  readonly policy: AskablePolicy;
+  readonly policy: OpenPolicy;
   readonly directory: string;
 }
 
 export class NanoSteps {
-  readonly policy: AskablePolicy;
+  readonly policy: OpenPolicy;
   readonly #parts: Parts;
   readonly #folder: RunFolder;
   readonly #keeper: Keeper;
@@ -82,10 +83,10 @@ export class NanoSteps {
     const curriculum = createCurriculum(recipe.stages, { batch: recipe.rolloutBatch.questions, source });
     this.#step = curriculum.stages.at(-1)!.firstStep;
     this.#folder = openRun(join(directory, "run"), { recipe, resume: false });
-    this.#keeper = runKeeper({ folder: this.#folder, learner: policy.engine, keep: 1, warn: () => {} });
+    this.#keeper = runKeeper({ folder: this.#folder, learner: policy.learner!, keep: 1, warn: () => {} });
     this.#trainer = {
       curriculum,
-      learner: this.#watchedLearner(policy.engine),
+      learner: this.#watchedLearner(policy.learner!),
       config: trainerConfig(recipe),
       keeper: this.#keeper,
       rollOut: rolloutStep({
@@ -128,7 +129,10 @@ export class NanoSteps {
       seconds: { sample: Math.max(0, sample - search), search, reward: score, learn, write },
       cpuSeconds: (user + system) / 1e6,
       policyTokens: metrics["policy/tokens"] ?? 0,
-      flops: this.#updates.reduce((sum, batch) => sum + gradientFlops(shapeOf(this.policy.config), batch), 0),
+      flops: this.#updates.reduce(
+        (sum, batch) => sum + gradientFlops(shapeOf(readModelConfig(this.policy.directory)), batch),
+        0,
+      ),
       rss: process.memoryUsage.rss(),
     };
   }
@@ -143,14 +147,14 @@ export class NanoSteps {
       group: Math.floor(i / siblings),
     }));
     const updates = this.#updates.map((batch) => batch.map(plainSequence));
-    const { config } = this.policy;
+    const config = readModelConfig(this.policy.directory);
     writeFileSync(file, toJson({ config: shapeOf(config), context: config.contextLength, attempts, updates }));
     return file;
   }
 
   async close(): Promise<void> {
     this.#folder.close();
-    await this.policy.engine.close();
+    await this.policy.close();
     await this.#parts.data.close();
     rmSync(this.#parts.directory, { recursive: true, force: true });
   }
@@ -171,6 +175,7 @@ export class NanoSteps {
 
   #watchedLearner(learner: Learner): Learner {
     return {
+      capabilities: learner.capabilities,
       forwardBackward: (batch, loss) => {
         this.#updates.push(batch);
         return learner.forwardBackward(batch, loss);

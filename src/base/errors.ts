@@ -31,7 +31,31 @@ export class CheckpointError extends R1SearcherError {}
 /** The run was asked to stop and has saved its state. */
 export class InterruptedError extends R1SearcherError {}
 
-/** Runs `work` and rethrows its errors as `ErrorType` with what was being done. */
+/** By name, so that an error which crossed from a worker thread gets its class back. */
+export const errorClasses: Readonly<Record<string, typeof R1SearcherError>> = {
+  R1SearcherError,
+  ConfigError,
+  DataError,
+  SearchError,
+  RewardError,
+  EngineError,
+  CheckpointError,
+  InterruptedError,
+};
+
+/**
+ * True for a failure that the operating system or zlib reports with a code (ENOSPC, Z_DATA_ERROR): the environment's
+ * fault. Node's own codes for wrong arguments begin with ERR_ and are bugs of the caller.
+ */
+export function isSystemError(error: unknown): error is Error & { readonly code: string } {
+  const { code } = (error ?? {}) as { readonly code?: unknown };
+  return error instanceof Error && typeof code === "string" && /^(E[A-Z0-9]+|Z_[A-Z_]+)$/.test(code);
+}
+
+/**
+ * Runs `work`. A failure of the system leaves as `ErrorType`, saying what was being done; errors of the tree above are
+ * already named and pass as they are. So does everything else: that is a bug, and must not look like the user's mistake.
+ */
 export async function boundary<T>(
   ErrorType: new (message: string, options: ErrorOptions) => R1SearcherError,
   doing: string,
@@ -40,7 +64,7 @@ export async function boundary<T>(
   try {
     return await work();
   } catch (cause) {
-    if (cause instanceof R1SearcherError) throw cause; // it has a more precise error already
+    if (!isSystemError(cause)) throw cause;
     throw new ErrorType(`${doing}: ${messageOf(cause)}`, { cause });
   }
 }

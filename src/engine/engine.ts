@@ -24,6 +24,8 @@ export interface SampleRequest {
   readonly topK: number;
   readonly stop: { readonly tokens: readonly number[]; readonly text: readonly string[] };
   readonly key: SampleKey;
+  /** The most likely tokens to report at every sampled position, at most what `capabilities` offers; default 0. */
+  readonly topLogprobs?: number;
 }
 
 export interface Sample {
@@ -32,6 +34,16 @@ export interface Sample {
   /** Natural-log probabilities at temperature 1 over the whole vocabulary, one per token. */
   readonly logprobs: Float32Array;
   readonly ended: "stop" | "length";
+  /** Of the weights that wrote it. */
+  readonly policyVersion: number;
+  /** One per token, where the request asked for them. */
+  readonly topLogprobs?: readonly TopLogprobs[];
+}
+
+/** The most likely tokens of one position, the likeliest first; log-probabilities as in `Sample.logprobs`. */
+export interface TopLogprobs {
+  readonly ids: Int32Array;
+  readonly logprobs: Float32Array;
 }
 
 export interface Sampler {
@@ -100,7 +112,36 @@ export interface OptimReport {
   readonly applied: boolean;
 }
 
+/** What an engine can do, as data: a recipe is compared with it before anything is loaded. */
+export interface EngineCapabilities {
+  readonly losses: readonly LossSpec["kind"][];
+  /** Kinds of the KL term of a loss. */
+  readonly klTerms: readonly ("k2" | "k3")[];
+  readonly optimizers: readonly OptimSpec["kind"][];
+  /** The training loop folds its normalisers into the weights, which needs sums. */
+  readonly lossReduction: "sum" | "mean";
+  /** What of a policy can be trained. */
+  readonly trains: readonly ("weights" | "adapter")[];
+  /** There is a frozen reference policy, which KL needs. */
+  readonly reference: boolean;
+  /** The same work gives the same bits. */
+  readonly equalBits: boolean;
+  /** An update that is not finite is refused, and weights and optimiser state stay as they were. */
+  readonly refusesNonFinite: boolean;
+  /** The longest tape; Infinity where the model alone limits it. */
+  readonly contextLength: number;
+  /** Attempts at once; Infinity where memory alone limits them. */
+  readonly concurrency: number;
+  /** The most `SampleRequest.topLogprobs`; 0 where there are none. */
+  readonly topLogprobs: number;
+}
+
+/**
+ * Calls take effect in the order in which they are made, awaited or not; one that fails does not hold up those after
+ * it. So a remote engine may be sent the next call before the answer to the last one is there.
+ */
 export interface Learner {
+  readonly capabilities: EngineCapabilities;
   /** Adds the gradient of a SUM to what is accumulated. */
   forwardBackward(batch: readonly TrainingSequence[], loss: LossSpec): Promise<LossReport>;
   /**
@@ -112,9 +153,14 @@ export interface Learner {
   logprobs(batch: readonly Int32Array[]): Promise<readonly Float32Array[]>;
   /** Makes the current weights available for sampling, under a new version. */
   publish(): Promise<Sampler>;
-  /** Writes the policy as a Hugging Face folder plus the optimiser state. */
+  /**
+   * Writes the policy as a Hugging Face folder plus the optimiser state. An engine whose weights lie elsewhere writes
+   * a reference to them instead (`writeRemoteReference`), which is all that `load` then needs.
+   */
   save(directory: string): Promise<void>;
   /** Restores weights and, where the folder has it, the optimiser state. */
   load(directory: string): Promise<void>;
+  /** Deletes what a remote reference names; its checkpoint is gone. Only for engines that leave references. */
+  forget?(reference: string): Promise<void>;
   close(): Promise<void>;
 }

@@ -1,5 +1,6 @@
 import { test } from "vitest";
 import { randomOf } from "../base/random.ts";
+import { BigramEngine } from "./bigram.ts";
 import { ScriptedSampler } from "./scripted.ts";
 import { engineConformance } from "./testing/conformance.ts";
 
@@ -20,3 +21,17 @@ async function make() {
 // a script answers at once and takes every request as it comes
 const without = ["learning", "abort midway", "context", "refusal"] as const;
 for (const { name, run } of engineConformance("scripted", make, { without })) test(name, run);
+
+function makeBigram(server?: ConstructorParameters<typeof BigramEngine>[0]["server"]) {
+  const learner = new BigramEngine({ vocabSize, bytesOf, ...(server ? { server } : {}) });
+  const publish = () => learner.publish();
+  return async () => ({ vocabSize, bytesOf, learner, publish, close: () => learner.close() });
+}
+
+// the same engine with its weights in the folder, and with a reference to weights elsewhere
+for (const { name, run } of [
+  ...engineConformance("bigrams", () => makeBigram()()),
+  ...engineConformance("bigrams, remote", () => makeBigram(new Map())()),
+]) {
+  test(name, run);
+}

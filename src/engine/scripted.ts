@@ -2,7 +2,7 @@
 
 import { EngineError } from "../base/errors.ts";
 import { uniform } from "../base/random.ts";
-import type { Sample, SampleRequest, Sampler } from "./engine.ts";
+import type { Sample, SampleRequest, Sampler, TopLogprobs } from "./engine.ts";
 
 /** What the policy would say next, as token ids; undefined where the script has nothing left to say. */
 export type Script = (request: SampleRequest) => readonly number[] | undefined;
@@ -44,7 +44,13 @@ export class ScriptedSampler implements Sampler {
     const length = Math.min(stop ?? said.length, request.maxTokens);
     const ended = length < said.length && length !== stop ? "length" : "stop";
     const tokens = Int32Array.from(said.slice(0, length));
-    return { tokens, logprobs: scriptedLogprobs(request, length), ended };
+    const logprobs = scriptedLogprobs(request, length);
+    const { policyVersion } = this;
+    const { topLogprobs: count = 0 } = request;
+    const sample: Sample = { tokens, logprobs, ended, policyVersion };
+    return count === 0
+      ? sample
+      : { ...sample, topLogprobs: Array.from(tokens, (id, i) => scriptedTop(id, logprobs[i]!, count)) };
   }
 
   /** Tokens up to the first stop, that included. */
@@ -61,6 +67,17 @@ export class ScriptedSampler implements Sampler {
     }
     return undefined;
   }
+}
+
+/** What was said, and made-up others that share what it leaves of the probability, each half of what is left. */
+function scriptedTop(said: number, logprob: number, count: number): TopLogprobs {
+  const others = Array.from({ length: count }, (_, id) => id).filter((id) => id !== said);
+  const ids = [said, ...others].slice(0, count);
+  const left = Math.log(-Math.expm1(logprob));
+  return {
+    ids: Int32Array.from(ids),
+    logprobs: Float32Array.from(ids, (_, i) => (i === 0 ? logprob : Math.min(left, logprob + Math.LN2) - i * Math.LN2)),
+  };
 }
 
 /** What the scripted sampler gives for `length` tokens after the tape of a request. */

@@ -196,7 +196,7 @@ test("an engine failure escapes; an abort is an abort", async () => {
   await expect(episode({ rest: { sampler: broken } })).rejects.toThrow(EngineError);
   const long: Sampler = {
     ...broken,
-    sample: async () => ({ tokens: new Int32Array(3), logprobs: new Float32Array(2), ended: "stop" }),
+    sample: async () => ({ tokens: new Int32Array(3), logprobs: new Float32Array(2), ended: "stop", policyVersion: 0 }),
   };
   await expect(episode({ rest: { sampler: long } })).rejects.toThrow("3 tokens and 2 log-probabilities");
   const abort = new AbortController();

@@ -72,6 +72,8 @@ class Episode {
   readonly #actions: ActionRecord[] = [];
   readonly #rewards: RewardPart[] = [];
   readonly #contextLength: number;
+  /** By turn. */
+  readonly #versions = new Map<number, number>();
   #written = 0;
   #writtenThisTurn = 0;
 
@@ -89,7 +91,6 @@ class Episode {
   async run(): Promise<Trajectory> {
     const { question, sibling, sampler, prompt } = this.#options;
     this.#append("prompt", prompt, new Float32Array(prompt.length));
-    const policyVersion = sampler.policyVersion;
     const stop = (await this.#reset()) ?? (await this.#untilStop());
     return {
       question,
@@ -101,7 +102,8 @@ class Episode {
       ...(this.#actions.length > 0 ? { actions: this.#actions } : {}),
       ...(this.#rewards.length > 0 ? { rewards: this.#rewards } : {}),
       stop,
-      policyVersion,
+      policyVersion: Math.min(...this.#versions.values(), sampler.policyVersion),
+      policyVersions: [...this.#versions.values()],
     };
   }
 
@@ -114,6 +116,7 @@ class Episode {
       const room = this.#contextLength - this.#tape.length;
       if (room <= 0) return "context-full";
       const sample = await this.#sample(turn, Math.min(left, room, chunk));
+      this.#versions.set(turn, Math.min(sample.policyVersion, this.#versions.get(turn) ?? sample.policyVersion));
       const taken = this.#take(sample);
       if (taken || sample.ended === "stop") turn++;
       if (taken === "ended") return "ended";

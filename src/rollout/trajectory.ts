@@ -46,7 +46,10 @@ export interface Trajectory {
   /** What the environment gave while the attempt ran; absent where it gave nothing. */
   readonly rewards?: readonly RewardPart[];
   readonly stop: Stop;
+  /** The oldest that wrote any of it: it decides how stale the attempt is. */
   readonly policyVersion: number;
+  /** The version that wrote each turn, in order; a turn that was sampled in parts counts by its oldest. */
+  readonly policyVersions?: readonly number[];
 }
 
 /** Why the environment failed the attempt; undefined where it did not. */

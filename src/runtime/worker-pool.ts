@@ -2,11 +2,12 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { type ResourceLimits, Worker } from "node:worker_threads";
 import { EngineError } from "../base/errors.ts";
+import { errorOf, faultOf, memoryHint, type WorkerFault } from "./worker-fault.ts";
 
 /** A worker's reply. */
 export type Reply =
   | { readonly id: number; readonly value: unknown }
-  | { readonly id: number; readonly error: string; readonly code?: string };
+  | { readonly id: number; readonly fault: WorkerFault };
 
 export interface Call {
   readonly id: number;
@@ -25,28 +26,22 @@ export interface RemoteWorker {
   kill(because: Error): Promise<void>;
 }
 
-const hint =
-  "saved checkpoints are intact: continue the run with --resume; if it ran out of memory, lower the batch or context size";
-const engineFailure: NonNullable<WorkerSettings["failure"]> = (message, { isDead }) =>
-  new EngineError(message, isDead ? { hint } : {});
-
 export interface WorkerSettings {
-  /**
-   * Creates the error that a call rejects with; `code` is the system's error code from the worker's error, if it has
-   * one.
-   */
-  readonly failure?: (
-    message: string,
-    about: { readonly code?: string | undefined; readonly isDead: boolean },
-  ) => Error;
+  /** Makes the error of every worker that dies; by default what killed it, or an EngineError where nothing is known. */
+  readonly ended?: (message: string) => Error;
   readonly resourceLimits?: ResourceLimits;
 }
 
-/** @param module the worker's file without its extension, as a URL next to the caller's */
+const engineEnded = (message: string): Error => new EngineError(message, { hint: memoryHint });
+
+/**
+ * What a worker throws rejects the call with the same class, hint, code and stack: a bug in a worker stays a bug.
+ * @param module the worker's file without its ending, as a URL beside the caller's
+ */
 export function startWorker(
   module: URL,
   workerData: unknown,
-  { failure = engineFailure, resourceLimits = {} }: WorkerSettings = {},
+  { ended, resourceLimits = {} }: WorkerSettings = {},
 ): RemoteWorker {
   const compiled = import.meta.url.endsWith(".ts") ? compiledFrom(module) : new URL(`${module.href}.js`);
   const worker =
@@ -65,13 +60,11 @@ export function startWorker(
     const call = waiting.get(reply.id);
     waiting.delete(reply.id);
     if (waiting.size === 0) worker.unref();
-    if ("error" in reply) call?.reject(failure(reply.error, { code: reply.code, isDead: false }));
+    if ("fault" in reply) call?.reject(errorOf(reply.fault));
     else call?.resolve(reply.value as never);
   });
-  worker.on("error", (cause) =>
-    die(Object.assign(failure(`a worker failed: ${cause.message}`, { isDead: true }), { cause })),
-  );
-  worker.on("exit", (code) => die(failure(`a worker ended with code ${code}`, { isDead: true })));
+  worker.on("error", (cause) => die(endedBy(cause, ended)));
+  worker.on("exit", (code) => die((ended ?? engineEnded)(`a worker ended with code ${code}`)));
   worker.unref();
   return {
     call(method, argument, transfer = []) {
@@ -86,7 +79,7 @@ export function startWorker(
     async close() {
       if (dead) return;
       await this.call("close");
-      die(failure("the worker is closed", { isDead: false }));
+      die(new EngineError("the worker is closed"));
     },
     async kill(because) {
       die(because);
@@ -101,6 +94,16 @@ function compiledFrom(module: URL): URL | undefined {
   if (folder === undefined) return undefined;
   const path = module.href.slice(new URL("../", import.meta.url).href.length);
   return pathToFileURL(join(folder, "dist", `${path}.js`));
+}
+
+/** Of an error that nothing in the worker caught. Node stops a worker that is out of memory with an error of its own. */
+function endedBy(cause: Error, ended: WorkerSettings["ended"]): Error {
+  const { code } = cause as NodeJS.ErrnoException;
+  if (ended !== undefined || code?.startsWith("ERR_WORKER_"))
+    return Object.assign((ended ?? engineEnded)(`a worker failed: ${cause.message}`), { cause });
+  const { hint } = cause as { readonly hint?: string };
+  // Node copies the error between threads: its fields are kept, its class only where it is JavaScript's own
+  return errorOf({ ...faultOf(cause), name: cause.name, hint });
 }
 
 /** Node 20 cannot load TypeScript, and a worker does not inherit its parent's loader. */

@@ -3,7 +3,7 @@ import { packageVersion } from "../base/package.ts";
 import { type Asker, openAsker } from "../run/evaluate/run-ask.ts";
 import type { SearchConfig } from "../run/recipe/search-settings.ts";
 import { openSearch } from "../run/search/open-search.ts";
-import { findPolicy } from "../run/store/find-policy.ts";
+import { findLocalPolicy } from "../run/store/find-policy.ts";
 import { type McpParts, mcpApp, serveMcpStdio } from "./mcp.ts";
 
 export interface ServeMcpOptions {
@@ -22,7 +22,7 @@ export interface ServeMcpOptions {
 export async function runServeMcp(options: ServeMcpOptions): Promise<void> {
   const { search, model, port, host, token, signal, say } = options;
   if (port !== undefined) checkBind(host, token);
-  if (model !== undefined) await findPolicy(model, { warn: say });
+  if (model !== undefined) await findLocalPolicy(model, { warn: say });
   const { searcher } = await openSearch(search);
   let asker: Promise<Asker> | undefined; // the policy is loaded when the first question is asked
   const ask: McpParts["ask"] = async (text, asked) => {

@@ -2,31 +2,37 @@
 import { setMaxListeners } from "node:events";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
+import pLimit from "p-limit";
 import { EngineError } from "../../base/errors.ts";
 import { type RemoteWorker, startWorker } from "../../runtime/worker-pool.ts";
 import type {
+  EngineCapabilities,
   Learner,
   LossReport,
   LossSpec,
   OptimReport,
   OptimSpec,
-  Sample,
   SampleKey,
   Sampler,
   TrainingSequence,
 } from "../engine.ts";
 import type { NamedTensor } from "../huggingface/safetensors.ts";
 import { sequenceLoss } from "../loss.ts";
+import { onnxCapabilities } from "./capabilities.ts";
 import { gather, splitByLoad } from "./micro-batch.ts";
 import type { OnnxEngineOptions } from "./options.ts";
+import type { WrittenSample } from "./sampler/seat.ts";
 import { splitSiblings } from "./shared-prompts.ts";
 import { learningCount } from "./slots.ts";
 import type { SampleJob } from "./worker.ts";
 import { workerData } from "./worker-data.ts";
 
 export class OnnxEngine implements Learner {
+  readonly capabilities: EngineCapabilities;
   readonly #options: OnnxEngineOptions;
   readonly #workers: readonly RemoteWorker[];
+  /** Every call that reads or changes the weights waits here for those before it. */
+  readonly #inOrder = pLimit(1);
   readonly #home = new Map<string, number>();
   #next = 0;
   #version = 0;
@@ -37,7 +43,13 @@ export class OnnxEngine implements Learner {
 
   constructor(options: OnnxEngineOptions) {
     this.#options = options;
-    const { workers } = options;
+    const { workers, lora, contextLength, config, maxSequences } = options;
+    this.capabilities = {
+      ...onnxCapabilities,
+      trains: options.training ? [lora ? "adapter" : "weights"] : [],
+      contextLength: Math.min(contextLength, config.contextLength),
+      concurrency: workers * maxSequences,
+    };
     const exchange =
       workers > 1 && options.training
         ? new SharedArrayBuffer((workers + 1) * learningCount(options.config, options.lora) * 4)
@@ -52,7 +64,11 @@ export class OnnxEngine implements Learner {
     return this.#step;
   }
 
-  async forwardBackward(batch: readonly TrainingSequence[], loss: LossSpec): Promise<LossReport> {
+  forwardBackward(batch: readonly TrainingSequence[], loss: LossSpec): Promise<LossReport> {
+    return this.#inOrder(() => this.#forwardBackward(batch, loss));
+  }
+
+  async #forwardBackward(batch: readonly TrainingSequence[], loss: LossSpec): Promise<LossReport> {
     const shares = splitSiblings(batch, this.#workers.length);
     const results = await Promise.all(
       this.#workers.map((worker, i) =>
@@ -66,7 +82,11 @@ export class OnnxEngine implements Learner {
     return { loss: sum, logprobs };
   }
 
-  async optimStep(spec: OptimSpec): Promise<OptimReport> {
+  optimStep(spec: OptimSpec): Promise<OptimReport> {
+    return this.#inOrder(() => this.#optimStep(spec));
+  }
+
+  async #optimStep(spec: OptimSpec): Promise<OptimReport> {
     checkSpec(spec);
     await this.#all("showGradients");
     const squares = await this.#all<number>("reduceGradients");
@@ -87,12 +107,12 @@ export class OnnxEngine implements Learner {
   }
 
   logprobs(batch: readonly Int32Array[]): Promise<readonly Float32Array[]> {
-    return this.#score("logprobs", batch);
+    return this.#inOrder(() => this.#score("logprobs", batch));
   }
 
   /** The model without its adapter, frozen by nature: a reference that costs no second copy of its weights. */
   get base(): Pick<Learner, "logprobs"> {
-    return { logprobs: (batch) => this.#score("baseLogprobs", batch) };
+    return { logprobs: (batch) => this.#inOrder(() => this.#score("baseLogprobs", batch)) };
   }
 
   async #score(method: "logprobs" | "baseLogprobs", batch: readonly Int32Array[]): Promise<readonly Float32Array[]> {
@@ -111,13 +131,17 @@ export class OnnxEngine implements Learner {
     return gather(shares, results, batch.length);
   }
 
-  async publish(): Promise<Sampler> {
+  publish(): Promise<Sampler> {
+    return this.#inOrder(() => this.#publish());
+  }
+
+  async #publish(): Promise<Sampler> {
     await this.#all("release");
     this.#home.clear();
     const policyVersion = ++this.#version;
     return {
       policyVersion,
-      contextLength: this.#options.contextLength,
+      contextLength: this.capabilities.contextLength,
       sample: async (request, signal) => {
         signal?.throwIfAborted();
         if (policyVersion !== this.#version) {
@@ -126,7 +150,8 @@ export class OnnxEngine implements Learner {
           );
         }
         const job = { request, ticket: this.#tickets++ };
-        return sampleOn(this.#workers[this.#homeOf(request.key)]!, job, signal);
+        const sample = await sampleOn(this.#workers[this.#homeOf(request.key)]!, job, signal);
+        return { ...sample, policyVersion };
       },
       finished: (key) => {
         const home = this.#home.get(tapeName(key));
@@ -138,7 +163,11 @@ export class OnnxEngine implements Learner {
   }
 
   /** An adapter is saved without the model below it. */
-  async save(directory: string): Promise<void> {
+  save(directory: string): Promise<void> {
+    return this.#inOrder(() => this.#save(directory));
+  }
+
+  async #save(directory: string): Promise<void> {
     const { lora, training } = this.#options;
     const write = await (lora ? this.#adapterWriter(directory) : this.#policyWriter(directory));
     if (!training) return write();
@@ -151,12 +180,16 @@ export class OnnxEngine implements Learner {
   }
 
   /** Without the optimiser state: a policy to use, not a run to continue. An adapter is merged into it. */
-  async savePolicy(directory: string): Promise<void> {
-    await (await this.#policyWriter(directory))();
+  savePolicy(directory: string): Promise<void> {
+    return this.#inOrder(async () => (await this.#policyWriter(directory))());
   }
 
-  async load(directory: string): Promise<void> {
-    await (this.#options.lora ? this.loadAdapter(directory) : this.loadPolicy(directory));
+  load(directory: string): Promise<void> {
+    return this.#inOrder(() => this.#load(directory));
+  }
+
+  async #load(directory: string): Promise<void> {
+    await this.#adopt(this.#options.lora ? "loadAdapter" : "loadWeights", directory);
     if (!this.#options.training) return;
     const files = readdirSync(directory)
       .filter((name) => /^optimizer-\d+\.safetensors$/.test(name))
@@ -168,29 +201,33 @@ export class OnnxEngine implements Learner {
 
   /** The weights of the model alone: what was learnt before starts a run of its own. */
   loadPolicy(directory: string): Promise<void> {
-    return this.#adopt("loadWeights", directory);
+    return this.#inOrder(() => this.#adopt("loadWeights", directory));
   }
 
   /** Another adapter over the same model. */
   loadAdapter(directory: string): Promise<void> {
-    return this.#adopt("loadAdapter", directory);
+    return this.#inOrder(() => this.#adopt("loadAdapter", directory));
   }
 
   async #adopt(method: "loadWeights" | "loadAdapter", directory: string): Promise<void> {
     await this.#all(method, directory);
     await this.#demandFinite("isFinite", `${directory} holds weights that are not finite`);
-    if (this.#options.training) await this.resetOptimizer();
+    if (this.#options.training) await this.#resetOptimizer();
     await this.#clearGradients();
   }
 
   /** Zeroes the optimiser state: a new stage of pretraining or another kind of optimiser begins. */
-  async resetOptimizer(): Promise<void> {
+  resetOptimizer(): Promise<void> {
+    return this.#inOrder(() => this.#resetOptimizer());
+  }
+
+  async #resetOptimizer(): Promise<void> {
     await this.#all("resetOptimizer");
     this.#step = 0;
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#workers.map((worker) => worker.close()));
+    await this.#inOrder(() => Promise.all(this.#workers.map((worker) => worker.close())));
   }
 
   async #policyWriter(directory: string): Promise<() => Promise<void> | void> {
@@ -249,8 +286,8 @@ function checkSpec(spec: OptimSpec): void {
 }
 
 /** Rejects with the signal's reason as soon as it is raised; the worker gives the seat to another before its next token. */
-function sampleOn(worker: RemoteWorker, job: SampleJob, signal: AbortSignal | undefined): Promise<Sample> {
-  const sampled = worker.call<Sample>("sample", job);
+function sampleOn(worker: RemoteWorker, job: SampleJob, signal: AbortSignal | undefined): Promise<WrittenSample> {
+  const sampled = worker.call<WrittenSample>("sample", job);
   if (!signal) return sampled;
   return new Promise((resolve, reject) => {
     const abort = () => {

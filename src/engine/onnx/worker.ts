@@ -1,9 +1,9 @@
 /** @file The thread that computes: one replica, its learner and its decoder, answering calls from `engine.ts`. */
 import { parentPort, workerData } from "node:worker_threads";
-import { EngineError, messageOf } from "../../base/errors.ts";
 import { probeOutputs } from "../../runtime/onnx.ts";
+import { faultOf } from "../../runtime/worker-fault.ts";
 import type { Call } from "../../runtime/worker-pool.ts";
-import type { LossSpec, OptimSpec, Sample, SampleKey, SampleRequest, TrainingSequence } from "../engine.ts";
+import type { LossSpec, OptimSpec, SampleKey, SampleRequest, TrainingSequence } from "../engine.ts";
 import type { ModelConfig } from "../huggingface/model-config.ts";
 import type { NamedTensor } from "../huggingface/safetensors.ts";
 import { LearnerCore } from "./learner-core.ts";
@@ -11,6 +11,7 @@ import type { MicroBatchLimits } from "./micro-batch.ts";
 import { probeExpected, runProbe } from "./probe.ts";
 import { Replica, type ReplicaPlace } from "./replica.ts";
 import { Decoder } from "./sampler/decoder.ts";
+import type { WrittenSample } from "./sampler/seat.ts";
 
 export interface WorkerData {
   readonly config: ModelConfig;
@@ -68,13 +69,13 @@ async function pump(running: Decoder): Promise<void> {
   try {
     while (await running.step());
   } catch (cause) {
-    running.fail(new EngineError(`sampling failed: ${messageOf(cause)}`, { cause }));
+    running.fail(cause as Error);
   } finally {
     pumping = false;
   }
 }
 
-async function sample({ request, ticket }: SampleJob): Promise<Sample> {
+async function sample({ request, ticket }: SampleJob): Promise<WrittenSample> {
   sampling.set(ticket, request);
   try {
     const running = await theDecoder();
@@ -142,6 +143,6 @@ parentPort!.on("message", async ({ id, method, argument }: Call) => {
       method === "tensors" ? buffersOf(value as { data: Float32Array<ArrayBuffer> }[]) : [],
     );
   } catch (error) {
-    parentPort!.postMessage({ id, error: messageOf(error) });
+    parentPort!.postMessage({ id, fault: faultOf(error) });
   }
 });

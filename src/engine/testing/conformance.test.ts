@@ -1,9 +1,12 @@
 /** @file A suite that passes a planted fault has stopped checking. */
+import { AssertionError } from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { afterAll, expect, test } from "vitest";
-import type { Learner, Sample, Sampler } from "../engine.ts";
+import { BigramEngine } from "../bigram.ts";
+import type { EngineCapabilities, Learner, Sample, Sampler } from "../engine.ts";
 import { type EngineUnderTest, engineConformance } from "./conformance.ts";
 import { tinyOnnxEngine } from "./tiny-onnx.ts";
 
@@ -34,9 +37,10 @@ const samples = (change: (sample: Sample) => Partial<Sample>) =>
       return { ...made, ...change(made) };
     },
   }));
-const learner = (change: (learner: Learner) => Partial<Learner>) => (engine: EngineUnderTest) => {
-  const real = engine.learner!;
-  const whole: Learner = {
+/** The learner's methods as they are, but for those that are given. */
+function wholeOf(real: Learner, change: Partial<Learner>): Learner {
+  return {
+    capabilities: real.capabilities,
     forwardBackward: (batch, loss) => real.forwardBackward(batch, loss),
     optimStep: (spec) => real.optimStep(spec),
     logprobs: (batch) => real.logprobs(batch),
@@ -44,9 +48,18 @@ const learner = (change: (learner: Learner) => Partial<Learner>) => (engine: Eng
     save: (directory) => real.save(directory),
     load: (directory) => real.load(directory),
     close: () => real.close(),
+    ...(real.forget ? { forget: (reference: string) => real.forget!(reference) } : {}),
+    ...change,
   };
+}
+const learner = (change: (learner: Learner) => Partial<Learner>) => (engine: EngineUnderTest) => {
+  const whole = wholeOf(engine.learner!, {});
   return { learner: { ...whole, ...change(whole) } };
 };
+
+function withCapabilities(real: Learner, change: Partial<EngineCapabilities>): Learner {
+  return wholeOf(real, { capabilities: { ...real.capabilities, ...change } });
+}
 
 const faults: [check: string, fault: string, spoil: (engine: EngineUnderTest) => Partial<EngineUnderTest>][] = [
   ["ids of the vocabulary", "an id too many", samples(({ tokens }) => ({ tokens: Int32Array.of(...tokens, 1) }))],
@@ -125,9 +138,65 @@ const faults: [check: string, fault: string, spoil: (engine: EngineUnderTest) =>
     })),
   ],
   ["load gives back what save wrote", "load does nothing", learner(() => ({ load: async () => {} }))],
+  ["carries the version of the sampler", "a number of its own", samples(() => ({ policyVersion: 4 }))],
+  [
+    "the most likely tokens are reported",
+    "the least likely of them first",
+    samples(({ topLogprobs }) =>
+      topLogprobs
+        ? { topLogprobs: topLogprobs.map(({ ids, logprobs }) => ({ ids, logprobs: logprobs.toReversed() })) }
+        : {},
+    ),
+  ],
+  [
+    "calls take effect in call order",
+    "a gradient is computed a little later",
+    learner(({ forwardBackward }) => ({
+      forwardBackward: async (batch, loss) => {
+        await nextTurn();
+        return forwardBackward(batch, loss);
+      },
+    })),
+  ],
+  [
+    "a call that fails does not hold up",
+    "calls are chained, and the chain breaks",
+    learner(({ load, logprobs }) => {
+      let last: Promise<unknown> = Promise.resolve();
+      const chained = <T>(call: () => Promise<T>): Promise<T> => {
+        const result = last.then(call);
+        last = result.catch((cause: unknown) => {
+          throw new AssertionError({ message: "it was held up", actual: cause });
+        });
+        last.catch(() => {});
+        return result;
+      };
+      return {
+        load: (directory) => chained(() => load(directory)),
+        logprobs: (batch) => chained(() => logprobs(batch)),
+      };
+    }),
+  ],
+  [
+    "capabilities are kept",
+    "a context that the sampler does not have",
+    ({ learner: real }) => ({ learner: withCapabilities(real!, { contextLength: 7 }) }),
+  ],
+  ["a saved policy is in its folder", "nothing is written", learner(() => ({ save: async () => {} }))],
   ["publish gives a later version", "versions do not count", sampler(() => ({ policyVersion: 1 }))],
 ];
 
 test.each(faults)("%s: a fault is found: %s", async (check, _, spoil) => {
   await expect(runWith(check, spoil)).rejects.toMatchObject({ code: "ERR_ASSERTION" });
+});
+
+test("a remote reference that outlives its forgetting is found", async () => {
+  const bytesOf = (id: number) => Uint8Array.of(id);
+  const engine = new BigramEngine({ vocabSize: 97, bytesOf, server: new Map() });
+  const made = { vocabSize: 97, bytesOf, publish: () => engine.publish(), close: () => engine.close() };
+  const spoilt = wholeOf(engine, { forget: async () => {} });
+  const [check] = engineConformance("remote", async () => ({ ...made, learner: spoilt })).filter(({ name }) =>
+    name.includes("a saved policy is in its folder"),
+  );
+  await expect(check!.run()).rejects.toMatchObject({ code: "ERR_ASSERTION" });
 });

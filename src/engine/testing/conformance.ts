@@ -1,5 +1,6 @@
 /** @file What every engine must do, as plain checks: run them under any test runner. */
 import { learningChecks } from "./learning-checks.ts";
+import { learnerPromises, samplerPromises } from "./promise-checks.ts";
 import { samplingChecks } from "./sampling-checks.ts";
 import type { EngineCheck, EngineConformanceOptions, EngineUnderTest, LearningSubject, Subject } from "./subject.ts";
 
@@ -43,7 +44,9 @@ export function engineConformance(
     return { ...subjectOf(made), learner };
   };
   return [
-    ...samplingChecks.filter(given).map((check) => named(check, subjectOf)),
-    ...(without.includes("learning") ? [] : learningChecks.map((check) => named(check, learningSubjectOf))),
+    ...[...samplingChecks, ...samplerPromises].filter(given).map((check) => named(check, subjectOf)),
+    ...(without.includes("learning")
+      ? []
+      : [...learningChecks, ...learnerPromises].map((check) => named(check, learningSubjectOf))),
   ];
 }

@@ -22,9 +22,16 @@ export interface EngineUnderTest {
  * - "abort midway": a sample can be aborted while it is made
  * - "context": a tape that fills the context ends with "length"
  * - "refusal": a request that makes no sense is refused
+ * - "top log-probabilities": it reports the most likely tokens on request
  * - "equal bits": the same work gives the same bits, not only close numbers
  */
-export type EnginePromise = "learning" | "abort midway" | "context" | "refusal" | "equal bits";
+export type EnginePromise =
+  | "learning"
+  | "abort midway"
+  | "context"
+  | "refusal"
+  | "top log-probabilities"
+  | "equal bits";
 
 export interface EngineConformanceOptions {
   /** How far two ways to the same log-probability may be apart; default 1e-4. */

@@ -1,113 +1,52 @@
-/** @file From names to objects: the only place that picks a concrete engine or searcher. */
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-import { parse } from "yaml";
-import { ConfigError } from "../../base/errors.ts";
+/** @file A policy that is open: what can be asked of it, whatever engine runs it. */
 import { packagePath } from "../../base/package.ts";
 import type { Tokenizer } from "../../base/tokenizer.ts";
 import { splitWorlds } from "../../data/world/splits.ts";
 import type { World } from "../../data/world/world.ts";
-import { readModelConfig } from "../../engine/huggingface/model-config.ts";
-import { usualMicroBatch } from "../../engine/onnx/options.ts";
-import { renderPrompt } from "../../protocol/prompt.ts";
-import { type Protocol, protocols } from "../../protocol/protocol.ts";
+import type { EngineCapabilities, Learner, Sampler } from "../../engine/engine.ts";
+import type { LoraConfig } from "../../engine/lora.ts";
+import type { Protocol } from "../../protocol/protocol.ts";
 import type { Question } from "../../protocol/question.ts";
 import type { RolloutConfig } from "../../rollout/config.ts";
-import {
-  type PolicySettings,
-  promptOf,
-  readPolicySettings,
-  settingsFile,
-  withPrompt,
-} from "../recipe/policy-settings.ts";
-import type { Recipe } from "../recipe/recipe.ts";
-import { findPolicy, type PlaceOptions, type PolicyPlace } from "../store/find-policy.ts";
-import { layoutFor } from "./layout.ts";
-import { machineMemory, planRun, type RunPlan } from "./memory-plan.ts";
-import { openPolicy, type Policy, type PolicyOptions } from "./onnx-policy.ts";
+import type { EngineSettings } from "../recipe/engine-settings.ts";
+import type { PolicySettings } from "../recipe/policy-settings.ts";
+import type { PlaceOptions } from "../store/find-policy.ts";
 
-/** A policy with all that an attempt needs besides sampler, searcher and question. */
-export interface AskablePolicy extends Policy {
+/** A policy with all that an attempt needs besides searcher and question. */
+export interface OpenPolicy {
+  /** Absent where the engine only samples. */
+  readonly learner?: Learner;
+  /** Samples from the present weights. */
+  sampler(): Promise<Sampler>;
+  /** The policy as it was opened, frozen: the model below an adapter, else a copy. Opened at the first call. */
+  reference?(): Promise<Pick<Learner, "logprobs">>;
+  readonly capabilities: EngineCapabilities;
+  /** Attempts at once. */
+  readonly concurrency: number;
+  readonly tokenizer: Tokenizer;
   readonly protocol: Protocol;
   readonly rollout: RolloutConfig;
   readonly promptFor: (question: Question) => Int32Array;
-  readonly memory: RunPlan;
+  /** Where it was opened from, and the adapter over it. */
+  readonly directory: string;
+  readonly adapter?: string | undefined;
+  /** One line for whoever starts a run. */
+  describe(): string;
+  /** Closes the reference too. */
+  close(): Promise<void>;
 }
 
 export interface OpenOptions extends PlaceOptions {
   readonly training: boolean;
   /** Trains an adapter; absent: all weights. */
-  readonly lora?: PolicyOptions["lora"];
+  readonly lora?: (LoraConfig & { readonly seed: number }) | undefined;
   /** Attempts at once. */
   readonly concurrency: number;
   readonly settings?: PolicySettings;
   /** Name or file of a prompt, over what the policy was taught with. */
   readonly prompt?: string | undefined;
-  readonly engine?: Partial<Recipe["engine"]>;
-}
-
-/** @param path as for `findPolicy` */
-export async function openAskable(path: string, options: OpenOptions): Promise<AskablePolicy> {
-  const place = await findPolicy(path, options);
-  if (options.training) demandModel(path, place);
-  const { directory, adapter } = place;
-  const settings = withPrompt(options.settings ?? settingsAt(place), options.prompt);
-  const protocol = protocols[settings.protocol];
-  const config = readModelConfig(directory);
-  const layout = layoutFor(config, options.engine);
-  const contextLength = settings.rollout.contextLength || Number.POSITIVE_INFINITY;
-  const { maxMemoryGb, recompute } = options.engine ?? {};
-  const memory = planRun(
-    config,
-    {
-      ...{ ...layout, context: contextLength, microBatchTokens: usualMicroBatch, recompute },
-      learnt: !options.training ? "nothing" : (options.lora ?? "weights"),
-      wanted: options.concurrency,
-      limit: maxMemoryGb === undefined ? undefined : maxMemoryGb * 1e9,
-    },
-    machineMemory(),
-  );
-  const policy = await openPolicy(directory, {
-    ...layout,
-    training: options.training,
-    lora: options.lora,
-    adapter,
-    // one seat alone has kernels, and so bits, of its own: only for who asks for one attempt at a time
-    maxSequences: Math.max(Math.min(2, options.concurrency), Math.ceil(memory.sequences / layout.workers)),
-    recompute: memory.recompute,
-    contextLength,
-    settings,
-  });
-  const { rollout } = settings;
-  try {
-    return { ...policy, protocol, rollout, memory, promptFor: prompterOf(settings, policy.tokenizer) };
-  } catch (cause) {
-    await policy.engine.close();
-    throw cause;
-  }
-}
-
-/** @throws EngineError at once where the model's chat template refuses what every question will give it */
-function prompterOf(settings: PolicySettings, tokenizer: Tokenizer): AskablePolicy["promptFor"] {
-  const protocol = protocols[settings.protocol];
-  const read = (file: string): unknown => parse(readFileSync(file, "utf8"));
-  const template = promptOf(settings, { protocol, tokenizer, read });
-  const render = (question: string) => renderPrompt({ protocol, tokenizer, question, template });
-  render("Who?");
-  return ({ text }) => render(text);
-}
-
-/** As the adapter was taught to be asked, where that is known. */
-function settingsAt({ directory, adapter }: PolicyPlace): PolicySettings {
-  const taught = adapter !== undefined && existsSync(join(adapter, settingsFile));
-  return readPolicySettings(taught ? adapter : directory);
-}
-
-function demandModel(path: string, { directory, adapter }: PolicyPlace): void {
-  if (adapter === undefined) return;
-  throw new ConfigError(`${path} is an adapter of ${directory}; training starts from a whole model`, {
-    hint: "give the folder of the model; lora starts a new adapter over it",
-  });
+  /** Default the embedded engine. */
+  readonly engine?: Partial<EngineSettings>;
 }
 
 /** The world whose index lies beside the bundled searcher. */

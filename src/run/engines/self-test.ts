@@ -1,7 +1,8 @@
 /** @file Does the engine keep its two promises on this machine? Tried with the bundled policy; takes a few seconds. */
 import { evaluationMix, worldQuestions } from "../../data/world/questions.ts";
 import type { Sample, Sampler } from "../../engine/engine.ts";
-import { type AskablePolicy, bundled, exampleWorld, openAskable } from "./open-policy.ts";
+import { openEngine } from "./open-engine.ts";
+import { bundled, exampleWorld, type OpenPolicy } from "./open-policy.ts";
 
 export interface SelfTest {
   /** A sequence has the same tokens and log-probabilities alone and in company. */
@@ -15,12 +16,12 @@ const questions = 12;
 const maxTokens = 60;
 
 export async function selfTest(): Promise<SelfTest> {
-  const policy = await openAskable(bundled("nano"), { training: false, concurrency: questions });
+  const policy = await openEngine(bundled("nano"), { training: false, concurrency: questions });
   try {
-    const together = await sampleAll(policy, await policy.engine.publish(), true);
-    const alone = await sampleAll(policy, await policy.engine.publish(), false);
+    const together = await sampleAll(policy, await policy.sampler(), true);
+    const alone = await sampleAll(policy, await policy.sampler(), false);
     const sequences = together.map(({ prompt, sample }) => Int32Array.of(...prompt, ...sample.tokens));
-    const scored = await policy.engine.logprobs(sequences);
+    const scored = await policy.learner!.logprobs(sequences);
     let largestDifference = 0;
     for (const [i, { prompt, sample }] of together.entries()) {
       for (const [at, logprob] of sample.logprobs.entries()) {
@@ -34,11 +35,11 @@ export async function selfTest(): Promise<SelfTest> {
       tokens: together.reduce((sum, { sample }) => sum + sample.tokens.length, 0),
     };
   } finally {
-    await policy.engine.close();
+    await policy.close();
   }
 }
 
-async function sampleAll({ promptFor, tokenizer }: AskablePolicy, sampler: Sampler, atOnce: boolean) {
+async function sampleAll({ promptFor, tokenizer }: OpenPolicy, sampler: Sampler, atOnce: boolean) {
   const asked = worldQuestions([exampleWorld()], questions, { seed: 2, mix: evaluationMix });
   const one = async (i: number): Promise<{ prompt: Int32Array; sample: Sample }> => {
     const prompt = promptFor(asked[i]!);

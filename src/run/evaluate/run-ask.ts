@@ -12,7 +12,8 @@ import { runEpisode } from "../../rollout/episode.ts";
 import { searchEnvironment } from "../../rollout/search-environment.ts";
 import type { Trajectory } from "../../rollout/trajectory.ts";
 import type { Searcher } from "../../search/searcher.ts";
-import { bundled, exampleWorld, openAskable } from "../engines/open-policy.ts";
+import { openEngine } from "../engines/open-engine.ts";
+import { bundled, exampleWorld } from "../engines/open-policy.ts";
 import type { SearchConfig } from "../recipe/search-settings.ts";
 import { openSearch } from "../search/open-search.ts";
 
@@ -69,13 +70,13 @@ export async function openAsker(
 ): Promise<Asker> {
   // one attempt at a time keeps one worker busy; all cores share in it
   const engine = { workers: 1, threads: availableParallelism() };
-  const policy = await openAskable(model ?? adapter ?? bundled("nano-searcher"), {
+  const policy = await openEngine(model ?? adapter ?? bundled("nano-searcher"), {
     ...{ training: false, concurrency: 1, prompt, engine },
     adapter: model === undefined ? undefined : adapter,
   });
   const { tokenizer, protocol, rollout, promptFor } = policy;
   const environment = searchEnvironment({ searcher, protocol, config: rollout });
-  const sampler = await policy.engine.publish();
+  const sampler = await policy.sampler();
   const inTurn = pLimit(1);
   const ask: Asker["ask"] = async (question, { decode, seed, signal, onText }) => {
     signal?.throwIfAborted(); // given up while it waited
@@ -93,7 +94,7 @@ export async function openAsker(
     });
     return { trajectory, answer: answerOf(trajectory.transcript) };
   };
-  return { ask: (question, how) => inTurn(ask, question, how), close: () => policy.engine.close() };
+  return { ask: (question, how) => inTurn(ask, question, how), close: () => policy.close() };
 }
 
 /** A character may be spread over several tokens: its text comes with the last of them. */

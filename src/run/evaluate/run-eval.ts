@@ -11,7 +11,8 @@ import type { Question } from "../../protocol/question.ts";
 import { searchEnvironment } from "../../rollout/search-environment.ts";
 import type { Trajectory } from "../../rollout/trajectory.ts";
 import type { Searcher } from "../../search/searcher.ts";
-import { type AskablePolicy, openAskable } from "../engines/open-policy.ts";
+import { openEngine } from "../engines/open-engine.ts";
+import type { OpenPolicy } from "../engines/open-policy.ts";
 import type { SearchConfig } from "../recipe/search-settings.ts";
 import { openSearch, worldSearcher } from "../search/open-search.ts";
 import type { EvalSummary, ShownAttempt } from "../store/evaluation.ts";
@@ -72,7 +73,7 @@ async function evalAndKeep(
   benchmarks: readonly Benchmark[],
 ): Promise<EvalSummary> {
   const isWorld = options.benchmark === "world";
-  const opened = await openAskable(options.policy, {
+  const opened = await openEngine(options.policy, {
     training: false,
     concurrency: evalConcurrency,
     prompt: options.prompt,
@@ -80,7 +81,7 @@ async function evalAndKeep(
   });
   const policy = isWorld ? withSearches(opened, splitTraits[options.split].leastSearches) : opened;
   try {
-    const sampler = await policy.engine.publish();
+    const sampler = await policy.sampler();
     const { summary, results } = await evaluatePolicy(policy, benchmarks, { ...options, sampler });
     const named = {
       checkpoint: basename(policy.adapter ?? policy.directory),
@@ -92,7 +93,7 @@ async function evalAndKeep(
     checkAllAsked(benchmarks, named, options.out);
     return named;
   } finally {
-    await policy.engine.close();
+    await policy.close();
   }
 }
 
@@ -106,7 +107,7 @@ function checkAllAsked(benchmarks: readonly Benchmark[], { n, failed }: Summary,
 }
 
 /** Questions that need more searches than a policy was trained with still get them. */
-function withSearches(policy: AskablePolicy, least: number): AskablePolicy {
+function withSearches(policy: OpenPolicy, least: number): OpenPolicy {
   const { rollout } = policy;
   return { ...policy, rollout: { ...rollout, maxSearches: Math.max(rollout.maxSearches, least) } };
 }
@@ -146,7 +147,7 @@ export interface PolicyEvaluation {
 }
 
 export async function evaluatePolicy(
-  { tokenizer, protocol, rollout, promptFor, memory }: AskablePolicy,
+  { tokenizer, protocol, rollout, promptFor, concurrency }: OpenPolicy,
   benchmarks: readonly Benchmark[],
   {
     sampler,
@@ -171,7 +172,7 @@ export async function evaluatePolicy(
       tokenizer,
       promptOf: promptFor,
       config: rollout,
-      concurrency: Math.min(evalConcurrency, memory.sequences),
+      concurrency: Math.min(evalConcurrency, concurrency),
       ...(signal ? { signal } : {}),
       onProgress: ({ done, em }) =>
         onProgress?.({ done: before.count + done, total, em: (before.right + em * done) / (before.count + done) }),

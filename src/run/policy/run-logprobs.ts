@@ -7,7 +7,7 @@ import { byteTokenizer } from "../../protocol/byte-tokenizer.ts";
 import { machineMemory, planRun } from "../engines/memory-plan.ts";
 import { createEngine, loadOrClose, loraOf } from "../engines/onnx-policy.ts";
 import { PolicySettings } from "../recipe/policy-settings.ts";
-import { findPolicy, type PlaceOptions } from "../store/find-policy.ts";
+import { findLocalPolicy, type PlaceOptions } from "../store/find-policy.ts";
 
 /**
  * Natural-log probabilities of ids[1:], each given all before it. No tokenizer is needed.
@@ -18,7 +18,7 @@ export async function modelLogprobs(
   ids: readonly number[],
   options: PlaceOptions = {},
 ): Promise<number[]> {
-  const { directory, adapter } = await findPolicy(path, options);
+  const { directory, adapter } = await findLocalPolicy(path, options);
   const config = readModelConfig(directory);
   const { vocabSize, contextLength } = config;
   const beyond = ids.find((id) => !(Number.isInteger(id) && id >= 0 && id < vocabSize));

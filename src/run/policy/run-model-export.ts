@@ -11,7 +11,7 @@ import { writeWeights } from "../../engine/huggingface/weights-writer.ts";
 import { openMergedWeights } from "../../engine/onnx/merged-weights.ts";
 import { copyTextFiles } from "../engines/onnx-policy.ts";
 import { settingsFile } from "../recipe/policy-settings.ts";
-import { findPolicy } from "../store/find-policy.ts";
+import { findLocalPolicy } from "../store/find-policy.ts";
 import { readRunFacts } from "../store/run-folder.ts";
 import { makeWritable } from "../store/writable-folder.ts";
 import { writeModelCard } from "./model-card.ts";
@@ -46,7 +46,7 @@ export interface Exported {
 export async function exportModel(options: ExportOptions): Promise<Exported> {
   const { policy, format, dtype, signal, onProgress, warn = () => {} } = options;
   const out = resolve(options.out);
-  const { directory, adapter } = await findPolicy(policy, { adapter: options.adapter, warn });
+  const { directory, adapter } = await findLocalPolicy(policy, { adapter: options.adapter, warn });
   const config = readModelConfig(directory);
   const weights = await (adapter === undefined
     ? openWeights(directory, config)

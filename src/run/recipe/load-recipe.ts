@@ -1,5 +1,6 @@
 /** @file From the name of a recipe to a `Recipe` whose keys fit each other. */
 import { ConfigError } from "../../base/errors.ts";
+import { capabilitiesOf, demandCapabilities } from "../engines/capabilities.ts";
 import { Recipe } from "./recipe.ts";
 import { checkRecipe, withOverrides } from "./recipe-content.ts";
 import { pathsFrom, readRecipeContent } from "./recipe-file.ts";
@@ -14,6 +15,7 @@ export function loadRecipe(nameOrFile: string, sets: readonly string[] = []): Re
   const { file, content } = readRecipeContent(nameOrFile);
   const recipe = checkRecipe(Recipe, pathsFrom(".", withOverrides(content, sets)), file);
   checkPlaces(recipe, file);
+  demandCapabilities(recipe, capabilitiesOf(recipe.engine.kind), file);
   return recipe;
 }
 

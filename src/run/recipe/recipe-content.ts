@@ -129,11 +129,12 @@ interface JsonSchema {
   readonly properties?: Readonly<Record<string, JsonSchema>>;
   readonly items?: JsonSchema;
   readonly anyOf?: readonly JsonSchema[];
+  readonly oneOf?: readonly JsonSchema[];
   readonly additionalProperties?: JsonSchema | boolean;
 }
 
 function keysAt(schema: JsonSchema, path: readonly string[]): string[] {
-  const variants = schema.anyOf ?? [schema];
+  const variants = schema.anyOf ?? schema.oneOf ?? [schema];
   const [key, ...rest] = path;
   if (key === undefined) return variants.flatMap(({ properties }) => Object.keys(properties ?? {}));
   return variants.flatMap(({ properties, items, additionalProperties }) => {

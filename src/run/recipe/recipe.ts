@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { LoraConfig } from "../../engine/lora.ts";
 import { EstimatorConfig, KlConfig, LossConfig, OptimizerConfig } from "../../rl/config.ts";
+import { EngineSettings } from "./engine-settings.ts";
 import { PolicySettings } from "./policy-settings.ts";
 import { RecipeStage } from "./recipe-stage.ts";
 import { SearchConfig } from "./search-settings.ts";
@@ -72,24 +73,7 @@ export const Recipe = z.strictObject({
   kl: KlConfig.optional().describe("Default off."),
   optimizer: OptimizerConfig.prefault({}),
   eval: EvalConfig.prefault({}),
-  engine: z
-    .strictObject({
-      workers: z.int().min(1).optional(),
-      threads: z.int().min(1).optional(),
-      maxMemoryGb: z
-        .number()
-        .positive()
-        .optional()
-        .describe(
-          "Memory of the run in GB, planned to 96 %; it limits attempts at once. Default 80 % of what is free.",
-        ),
-      recompute: z
-        .boolean()
-        .optional()
-        .describe("Computes layers anew on the way back: less memory, a third more work in learning."),
-    })
-    .prefault({})
-    .describe("Default: what suits the policy's size and this machine."),
+  engine: EngineSettings,
   checkpoint: z
     .strictObject({
       every: z.int().min(1).default(10).describe("Steps between checkpoints."),

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { CheckpointError, EngineError } from "../../base/errors.ts";
+import { readRemoteReference, writeRemoteReference } from "../../engine/remote-reference.ts";
 import { CheckpointStore, checkpointFiles } from "./checkpoint-store.ts";
 
 const folders: string[] = [];
@@ -97,7 +98,7 @@ test.each([false, true])(
       } else expect(found!.step).toBe(10);
       expect([0, 10]).toContain(found!.step);
       expect(readFileSync(join(found!.directory, "weights.bin"), "utf8")).toBe(`weights ${found!.step}`);
-      store.tidy();
+      await store.tidy();
       await save(store, 10);
       expect((await store.newest())!.step).toBe(10);
       expect(readdirSync(directory).every((entry) => /^step-/.test(entry))).toBe(true);
@@ -168,10 +169,31 @@ test("an error of the engine passes as it is, and nothing is left of the attempt
   expect(readdirSync(directory)).toEqual([]);
 });
 
-test("what a crash left half-made is removed", () => {
+test("what a crash left half-made is removed", async () => {
   const { store, directory } = newStore();
   for (const entry of [".tmp-step-000010", ".replaced-step-000010", "step-000000"])
     mkdirSync(join(directory, entry, "inner"), { recursive: true });
-  store.tidy();
+  await store.tidy();
   expect(readdirSync(directory)).toEqual(["step-000000"]);
+});
+
+test("a remote reference is forgotten with its checkpoint, and one that cannot be is named", async () => {
+  const directory = newFolder();
+  const warnings: string[] = [];
+  const forgotten: string[] = [];
+  const store = new CheckpointStore({
+    directory,
+    warn: (text) => warnings.push(text),
+    forget: async (reference) => {
+      if (reference === "weights-10") throw new EngineError("the server is away");
+      forgotten.push(reference);
+    },
+  });
+  const remote = (step: number) => async (folder: string) =>
+    writeRemoteReference(folder, { engine: "far", reference: `weights-${step}` });
+  for (const step of [0, 10, 20, 30]) await store.save({ step, cursor: { step }, pinned: [], write: remote(step) });
+  expect(store.steps()).toEqual([20, 30]);
+  expect(forgotten).toEqual(["weights-0"]);
+  expect(warnings).toEqual([expect.stringMatching(/weights-10, which .*step-000010 .*the server is away/)]);
+  expect(readRemoteReference((await store.newest())!.directory)?.reference).toBe("weights-30");
 });

@@ -16,9 +16,10 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { CheckpointError, messageOf, R1SearcherError } from "../../base/errors.ts";
+import { CheckpointError, isSystemError, messageOf } from "../../base/errors.ts";
 import { fsyncDirectory, sha256File, writeDurably } from "../../base/files.ts";
 import { toJson } from "../../base/jsonl.ts";
+import { readRemoteReference } from "../../engine/remote-reference.ts";
 import { remedyFor } from "./on-disk.ts";
 
 const MANIFEST = "manifest.json";
@@ -62,6 +63,8 @@ export interface CheckpointStoreOptions {
   readonly keep?: number;
   readonly warn: (message: string) => void;
   readonly files?: typeof checkpointFiles;
+  /** Deletes what a checkpoint's remote reference names, once the checkpoint is gone. */
+  readonly forget?: ((reference: string) => Promise<void>) | undefined;
 }
 
 export interface SaveRequest {
@@ -92,12 +95,14 @@ export class CheckpointStore {
   readonly #keep: number;
   readonly #warn: (message: string) => void;
   readonly #files: typeof checkpointFiles;
+  readonly #forget: CheckpointStoreOptions["forget"];
 
-  constructor({ directory, keep = 2, warn, files = checkpointFiles }: CheckpointStoreOptions) {
+  constructor({ directory, keep = 2, warn, files = checkpointFiles, forget }: CheckpointStoreOptions) {
     this.#directory = directory;
     this.#keep = Math.max(1, keep);
     this.#warn = warn;
     this.#files = files;
+    this.#forget = forget;
   }
 
   /** @throws CheckpointError where the disk refuses; checkpoints that exist are then as they were */
@@ -110,16 +115,16 @@ export class CheckpointStore {
       await write(temporary);
       this.#files.write(join(temporary, CURSOR), `${toJson(cursor, 2)}\n`);
       await this.#seal(temporary, step, pinned);
-      this.#publish(temporary, name);
+      await this.#publish(temporary, name);
     } catch (cause) {
-      this.#removeQuietly(temporary);
-      if (cause instanceof R1SearcherError) throw cause;
+      await this.#removeQuietly(temporary);
+      if (!isSystemError(cause)) throw cause; // named already, or a bug
       throw new CheckpointError(`checkpoint ${name} could not be saved in ${this.#directory}: ${messageOf(cause)}`, {
         hint: `${remedyFor(cause)}, then continue with --resume; earlier checkpoints are intact`,
         cause,
       });
     }
-    this.#retire(step, pinned);
+    await this.#retire(step, pinned);
   }
 
   /**
@@ -128,7 +133,7 @@ export class CheckpointStore {
    */
   async newest(): Promise<StoredCheckpoint | undefined> {
     const found = await newestCheckpoint(this.#directory, this.#warn);
-    if (found) this.#retire(found.step, found.pinned); // a crash may have come between a save and this
+    if (found) await this.#retire(found.step, found.pinned); // a crash may have come between a save and this
     return found;
   }
 
@@ -138,10 +143,10 @@ export class CheckpointStore {
   }
 
   /** Removes what a crash left half-made. */
-  tidy(): void {
+  async tidy(): Promise<void> {
     for (const entry of entriesOf(this.#directory)) {
       if (entry.startsWith(".tmp-") || entry.startsWith(".replaced-"))
-        this.#removeQuietly(join(this.#directory, entry));
+        await this.#removeQuietly(join(this.#directory, entry));
     }
   }
 
@@ -160,14 +165,14 @@ export class CheckpointStore {
     this.#files.flushDirectory(temporary);
   }
 
-  #publish(temporary: string, name: string): void {
+  async #publish(temporary: string, name: string): Promise<void> {
     const target = join(this.#directory, name);
     if (entriesOf(this.#directory).includes(name)) {
       const replaced = join(this.#directory, `.replaced-${name}`);
       this.#files.remove(replaced);
       this.#files.rename(target, replaced); // a damaged one, or one that the run went back behind
       this.#files.rename(temporary, target);
-      this.#removeQuietly(replaced);
+      await this.#removeQuietly(replaced);
     } else {
       this.#files.rename(temporary, target);
     }
@@ -175,19 +180,26 @@ export class CheckpointStore {
   }
 
   /** Counts from `newest`: what lies behind it is damaged and must not crowd out what is whole. */
-  #retire(newest: number, pinned: readonly number[]): void {
+  async #retire(newest: number, pinned: readonly number[]): Promise<void> {
     const older = this.steps().filter((step) => step <= newest);
     for (const step of older.slice(0, -this.#keep)) {
-      if (!pinned.includes(step)) this.#removeQuietly(join(this.#directory, checkpointName(step)));
+      if (!pinned.includes(step)) await this.#removeQuietly(join(this.#directory, checkpointName(step)));
     }
   }
 
-  #removeQuietly(path: string): void {
+  /** The folder first: a reference that lives on costs space, a checkpoint without its weights would look whole. */
+  async #removeQuietly(path: string): Promise<void> {
+    let reference: string | undefined;
     try {
+      reference = readRemoteReference(path)?.reference;
       this.#files.remove(path);
     } catch (cause) {
-      this.#warn(`${path} could not be removed: ${messageOf(cause)}`);
+      return this.#warn(`${path} could not be removed: ${messageOf(cause)}`);
     }
+    if (reference === undefined) return;
+    await this.#forget?.(reference).catch((cause: unknown) =>
+      this.#warn(`${reference}, which ${path} referred to, could not be deleted: ${messageOf(cause)}`),
+    );
   }
 }
 

@@ -3,14 +3,25 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../../base/errors.ts";
 import { adapterConfigFile, readAdapterConfig } from "../../engine/huggingface/peft.ts";
+import { type RemoteReference, readRemoteReference, remoteFile } from "../../engine/remote-reference.ts";
 import { newestCheckpoint } from "./checkpoint-store.ts";
 
-export interface PolicyPlace {
+export interface LocalPlace {
+  readonly kind: "local";
   /** The model folder. */
   readonly directory: string;
   /** The PEFT folder of the adapter over it, if there is one. */
   readonly adapter?: string;
 }
+
+/** Weights that an engine elsewhere holds. */
+export interface RemotePlace extends RemoteReference {
+  readonly kind: "remote";
+  /** The folder that refers to them. */
+  readonly directory: string;
+}
+
+export type PolicyPlace = LocalPlace | RemotePlace;
 
 export interface PlaceOptions {
   /** A PEFT folder, or a run that trained an adapter; default what `path` brings itself. */
@@ -23,21 +34,37 @@ export interface PlaceOptions {
  * @throws ConfigError where there is neither, CheckpointError where no checkpoint is whole
  */
 export async function findPolicy(path: string, { adapter, warn = () => {} }: PlaceOptions = {}): Promise<PolicyPlace> {
-  const found = await newestWith(path, ["config.json", adapterConfigFile], warn);
+  const found = await newestWith(path, ["config.json", adapterConfigFile, remoteFile], warn);
   if (found === undefined)
     throw new ConfigError(`${path} holds neither a model nor a run with a checkpoint`, {
       hint: "give a folder with config.json, or a run folder that `r1-searcher train` wrote",
     });
+  const remote = readRemoteReference(found);
+  if (remote !== undefined && adapter === undefined) return { kind: "remote", directory: found, ...remote };
+  if (remote !== undefined)
+    throw new ConfigError(`${found} refers to ${remote.reference} of engine ${remote.engine}; it takes no --adapter`, {
+      hint: "leave --adapter out, or give the folder of a model",
+    });
   if (existsSync(join(found, "config.json"))) {
     return adapter === undefined
-      ? { directory: found }
-      : { directory: found, adapter: await adapterFolder(adapter, warn) };
+      ? { kind: "local", directory: found }
+      : { kind: "local", directory: found, adapter: await adapterFolder(adapter, warn) };
   }
   if (adapter !== undefined)
     throw new ConfigError(`${path} is an adapter itself; it takes no --adapter`, {
       hint: "give the folder of the model below both, with the adapter to use",
     });
-  return { directory: modelBelow(found), adapter: found };
+  return { kind: "local", directory: modelBelow(found), adapter: found };
+}
+
+/** As `findPolicy`, for work that reads the weights. @throws ConfigError where another engine holds them */
+export async function findLocalPolicy(path: string, options: PlaceOptions = {}): Promise<LocalPlace> {
+  const place = await findPolicy(path, options);
+  if (place.kind === "local") return place;
+  const { engine, reference, directory } = place;
+  throw new ConfigError(`${directory} refers to ${reference} of engine ${engine}; its weights are not here`, {
+    hint: `open it with engine.kind ${engine}, or give a folder with weights`,
+  });
 }
 
 async function adapterFolder(path: string, warn: (message: string) => void): Promise<string> {

@@ -1,11 +1,11 @@
-import { CheckpointError, messageOf, R1SearcherError } from "../../base/errors.ts";
+import { CheckpointError, isSystemError, messageOf } from "../../base/errors.ts";
 
 /** Says of a refusal of the disk what it hit and what to do; other errors pass as they are. */
 export function onDisk<T>(what: string, doing: string, work: () => T): T {
   try {
     return work();
   } catch (cause) {
-    if (cause instanceof R1SearcherError || codeOf(cause) === undefined) throw cause;
+    if (!isSystemError(cause)) throw cause;
     throw new CheckpointError(`${what} could not be ${doing}: ${messageOf(cause)}`, {
       hint: `${remedyFor(cause)}, then continue with --resume`,
       cause,

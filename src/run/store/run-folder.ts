@@ -9,6 +9,7 @@ import { ConfigError, messageOf } from "../../base/errors.ts";
 import { fsyncDirectory, writeAtomically } from "../../base/files.ts";
 import { toJson } from "../../base/jsonl.ts";
 import type { EvaluationRequest, StepRecord } from "../../rl/parts.ts";
+import { withEngineKind } from "../recipe/engine-settings.ts";
 import type { Recipe } from "../recipe/recipe.ts";
 import type { EvalSummary, ShownAttempt } from "../store/evaluation.ts";
 import { checkpointName } from "./checkpoint-store.ts";
@@ -115,7 +116,7 @@ function demandSameRecipe(file: string, recipe: Readonly<Record<string, unknown>
   } catch (cause) {
     throw new ConfigError(`${file} cannot be read: ${messageOf(cause)}`, { cause });
   }
-  const differences = recipeDifferences(old, JSON.parse(toJson(recipe)));
+  const differences = recipeDifferences(withEngineKind(old), JSON.parse(toJson(recipe)));
   if (differences.length === 0) return;
   throw new ConfigError(`the recipe differs from that of ${file}: ${differences.join("; ")}`, {
     hint: "resume with the recipe as it was, or start a new run with --out",

@@ -38,7 +38,8 @@ export interface RunKeeper extends Keeper {
 
 /** Keeps a run in its folder. */
 export function runKeeper({ folder, learner, keep, warn, describe, files }: KeeperOptions): RunKeeper {
-  const store = new CheckpointStore({ directory: folder.checkpoints, keep, warn, ...(files ? { files } : {}) });
+  const forget = learner.forget && ((reference: string) => learner.forget!(reference));
+  const store = new CheckpointStore({ directory: folder.checkpoints, keep, warn, forget, ...(files ? { files } : {}) });
   const events = openEventLog({
     directory: join(folder.directory, "tensorboard"),
     texts: { recipe: readFileSync(join(folder.directory, "recipe.yaml"), "utf8") },
@@ -77,7 +78,7 @@ export function runKeeper({ folder, learner, keep, warn, describe, files }: Keep
       throw new CheckpointError(`there is no checkpoint in ${folder.checkpoints} to go back to`);
     },
     resume: async () => {
-      store.tidy();
+      await store.tidy();
       const cursor = await restore();
       return { cursor: cursor ?? firstCursor, saved: cursor !== undefined };
     },

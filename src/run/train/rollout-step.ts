@@ -2,12 +2,12 @@
 import type { TrainerParts } from "../../rl/parts.ts";
 import { collectGroups } from "../../rollout/collect.ts";
 import type { EnvironmentFactory } from "../../rollout/environment.ts";
-import type { AskablePolicy } from "../engines/open-policy.ts";
+import type { OpenPolicy } from "../engines/open-policy.ts";
 import type { Recipe } from "../recipe/recipe.ts";
 
 export interface RolloutStepParts {
   readonly recipe: Pick<Recipe, "seed" | "rolloutBatch">;
-  readonly policy: AskablePolicy;
+  readonly policy: OpenPolicy;
   readonly environment: EnvironmentFactory;
 }
 
@@ -20,7 +20,7 @@ export function rolloutStep({ recipe, policy, environment }: RolloutStepParts): 
       config: policy.rollout,
       promptOf: policy.promptFor,
       siblings: recipe.rolloutBatch.siblings,
-      concurrency: policy.memory.sequences, // a tape that waits has its place in the cache
+      concurrency: policy.concurrency, // a tape that waits has its place in the cache
       // going back over a stretch needs other draws than those that led to trouble
       key: { seed: recipe.seed + 1_000_003 * rollbacks, step },
       numberOf: (index) => firstQuestion + index,

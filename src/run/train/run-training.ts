@@ -1,5 +1,6 @@
 /** @file A run from its recipe to its last checkpoint: opens everything, trains, and reports to whoever watches. */
 import { join, resolve } from "node:path";
+import type { Learner } from "../../engine/engine.ts";
 import type { Question } from "../../protocol/question.ts";
 import { promptTokens } from "../../protocol/tape.ts";
 import { rewardFromRules } from "../../reward/reward-function.ts";
@@ -7,8 +8,8 @@ import { createCurriculum } from "../../rl/curriculum.ts";
 import type { TrainerParts } from "../../rl/parts.ts";
 import { train } from "../../rl/training-loop.ts";
 import { searchEnvironment } from "../../rollout/search-environment.ts";
-import { describePlan } from "../engines/memory-plan.ts";
-import { type AskablePolicy, type OpenOptions, openAskable } from "../engines/open-policy.ts";
+import { openEngine } from "../engines/open-engine.ts";
+import type { OpenOptions, OpenPolicy } from "../engines/open-policy.ts";
 import { writeModelCard } from "../policy/model-card.ts";
 import { runCard } from "../policy/run-card.ts";
 import { loadRecipe } from "../recipe/load-recipe.ts";
@@ -58,12 +59,10 @@ export async function runTraining(options: TrainingOptions): Promise<TrainingRes
   const folder = openRun(resolve(options.out ?? join("runs", recipe.name)), { recipe, resume: options.resume });
   try {
     const policy = await openStart(recipe, { training: true, concurrency: recipe.rolloutBatch.concurrency });
-    options.onEvent?.({ kind: "message", text: describePlan(policy.memory) });
-    let copy: AskablePolicy | undefined;
+    options.onEvent?.({ kind: "message", text: policy.describe() });
     try {
       const isHeld = recipe.kl !== undefined && recipe.kl.kind !== "off";
-      if (isHeld && !recipe.lora) copy = await openStart(recipe, { training: false, concurrency: 1 });
-      const reference = isHeld ? (copy?.engine ?? policy.engine.base) : undefined;
+      const reference = isHeld ? await policy.reference?.() : undefined;
       await trainOpened({ recipe, data, folder, policy, reference, options });
       return {
         run: folder.directory,
@@ -72,8 +71,7 @@ export async function runTraining(options: TrainingOptions): Promise<TrainingRes
         ...reportOf(folder),
       };
     } finally {
-      await copy?.engine.close();
-      await policy.engine.close();
+      await policy.close();
     }
   } finally {
     folder.close();
@@ -81,10 +79,15 @@ export async function runTraining(options: TrainingOptions): Promise<TrainingRes
   }
 }
 
+function learnerOf({ learner }: OpenPolicy): Learner {
+  if (learner === undefined) throw new Error("the policy was opened for training, but its engine does not learn");
+  return learner;
+}
+
 /** The policy that the run starts from. */
-export function openStart(recipe: Recipe, how: Pick<OpenOptions, "training" | "concurrency">): Promise<AskablePolicy> {
+export function openStart(recipe: Recipe, how: Pick<OpenOptions, "training" | "concurrency">): Promise<OpenPolicy> {
   const { model, lora, seed, engine, protocol, prompt, promptFile, rollout } = recipe;
-  return openAskable(model, {
+  return openEngine(model, {
     ...how,
     engine,
     lora: lora && { ...lora, seed },
@@ -100,7 +103,7 @@ interface OpenedRun {
   readonly recipe: Recipe;
   readonly data: TrainingData;
   readonly folder: RunFolder;
-  readonly policy: AskablePolicy;
+  readonly policy: OpenPolicy;
   /** The policy as it started, where KL holds the run near it: a frozen copy, or the model below an adapter. */
   readonly reference: TrainerParts["reference"];
   readonly options: TrainingOptions;
@@ -123,7 +126,7 @@ async function trainOpened(run: OpenedRun): Promise<void> {
   const evaluation = { recipe, policy, benchmarks: data.benchmarks, folder: run.folder, tell, waitOut };
   const parts: TrainerParts = {
     curriculum,
-    learner: policy.engine,
+    learner: learnerOf(policy),
     config: trainerConfig(recipe),
     ...(reference ? { reference } : {}),
     keeper: {
@@ -150,7 +153,7 @@ function keeperOf({ recipe, folder, policy }: OpenedRun, warn: (text: string) =>
     const facts = { recipe, evaluations: folder.evaluations(), metrics: folder.metrics(), step };
     writeModelCard(directory, runCard({ ...facts, measured: false, isAdapter: recipe.lora !== undefined }));
   };
-  return runKeeper({ folder, learner: policy.engine, keep: recipe.checkpoint.keep, warn, describe });
+  return runKeeper({ folder, learner: learnerOf(policy), keep: recipe.checkpoint.keep, warn, describe });
 }
 
 /** Whether search finds anything for the questions themselves. */

@@ -2,8 +2,8 @@
  * @file The worker thread that writes segments. It answers the calls of `WorkerBuilder` in `segment-feed.ts` in order.
  */
 import { parentPort, workerData } from "node:worker_threads";
-import { messageOf } from "../../base/errors.ts";
 import type { Passage } from "../../protocol/passage.ts";
+import { faultOf, type WorkerFault } from "../../runtime/worker-fault.ts";
 import type { Call, Reply } from "../../runtime/worker-pool.ts";
 import { analyzerOf } from "../analyzer.ts";
 import { BuilderMemory, SegmentBuilder } from "./segment-builder.ts";
@@ -12,8 +12,8 @@ import type { BuildWorkerData } from "./segment-feed.ts";
 const { directory, analyzer } = workerData as BuildWorkerData;
 const memory = new BuilderMemory();
 let segment: SegmentBuilder | undefined;
-/** The first failure; every later call fails with it. */
-let failure: { readonly error: string; readonly code?: string } | undefined;
+/** The first failure: what comes after it fails in the same way. */
+let fault: WorkerFault | undefined;
 
 function answer({ method, argument }: Call): unknown {
   switch (method) {
@@ -34,15 +34,14 @@ function answer({ method, argument }: Call): unknown {
 }
 
 parentPort!.on("message", (call: Call) => {
-  if (failure === undefined || call.method === "close") {
+  if (fault === undefined || call.method === "close") {
     try {
       parentPort!.postMessage({ id: call.id, value: answer(call) } satisfies Reply);
       if (call.method === "close") parentPort!.close();
       return;
     } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      failure = { error: messageOf(error), ...(code === undefined ? {} : { code }) };
+      fault = faultOf(error);
     }
   }
-  parentPort!.postMessage({ id: call.id, ...failure } satisfies Reply);
+  parentPort!.postMessage({ id: call.id, fault: fault! } satisfies Reply);
 });

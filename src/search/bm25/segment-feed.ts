@@ -170,7 +170,6 @@ class WorkerBuilder implements Builder {
       new URL("./build-worker", import.meta.url),
       { directory, analyzer } satisfies BuildWorkerData,
       {
-        failure: (message, { code }) => Object.assign(new Error(message), code === undefined ? {} : { code }),
         resourceLimits: { maxYoungGenerationSizeMb: 12 }, // words are short-lived: more only takes memory
       },
     );

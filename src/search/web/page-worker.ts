@@ -2,7 +2,7 @@
  * @file The worker thread that parses pages, one at a time; `page-workers.ts` terminates it if a page takes too long.
  */
 import { parentPort } from "node:worker_threads";
-import { messageOf } from "../../base/errors.ts";
+import { faultOf } from "../../runtime/worker-fault.ts";
 import type { Call, Reply } from "../../runtime/worker-pool.ts";
 import { type ExtractRequest, extract } from "./extract.ts";
 
@@ -11,7 +11,7 @@ parentPort!.on("message", async ({ id, method, argument }: Call) => {
     const value = method === "extract" ? await extract(argument as ExtractRequest) : undefined;
     parentPort!.postMessage({ id, value } satisfies Reply);
   } catch (error) {
-    parentPort!.postMessage({ id, error: messageOf(error) } satisfies Reply);
+    parentPort!.postMessage({ id, fault: faultOf(error) } satisfies Reply);
   }
   if (method === "close") parentPort!.close();
 });

@@ -47,8 +47,7 @@ export function pageWorkers(options: PageWorkersOptions = {}): PageWorkers {
   const start = () =>
     startWorker(new URL("./page-worker", import.meta.url), undefined, {
       resourceLimits: { maxOldGenerationSizeMb: heapMb, maxYoungGenerationSizeMb: 16, stackSizeMb: 4 },
-      failure: (message, { isDead }) =>
-        isDead ? new Ended("memory", `the page crashed the reader (${message})`) : new Error(message),
+      ended: (message) => new Ended("memory", `the page crashed the reader (${message})`),
     });
   const read = async (request: ExtractRequest): Promise<ExtractResult> => {
     if (isClosed) throw new Error("the page reader is closed");

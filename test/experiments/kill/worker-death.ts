@@ -18,7 +18,7 @@ export const workerDeath: Part = {
       const env = { BREAK_WORKER: death, NODE_OPTIONS: `${process.env["NODE_OPTIONS"] ?? ""} --import=${hook}` };
       const { code, signal, stderr } = await train(run, env).ended;
       demand(code === 1, `a worker died at ${death}, and train ended with ${code ?? signal}: ${stderr}`);
-      const isClear = /^error: a worker failed: .+\nhint: .*--resume.*\n$/.test(stderr);
+      const isClear = /^error: a worker ended with code 1\nhint: .*--resume.*\n$/.test(stderr);
       demand(isClear, `a worker died at ${death}, and train said: ${stderr}`);
       demand(!existsSync(join(run, "run.lock")), `a worker died at ${death}: the lock was left behind`);
       const damage: string[] = [];

@@ -1,9 +1,10 @@
 import { expect, test } from "vitest";
 import { randomOf } from "../../../base/random.ts";
 import type { Tensor } from "../../../runtime/onnx.ts";
-import type { Sample, SampleRequest } from "../../engine.ts";
+import type { SampleRequest } from "../../engine.ts";
 import { packs, parseModelConfig } from "../../huggingface/model-config.ts";
 import { Decoder } from "./decoder.ts";
+import type { WrittenSample } from "./seat.ts";
 
 async function makeDecoder(maxSequences: number): Promise<Decoder> {
   const config = parseModelConfig(
@@ -43,7 +44,7 @@ const request = (sibling: number, maxTokens: number): SampleRequest => ({
 
 test("cancelled requests, live and waiting, end before the next token and leave their seats to others", async () => {
   const decoder = await makeDecoder(2);
-  const results = new Map<SampleRequest, Sample | Error>();
+  const results = new Map<SampleRequest, WrittenSample | Error>();
   const submit = (job: SampleRequest) => decoder.submit(job, (result) => results.set(job, result));
   const long = [0, 1, 2, 3].map((sibling) => request(sibling, 100));
   const short = request(4, 3);
@@ -59,14 +60,14 @@ test("cancelled requests, live and waiting, end before the next token and leave 
   );
   await decoder.step();
   await decoder.step();
-  expect((results.get(short) as Sample).tokens).toHaveLength(3);
+  expect((results.get(short) as WrittenSample).tokens).toHaveLength(3);
   expect(results.has(long[0]!)).toBe(false);
   while (await decoder.step());
-  expect((results.get(long[0]!) as Sample).tokens).toHaveLength(100);
+  expect((results.get(long[0]!) as WrittenSample).tokens).toHaveLength(100);
 
   const again = await makeDecoder(2);
   for (const job of [long[0]!, short]) {
-    let alone: Sample | Error | undefined;
+    let alone: WrittenSample | Error | undefined;
     again.submit(job, (result) => {
       alone = result;
     });
@@ -78,7 +79,7 @@ test("cancelled requests, live and waiting, end before the next token and leave 
 test("cancelling what has ended already changes nothing", async () => {
   const decoder = await makeDecoder(2);
   const job = request(0, 2);
-  const results: (Sample | Error)[] = [];
+  const results: (WrittenSample | Error)[] = [];
   decoder.submit(job, (result) => results.push(result));
   while (await decoder.step());
   decoder.cancel(job);

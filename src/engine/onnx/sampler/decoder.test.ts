@@ -1,10 +1,11 @@
 import { expect, test } from "vitest";
 import { type Random, randomOf } from "../../../base/random.ts";
 import type { Tensor } from "../../../runtime/onnx.ts";
-import type { Sample, SampleRequest } from "../../engine.ts";
+import type { SampleRequest } from "../../engine.ts";
 import { type ModelConfig, packs, parseModelConfig } from "../../huggingface/model-config.ts";
 import { LearnerCore } from "../learner-core.ts";
 import { Decoder } from "./decoder.ts";
+import type { WrittenSample } from "./seat.ts";
 
 interface Tiny {
   readonly heads: readonly [number, number];
@@ -84,7 +85,10 @@ function request(random: Random, question: number, sibling: number, extra: Parti
 }
 
 /** Two turns of one attempt: sample, let the world add tokens, sample again. */
-async function attempt(sample: (r: SampleRequest) => Promise<Sample>, first: SampleRequest): Promise<Sample[]> {
+async function attempt(
+  sample: (r: SampleRequest) => Promise<WrittenSample>,
+  first: SampleRequest,
+): Promise<WrittenSample[]> {
   const one = await sample(first);
   const added = randomOf("world", first.key.question, first.key.sibling);
   const tokens = Int32Array.of(
@@ -98,10 +102,10 @@ async function attempt(sample: (r: SampleRequest) => Promise<Sample>, first: Sam
 
 async function runAll(decoder: Decoder, jobs: readonly SampleRequest[], order: Random) {
   const sample = (r: SampleRequest) =>
-    new Promise<Sample>((resolve, reject) =>
+    new Promise<WrittenSample>((resolve, reject) =>
       decoder.submit(r, (result) => (result instanceof Error ? reject(result) : resolve(result))),
     );
-  const results = new Map<SampleRequest, Sample[]>();
+  const results = new Map<SampleRequest, WrittenSample[]>();
   const queue = order.shuffle(jobs);
   let running = 0;
   let failure: unknown;
@@ -131,7 +135,7 @@ test.each(Object.entries(models))("%s: equal bits in any company and any order",
   const random = randomOf("jobs");
   const jobs = Array.from({ length: 64 }, (_, i) => request(random, i >> 2, i & 3));
   const decoder = await makeDecoder(model, 2);
-  const alone: Sample[][] = [];
+  const alone: WrittenSample[][] = [];
   for (const job of jobs) alone.push(...(await runAll(decoder, [job], randomOf("order", 0))));
   for (const [round, size] of [2, 7, 64, 64, 64].entries()) {
     expect(await runAll(await makeDecoder(model, size), jobs, randomOf("order", round + 1))).toEqual(alone);
@@ -151,14 +155,14 @@ async function learnerDifference(model: ReturnType<typeof tinyModel>, count: num
   const learner = new LearnerCore({ ...model, gradients, threads: 1, limits: { tokens: 512, scored: 4096 } });
   const tapes = jobs.map((job, i) => {
     const added = randomOf("world", job.key.question, job.key.sibling);
-    const [one, two] = samples[i] as [Sample, Sample];
+    const [one, two] = samples[i] as [WrittenSample, WrittenSample];
     const middle = Array.from({ length: added.int(9) }, () => added.int(97));
     return { tokens: Int32Array.of(...job.tokens, ...one.tokens, ...middle, ...two.tokens), middle: middle.length };
   });
   const learnt = await learner.logprobs(tapes.map(({ tokens }) => tokens));
   let [worst, compared] = [0, 0];
   for (const [i, job] of jobs.entries()) {
-    const [one, two] = samples[i] as [Sample, Sample];
+    const [one, two] = samples[i] as [WrittenSample, WrittenSample];
     const starts = [job.tokens.length, job.tokens.length + one.tokens.length + tapes[i]!.middle];
     for (const [turn, sample] of [one, two].entries()) {
       for (const [t, logprob] of sample.logprobs.entries()) {
@@ -204,7 +208,7 @@ test("prompts that begin alike share whole stretches, whatever their ends", asyn
   const decoder = await makeDecoder(tinyModel({ heads: [4, 4] }), 8);
   const random = randomOf("alike");
   const jobs = [1, 2, 4, 5].map((question) => request(random, question, 0));
-  const results = jobs.map((job) => new Promise<Sample | Error>((resolve) => decoder.submit(job, resolve)));
+  const results = jobs.map((job) => new Promise<WrittenSample | Error>((resolve) => decoder.submit(job, resolve)));
   while (await decoder.step());
   for (const result of await Promise.all(results)) expect(result).not.toBeInstanceOf(Error);
   expect(decoder.stats.sharedTokens).toBe(3 * 16); // of 20, two stretches of 8

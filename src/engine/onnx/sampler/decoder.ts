@@ -9,14 +9,14 @@
 import { EngineError } from "../../../base/errors.ts";
 import { uniform } from "../../../base/random.ts";
 import { createSession, type Session, type Tensor } from "../../../runtime/onnx.ts";
-import type { Sample, SampleKey, SampleRequest } from "../../engine.ts";
+import type { SampleKey, SampleRequest } from "../../engine.ts";
 import type { ModelConfig } from "../../huggingface/model-config.ts";
 import type { LoraConfig } from "../../lora.ts";
 import { decodeGraph, decodeNames } from "../models/decode-graph.ts";
 import { rotaryTables } from "../positions.ts";
 import { KvCache } from "./kv-cache.ts";
-import { pickToken } from "./pick.ts";
-import { type Done, type Live, MIN_ROWS, problemWith, type Seat, tokenAt } from "./seat.ts";
+import { pickToken, topLogprobs } from "./pick.ts";
+import { type Done, type Live, MIN_ROWS, problemWith, type Seat, tokenAt, type WrittenSample } from "./seat.ts";
 import { Seating } from "./seating.ts";
 import { StopMatcher } from "./stop-matcher.ts";
 
@@ -156,6 +156,7 @@ export class Decoder {
         stops: new StopMatcher(request.stop.text),
         tokens: [],
         logprobs: [],
+        top: [],
         fed: seat.cached.length,
       };
       try {
@@ -268,6 +269,7 @@ export class Decoder {
     }
     tokens.push(picked);
     logprobs.push(next.logprobs[picked]!);
+    if (request.topLogprobs) live.top.push(topLogprobs(next.logprobs, request.topLogprobs));
     this.stats.decodedTokens++;
     const stopped = request.stop.tokens.includes(picked) || live.stops.push(this.#options.bytesOf(picked));
     const isFull = position + 1 >= this.#options.contextLength;
@@ -276,11 +278,12 @@ export class Decoder {
         tokens: Int32Array.from(tokens),
         logprobs: Float32Array.from(logprobs),
         ended: stopped ? "stop" : "length",
+        ...(request.topLogprobs ? { topLogprobs: live.top } : {}),
       });
     }
   }
 
-  #finish(slot: number, result: Sample | Error): void {
+  #finish(slot: number, result: WrittenSample | Error): void {
     const seat = this.#seating.at(slot)!;
     const { done } = seat.live!;
     seat.live = undefined;

@@ -1,4 +1,5 @@
 /** @file Choosing a token from a distribution: a pure function of the distribution and one uniform draw. */
+import type { TopLogprobs } from "../../engine.ts";
 
 export interface PickOptions {
   /** 0 is greedy. */
@@ -17,6 +18,19 @@ export function pickToken(probabilities: Float32Array, options: PickOptions, dra
   if (options.temperature === 0) return largest(probabilities);
   const limited = (options.topK > 0 && options.topK < probabilities.length) || options.topP < 1;
   return limited ? pickLimited(probabilities, options, draw) : scan(probabilities, undefined, draw);
+}
+
+/** The `count` likeliest tokens of logprobs [V], the likeliest first; ties go to the lowest id. */
+export function topLogprobs(logprobs: Float32Array, count: number): TopLogprobs {
+  const ids: number[] = [];
+  for (let id = 0; id < logprobs.length; id++) {
+    if (ids.length === count && !(logprobs[id]! > logprobs[ids[count - 1]!]!)) continue;
+    let at = ids.length;
+    while (at > 0 && logprobs[id]! > logprobs[ids[at - 1]!]!) at--;
+    ids.splice(at, 0, id);
+    if (ids.length > count) ids.pop();
+  }
+  return { ids: Int32Array.from(ids), logprobs: Float32Array.from(ids, (id) => logprobs[id]!) };
 }
 
 /** Ties go to the lowest id. */

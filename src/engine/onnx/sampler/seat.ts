@@ -1,11 +1,15 @@
 /** @file A tape's place in the sampler's cache, and what is being sampled on it. */
-import type { Sample, SampleKey, SampleRequest } from "../../engine.ts";
+import type { Sample, SampleKey, SampleRequest, TopLogprobs } from "../../engine.ts";
+import { onnxCapabilities } from "../capabilities.ts";
 import type { StopMatcher } from "./stop-matcher.ts";
 
 /** A single row takes another kernel than many, so there is always a second one, but where there is one seat alone. */
 export const MIN_ROWS = 2;
 
-export type Done = (result: Sample | Error) => void;
+/** A sample before it is known which version of the policy wrote it. */
+export type WrittenSample = Omit<Sample, "policyVersion">;
+
+export type Done = (result: WrittenSample | Error) => void;
 
 export interface Live {
   readonly request: SampleRequest;
@@ -13,6 +17,8 @@ export interface Live {
   readonly stops: StopMatcher;
   readonly tokens: number[];
   readonly logprobs: number[];
+  /** Empty where none were asked for. */
+  readonly top: TopLogprobs[];
   /** Next position of `request.tokens` followed by `tokens` to feed. */
   fed: number;
 }
@@ -51,7 +57,7 @@ export function commonOpening(seat: Seat, body: Int32Array, stretch: number): nu
 
 /** Why a request cannot be sampled, or undefined. */
 export function problemWith(
-  { tokens, maxTokens, temperature }: SampleRequest,
+  { tokens, maxTokens, temperature, topLogprobs = 0 }: SampleRequest,
   { vocabSize, contextLength }: { readonly vocabSize: number; readonly contextLength: number },
 ): string | undefined {
   if (tokens.length === 0) return "a request to sample has no tokens";
@@ -59,6 +65,9 @@ export function problemWith(
     return `a tape of ${tokens.length} tokens leaves no room in a context of ${contextLength}`;
   if (!(maxTokens >= 1)) return `maxTokens is ${maxTokens}; at least 1 is needed`;
   if (!(temperature >= 0)) return `temperature is ${temperature}; 0 or more is needed`;
+  const mostTop = Math.min(onnxCapabilities.topLogprobs, vocabSize);
+  if (!Number.isInteger(topLogprobs) || topLogprobs < 0 || topLogprobs > mostTop)
+    return `topLogprobs is ${topLogprobs}; from 0 to ${mostTop} are given`;
   const stray = tokens.find((id) => id < 0 || id >= vocabSize);
   return stray === undefined ? undefined : `token ${stray} is beyond the vocabulary of ${vocabSize}`;
 }

@@ -1,0 +1,38 @@
+/** @file A saved policy whose weights lie with a remote engine: the folder holds a reference in their place. */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { EngineError, messageOf } from "../base/errors.ts";
+import { writeDurably } from "../base/files.ts";
+import { toJson } from "../base/jsonl.ts";
+
+export const remoteFile = "remote.json";
+
+const RemoteReference = z.strictObject({
+  /** Of the engine that holds the weights. */
+  engine: z.string().min(1),
+  /** What the engine calls them. */
+  reference: z.string().min(1),
+});
+export type RemoteReference = z.infer<typeof RemoteReference>;
+
+export function writeRemoteReference(directory: string, reference: RemoteReference): void {
+  writeDurably(join(directory, remoteFile), `${toJson(reference, 2)}\n`);
+}
+
+/**
+ * @returns undefined where the folder holds no reference
+ * @throws EngineError where it holds one that cannot be read
+ */
+export function readRemoteReference(directory: string): RemoteReference | undefined {
+  const file = join(directory, remoteFile);
+  if (!existsSync(file)) return undefined;
+  try {
+    return RemoteReference.parse(JSON.parse(readFileSync(file, "utf8")));
+  } catch (cause) {
+    throw new EngineError(`${file} is no reference to a policy: ${messageOf(cause)}`, {
+      hint: "restore the file from a copy, or take another checkpoint",
+      cause,
+    });
+  }
+}
