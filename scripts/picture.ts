@@ -26,7 +26,7 @@ type Point = readonly [x: number, y: number];
 const width = 920;
 const plot = { left: 60, top: 92, width: 620, height: 230 };
 const lineHeight = 17;
-const charactersPerLine = 98;
+const charactersPerLine = 108;
 const colours = { prompt: "#6e7781", policy: "#1a7f37", search: "#0969da", tool: "#0969da" };
 const series = { em: "#cf222e", searchRate: "#0969da", f1: "#1a7f37" };
 
