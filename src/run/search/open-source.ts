@@ -1,4 +1,4 @@
-/** @file A searcher with what stands around it: tries again, leaves alone, keeps, counts. */
+/** @file Opens a searcher with its decorators: retries, circuit breaker, cache, rate limit, metrics. */
 import { ConfigError } from "../../base/errors.ts";
 import { RetryBudget } from "../../base/retry.ts";
 import { budgeted } from "../../search/decorators/budgeted.ts";
@@ -14,27 +14,27 @@ import { SearchConfig, searchComplaint } from "../recipe/search-settings.ts";
 
 export interface OpenSearch {
   readonly searcher: Searcher;
-  /** Asks once, past every file; absent where search is in this process and cannot be away. */
+  /** Sends one test query without cache or recording; absent if search runs in this process. */
   readonly probe?: (signal: AbortSignal) => Promise<QueryResult>;
-  /** Counts and milliseconds since it was last asked. */
+  /** Counts and milliseconds since the last call. */
   readonly timing: () => Record<string, number>;
-  /** Why queries were refused for good; undefined while none was. */
+  /** Why queries were refused permanently; undefined if none was. */
   readonly refused: () => string | undefined;
 }
 
-/** Tries again per query, on the long run. In an outage the circuit breaker stops them sooner. */
+/** Retries per query on average. In an outage the circuit breaker stops them sooner. */
 const retryShare = 0.5;
 const retryReserve = 50;
 
-/** Loaded by those alone who rerank. */
+/** Loaded only if reranking is used. */
 export async function rerankerAt(directory: string): Promise<Reranker> {
   const { openReranker } = await import("./open-reranker.ts");
   return openReranker(directory);
 }
 
 /**
- * @param openLocal opens what the source names where that is no server
- * @throws ConfigError on keys that do not fit, SearchError where a server does not answer
+ * @param openLocal opens the source if it is not a server
+ * @throws ConfigError on inconsistent keys, SearchError if a server does not answer
  */
 export async function openSearchSource(
   given: Partial<SearchConfig>,
