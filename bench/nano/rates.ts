@@ -139,7 +139,7 @@ export async function updateOnce(
   return { loss, gradNorm };
 }
 
-/** One unmeasured round, then ours and the peer's in turn, so that a change of the machine's mood meets both. */
+/** One warm-up round, then this program and the other in turn, so that changes in the machine's load affect both. */
 export async function alternate(
   rounds: number,
   ours: (round: number) => Promise<number>,

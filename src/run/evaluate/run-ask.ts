@@ -18,30 +18,33 @@ import type { SearchConfig } from "../recipe/search-settings.ts";
 import { openSearch } from "../search/open-search.ts";
 
 export interface AskOptions {
-  /** Absent: an example question of the bundled world. */
+  /** If absent, an example question of the bundled world. */
   readonly question?: string;
   /** A model folder or a run folder; default the bundled searcher. */
   readonly model?: string;
-  /** A PEFT folder or a run that trained an adapter, over `model`; without one, over the model that it names. */
+  /**
+   * A PEFT folder or a run that trained an adapter, used with `model`; without `model`, with the base model that it
+   * names.
+   */
   readonly adapter?: string | undefined;
   /** Name or file of a prompt; default the policy's own. */
   readonly prompt?: string | undefined;
-  /** What answers; default the bundled world's index. */
+  /** The searcher; default the bundled world's index. */
   readonly search?: Partial<SearchConfig>;
   readonly decode: "greedy" | "sampled";
   readonly seed: number;
   readonly signal?: AbortSignal;
-  /** The tape as it grows, in order, with who wrote it. */
+  /** Receives the tape as it grows, in order, with each author. */
   readonly onText?: (author: Author, text: string) => void;
 }
 
 export interface AskResult {
   readonly trajectory: Trajectory;
-  /** Undefined where the policy closed no answer. */
+  /** Undefined if the policy closed no answer. */
   readonly answer: string | undefined;
 }
 
-/** Questions an example is drawn from; two hops show what one search cannot do. */
+/** Questions from which an example is drawn; they have two hops, because a single search cannot answer those. */
 const examples = 200;
 
 export async function runAsk(options: AskOptions): Promise<AskResult> {
@@ -58,7 +61,7 @@ export async function runAsk(options: AskOptions): Promise<AskResult> {
   }
 }
 
-/** A policy that answers one question after another; those that come meanwhile wait. */
+/** A policy that answers one question at a time; further questions wait. */
 export interface Asker {
   ask(question: Question, how: Pick<AskOptions, "decode" | "seed" | "signal" | "onText">): Promise<AskResult>;
   close(): Promise<void>;
@@ -68,7 +71,7 @@ export async function openAsker(
   searcher: Searcher,
   { model, adapter, prompt }: Pick<AskOptions, "model" | "adapter" | "prompt">,
 ): Promise<Asker> {
-  // one attempt at a time keeps one worker busy; all cores share in it
+  // one attempt at a time uses one worker, so that worker gets all cores
   const engine = { workers: 1, threads: availableParallelism() };
   const policy = await openEngine(model ?? adapter ?? bundled("nano-searcher"), {
     ...{ training: false, concurrency: 1, prompt, engine },
@@ -79,7 +82,7 @@ export async function openAsker(
   const sampler = await policy.sampler();
   const inTurn = pLimit(1);
   const ask: Asker["ask"] = async (question, { decode, seed, signal, onText }) => {
-    signal?.throwIfAborted(); // given up while it waited
+    signal?.throwIfAborted(); // aborted while it waited
     const trajectory = await runEpisode({
       question,
       sibling: 0,
@@ -97,7 +100,7 @@ export async function openAsker(
   return { ask: (question, how) => inTurn(ask, question, how), close: () => policy.close() };
 }
 
-/** A character may be spread over several tokens: its text comes with the last of them. */
+/** A character may be spread over several tokens: its text is reported with the last of them. */
 function textWriter(tokenizer: Tokenizer, onText: (author: Author, text: string) => void) {
   const bytesOf = policyBytes(tokenizer);
   const decoder = new TextDecoder();

@@ -21,37 +21,37 @@ import { makeWritable } from "../store/writable-folder.ts";
 export interface EvalOptions {
   /** A model folder or a run folder; a run means its last checkpoint. */
   readonly policy: string;
-  /** A PEFT folder or a run that trained an adapter, over the policy. */
+  /** A PEFT folder or a run that trained an adapter, used with the policy. */
   readonly adapter?: string | undefined;
   /** "world" or a file of questions. */
   readonly benchmark: string;
-  /** For "world". */
+  /** For "world" only. */
   readonly worldSeed: number;
   /** For "world": how its questions differ from those of training; default "iid". */
   readonly split?: WorldSplit;
-  /** At most so many; all of a file where it is absent, 500 of a world. */
+  /** Maximum number; default all of a file, 500 of a world. */
   readonly questions?: number;
   /** Name or file of a prompt; default the policy's own. */
   readonly prompt?: string | undefined;
-  /** What answers; needed for a file of questions. */
+  /** The searcher; required for a file of questions. */
   readonly search?: Partial<SearchConfig>;
   readonly decode: "greedy" | "sampled";
   readonly seed: number;
-  /** Where every prediction is kept, as results.jsonl beside summary.json. */
+  /** Folder for every prediction, as results.jsonl, and for summary.json. */
   readonly out?: string;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: { readonly done: number; readonly total: number; readonly em: number }) => void;
 }
 
-/** Questions with the search that answers them. */
+/** Questions with the searcher that can answer them. */
 export interface Benchmark {
   readonly questions: readonly Question[];
   readonly searcher: Searcher;
-  /** Why search refused to answer for good; undefined while it did not. */
+  /** Why search refused permanently; undefined if it did not. */
   readonly refused?: () => string | undefined;
 }
 
-/** Attempts at once in an evaluation. */
+/** Simultaneous attempts in an evaluation. */
 export const evalConcurrency = 128;
 
 export async function runEval({ split = "iid", ...rest }: EvalOptions): Promise<EvalSummary> {
@@ -97,7 +97,7 @@ async function evalAndKeep(
   }
 }
 
-/** A budget that ran out leaves questions that were not measured: no number for all of them. */
+/** If the budget ran out, some questions were not measured, so there is no result for the whole set. */
 function checkAllAsked(benchmarks: readonly Benchmark[], { n, failed }: Summary, out: string | undefined): void {
   const [because] = benchmarks.flatMap(({ refused }) => refused?.() ?? []);
   if (because === undefined) return;
@@ -128,7 +128,7 @@ async function openBenchmark({ benchmark, worldSeed, split, questions, search }:
   return [{ questions: questions === undefined ? all : all.slice(0, questions), searcher, refused }];
 }
 
-/** Two unseen worlds, half of the questions each. */
+/** Two unseen worlds, with half of the questions each. */
 export function worldBenchmark(seed: number, count: number, split: WorldSplit = "iid"): Benchmark[] {
   return splitWorlds(split, seed).map((world, i, { length }) => ({
     questions: splitQuestions(split, world, {
@@ -165,7 +165,7 @@ export async function evaluatePolicy(
     const report = await evaluate({
       questions,
       decode,
-      // each world draws from keys of its own
+      // each world has its own random keys
       seed: seed + i,
       sampler,
       environment: searchEnvironment({ searcher, protocol, config: rollout }),

@@ -1,4 +1,7 @@
-/** @file README.md of a folder with a trained model: what it is, how it was made, and how it did, in the Hub's form. */
+/**
+ * @file README.md of a folder with a trained model, as a model card of the Hub: what it is, how it was made, and its
+ * results.
+ */
 import { isAbsolute, join } from "node:path";
 import { stringify } from "yaml";
 import { writeDurably } from "../../base/files.ts";
@@ -16,22 +19,22 @@ export interface Origin {
 
 export interface CardFacts {
   readonly name: string;
-  /** What it is and how it came about, as a sentence. */
+  /** One sentence on what it is and how it was trained. */
   readonly about: string;
   readonly origin: Origin | undefined;
-  /** What opens it. */
+  /** The library that opens it. */
   readonly library: "transformers" | "peft";
-  /** The line that makes such a model again, with `recipe` as recipe.yaml. */
+  /** The command that trains such a model again, with `recipe` as recipe.yaml. */
   readonly command: string;
-  /** Resolved and complete. */
+  /** With all defaults. */
   readonly recipe: Readonly<Record<string, unknown>>;
   readonly seed: number;
   readonly evaluations: readonly SavedEvaluation[];
-  /** Of its steps, the last ones. */
+  /** Metrics of its last steps. */
   readonly metrics: readonly StepLine[];
 }
 
-/** Steps whose mean stands for "at the end". */
+/** Number of steps averaged as "the end of training". */
 const lastSteps = 10;
 const shownMetrics: readonly (readonly [string, string])[] = [
   ["reward/total", "reward"],
@@ -43,7 +46,7 @@ const shownMetrics: readonly (readonly [string, string])[] = [
   ["policy/entropy", "entropy (nats)"],
 ];
 
-/** Where the model that a run starts from came from. */
+/** The source of the model that a run starts from. */
 export function originOf(directory: string): Origin {
   const source = readSource(directory);
   const name = directory.split(/[\\/]/).filter(Boolean).at(-1) ?? directory;
@@ -54,7 +57,7 @@ export function writeModelCard(directory: string, facts: CardFacts): void {
   writeDurably(join(directory, "README.md"), modelCard(facts, describeProgram()));
 }
 
-/** @param made what made it, with version and commit */
+/** @param made the program that made it, with version and commit */
 export function modelCard(facts: CardFacts, made: string): string {
   return `---\n${stringify(frontMatter(facts))}---\n\n${body(facts, made)}`;
 }
@@ -85,7 +88,7 @@ function body({ name, about, origin, command, recipe, seed, evaluations, metrics
     `# ${name}`,
     about + from,
     `Made by ${made}, with seed ${seed}, from the recipe below:\n\n\`\`\`sh\n${command}\n\`\`\``,
-    "`r1_searcher.json` says how it is to be asked: the prompt, the tags of searches and answers, the limits of an attempt.",
+    "`r1_searcher.json` says how to put a question to it: the prompt, the tags of searches and answers, the limits of an attempt.",
     ...(evaluations.length > 0 ? [`## Held-out questions\n\n${evaluationTable(evaluations)}`] : []),
     ...(metrics.length > 0 ? [`## At the end of training\n\n${metricTable(metrics)}`] : []),
     `## recipe.yaml\n\n\`\`\`yaml\n${stringify(withoutPlaces(recipe)).trimEnd()}\n\`\`\``,
@@ -93,7 +96,7 @@ function body({ name, about, origin, command, recipe, seed, evaluations, metrics
   return `${parts.join("\n\n")}\n`;
 }
 
-/** Where files lie on somebody's machine is nobody else's business; their names are. */
+/** Removes folder names, which are private to a machine; file names stay. */
 function withoutPlaces(value: unknown): unknown {
   if (typeof value === "string") return isAbsolute(value) ? value.split(/[\\/]/).slice(-2).join("/") : value;
   if (Array.isArray(value)) return value.map(withoutPlaces);
@@ -101,7 +104,7 @@ function withoutPlaces(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withoutPlaces(item)]));
 }
 
-/** The last measurement in each way of writing. */
+/** The last evaluation for each decoding mode. */
 function lastOfEach(evaluations: readonly SavedEvaluation[]): SavedEvaluation[] {
   const full = evaluations.filter(({ scope }) => scope === "full");
   return [...new Map(full.map((one) => [one.summary.decode, one])).values()];

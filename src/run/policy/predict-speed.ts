@@ -1,7 +1,7 @@
 /**
- * @file How fast a policy will be here, before it is loaded: a few of its layers with made-up weights sample and learn
- * for some seconds, and the others are taken to cost as much. Products alone would not tell: what comes between them
- * costs more beside quick processors.
+ * @file Predicts the speed of a policy on this machine before it is loaded: a reduced model with a few of its layers
+ * and random weights samples and learns for some seconds, and the other layers are assumed to cost as much. Counting
+ * matrix products would not suffice: on fast processors the operations between them take a larger share.
  */
 import { type ModelConfig, packs, parseModelConfig, sizeOf } from "../../engine/huggingface/model-config.ts";
 import { layerParameterCount } from "../../engine/huggingface/model-size.ts";
@@ -12,28 +12,28 @@ import type { PlanAssumptions } from "../engines/memory-plan.ts";
 
 /** Tokens per second, all workers together. */
 export interface SpeedPlan {
-  /** Written by the policy while all sequences write; prompts and documents are read besides. */
+  /** Tokens written by the policy while all sequences are sampled; prompts and documents are processed in addition. */
   readonly sample: number;
   readonly train: number;
 }
 
-/** Seconds that some work takes. */
+/** Measures the seconds that some work takes. */
 export type Clock = (work: () => Promise<unknown>) => Promise<number>;
 
 /**
- * Bytes of weights, together beyond what caches hold, as those of a model are when their turn comes again, and enough
- * layers that the difference from one is more than noise.
+ * Bytes of weights. Together the layers exceed the caches, as a real model's do, and there are enough of them that the
+ * difference from a single layer is larger than the noise.
  */
 const beyondCaches = 128e6;
-/** Layers and heads larger than this are measured narrower, for time and memory. */
+/** Larger layers and heads are measured with a smaller width, to save time and memory. */
 const largest = 128e6;
 const rounds = 3;
 
-/** A model small enough to be made up and measured, and what of the whole it stands for. */
+/** A reduced model that can be measured, and its relation to the whole model. */
 export interface Sketch {
-  /** One layer, and several; the same where the whole model is small. */
+  /** One layer, and several; the same if the whole model is small. */
   readonly configs: readonly [one: ModelConfig, several: ModelConfig];
-  /** Of the model, by which a layer and the head are larger than those of `configs`. */
+  /** The factors by which a layer and the head of the model are larger than those of `configs`. */
   readonly layerFactor: number;
   readonly headFactor: number;
 }
@@ -56,7 +56,7 @@ export function sketchOf(config: ModelConfig): Sketch {
   };
 }
 
-/** By way of its config.json, which is what an engine opens. */
+/** Defined by its config.json, which is what an engine opens. */
 function thin({ raw, width, ffnWidth, heads, kvHeads, headDim }: ModelConfig, layers: number, vocabSize: number) {
   const changes = {
     ...{ hidden_size: width, intermediate_size: ffnWidth, num_hidden_layers: layers, vocab_size: vocabSize },
@@ -64,10 +64,10 @@ function thin({ raw, width, ffnWidth, heads, kvHeads, headDim }: ModelConfig, la
   };
   const { layer_types: types } = raw as { layer_types?: unknown };
   const cut = Array.isArray(types) ? { layer_types: types.slice(0, layers) } : {};
-  return parseModelConfig({ ...raw, ...changes, ...cut }, "a sketch of the model");
+  return parseModelConfig({ ...raw, ...changes, ...cut }, "the reduced model");
 }
 
-/** Seconds of the whole from those of its sketch. */
+/** Extrapolates the seconds of the reduced model to the whole model. */
 export function extrapolate(
   config: ModelConfig,
   { configs: [one, several], layerFactor, headFactor }: Sketch,
@@ -79,7 +79,7 @@ export function extrapolate(
   return rest * headFactor + config.layers * perLayer * layerFactor;
 }
 
-/** @param clock by the wall where absent */
+/** @param clock default wall-clock time */
 export async function predictSpeed(
   config: ModelConfig,
   assumed: PlanAssumptions,
@@ -93,7 +93,7 @@ export async function predictSpeed(
   return { sample: assumed.sequences / of("step"), train: 1 / of("token") };
 }
 
-/** Seconds of a step of decoding of all sequences, and of a token of learning. */
+/** Seconds of one decoding step of all sequences, and of learning from one token. */
 async function measure(config: ModelConfig, assumed: PlanAssumptions, clock: Clock) {
   const { workers, sequences, context, microBatchTokens } = assumed;
   const engine = await openMeasuredEngine(config, { weights: madeUp(config), layout: assumed, sequences });
@@ -120,7 +120,7 @@ async function stepSeconds(engine: OnnxEngine, config: ModelConfig, sequences: n
     const sampler = await engine.publish();
     step++;
     const limits = { ...toTheEnd, maxTokens };
-    // questions of their own, for siblings would all go to one worker
+    // different questions, because siblings would all go to one worker
     const one = (question: number) =>
       sampler.sample({ ...limits, tokens: prompt, key: { seed: 1, step, question, sibling: 0, turn: 0 } });
     await Promise.all(Array.from({ length: sequences }, (_, question) => one(question)));
@@ -134,7 +134,7 @@ async function stepSeconds(engine: OnnxEngine, config: ModelConfig, sequences: n
   return Math.max(1e-9, perStep);
 }
 
-/** The median of a few measurements, of more where they are over at once. */
+/** The median of a few measurements, of more if they are short. */
 async function often(seconds: () => Promise<number>): Promise<number> {
   const all = [];
   const end = performance.now() + 1000;
@@ -142,7 +142,7 @@ async function often(seconds: () => Promise<number>): Promise<number> {
   return median(all);
 }
 
-/** Numbers of the size that a model's have; which they are costs nothing. */
+/** Random weights of a realistic size; their values do not affect the speed. */
 function madeUp(config: ModelConfig): NamedTensor[] {
   return packs(config).flatMap(({ members }) =>
     members.map(({ name, shape, role }) => {

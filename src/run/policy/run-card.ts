@@ -1,4 +1,4 @@
-/** @file The card of a policy that a run made, from what the run's folder has. */
+/** @file The card of a policy that a run trained, from the contents of the run's folder. */
 import { basename } from "node:path";
 import type { SavedEvaluation, StepLine } from "../store/run-folder.ts";
 import { type CardFacts, originOf } from "./model-card.ts";
@@ -14,11 +14,11 @@ export interface RunFacts {
   readonly recipe: RecipeFacts;
   readonly evaluations: readonly SavedEvaluation[];
   readonly metrics: readonly StepLine[];
-  /** Steps that made this policy. */
+  /** Number of steps that trained this policy. */
   readonly step: number;
-  /** Whether measurements of this very policy may be among them; a checkpoint is saved before it is measured. */
+  /** Whether the evaluations may include some of this very policy; a checkpoint is saved before it is evaluated. */
   readonly measured: boolean;
-  /** Whether the card is of an adapter's folder, not of a whole model's. */
+  /** Whether the card is for the folder of an adapter, not of a whole model. */
   readonly isAdapter: boolean;
 }
 

@@ -10,8 +10,8 @@ import { PolicySettings } from "../recipe/policy-settings.ts";
 import { findLocalPolicy, type PlaceOptions } from "../store/find-policy.ts";
 
 /**
- * Natural-log probabilities of ids[1:], each given all before it. No tokenizer is needed.
- * @throws ConfigError where the ids cannot be scored by this model, or it does not fit into memory
+ * Natural-log probabilities of ids[1:], each given all ids before it. No tokenizer is needed.
+ * @throws ConfigError if the model cannot score the ids, or does not fit into memory
  */
 export async function modelLogprobs(
   path: string,
@@ -26,7 +26,7 @@ export async function modelLogprobs(
     throw new ConfigError(`--ids holds ${beyond}; ${directory} has ids from 0 to ${vocabSize - 1}`);
   if (ids.length < 2 || ids.length > contextLength)
     throw new ConfigError(`--ids holds ${ids.length} tokens; from 2 to ${contextLength} can be scored`);
-  await (await openWeights(directory, config)).close(); // a fault is found before any memory is asked for
+  await (await openWeights(directory, config)).close(); // errors are found before memory is allocated
   const threads = availableParallelism();
   const demand = {
     workers: 1,

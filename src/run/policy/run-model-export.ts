@@ -1,4 +1,4 @@
-/** @file A policy for other programs: a Hugging Face folder in the numbers that are wanted, or one GGUF file. */
+/** @file Exports a policy for other programs: a Hugging Face folder in a chosen number format, or one GGUF file. */
 import { copyFileSync, existsSync, readdirSync, rmSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { ConfigError, InterruptedError } from "../../base/errors.ts";
@@ -21,11 +21,11 @@ export const exportFormats = ["hf", "gguf"] as const;
 export type ExportFormat = (typeof exportFormats)[number];
 
 export interface ExportOptions {
-  /** A model folder, or a run folder: its last whole checkpoint. An adapter is merged into the model below it. */
+  /** A model folder, or a run folder: its last complete checkpoint. An adapter is merged into the weights. */
   readonly policy: string;
-  /** A PEFT folder or a run that trained an adapter, over `policy`. */
+  /** A PEFT folder or a run that trained an adapter, used with `policy`. */
   readonly adapter?: string | undefined;
-  /** A folder, or with "gguf" a file. */
+  /** A folder, or a file for "gguf". */
   readonly out: string;
   readonly format: ExportFormat;
   readonly dtype: NumberFormat;
@@ -42,7 +42,7 @@ export interface Exported {
   readonly bytes: number;
 }
 
-/** @throws ConfigError, EngineError; InterruptedError where the signal was raised, and nothing half-made stays */
+/** @throws ConfigError, EngineError; InterruptedError if the signal was raised, and nothing unfinished is left */
 export async function exportModel(options: ExportOptions): Promise<Exported> {
   const { policy, format, dtype, signal, onProgress, warn = () => {} } = options;
   const out = resolve(options.out);
@@ -73,7 +73,7 @@ export async function exportModel(options: ExportOptions): Promise<Exported> {
 
 type Job = ExportOptions & {
   readonly directory: string;
-  /** Where the training left its settings and its card. */
+  /** Where training left its settings and its card. */
   readonly taught: string;
   readonly weights: WeightsFile;
   readonly onBytes: (bytes: number) => void;
@@ -85,7 +85,7 @@ async function exportGguf(
 ): Promise<void> {
   if (!out.endsWith(".gguf"))
     throw new ConfigError(`${out} does not end in .gguf`, { hint: "a GGUF export is one file: name it so" });
-  if (existsSync(out)) throw new ConfigError(`${out} is there already`, { hint: "name another file" });
+  if (existsSync(out)) throw new ConfigError(`${out} already exists`, { hint: "name another file" });
   const undo = makeWritable(dirname(out));
   const name = basename(resolve(policy));
   const { license } = readSource(directory) ?? {};
@@ -125,7 +125,7 @@ async function exportFolder(
   }
 }
 
-/** A checkpoint's card is made anew: by now the run has measured it. */
+/** A checkpoint's card is written again, because the run has evaluated it since. */
 function writeCard(directory: string, out: string): void {
   const run = readRunFacts(directory);
   if (run) writeModelCard(out, runCard({ ...run, measured: true, isAdapter: false }));

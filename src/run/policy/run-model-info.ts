@@ -22,22 +22,22 @@ export interface ModelInfo {
   readonly contextLength: number;
   readonly vocabSize: number;
   readonly tiedHead: boolean;
-  /** False: the folder can be scored, not asked. */
+  /** False: the folder can score tokens but not sample. */
   readonly tokenizer: boolean;
   readonly chatTemplate: boolean;
-  /** Predicted bytes of sampling alone, of training adapters, and of training all weights. */
+  /** Predicted bytes of sampling alone, of training an adapter, and of training all weights. */
   readonly memory: MemoryPlan;
-  /** Predicted from a sketch of the model that samples and learns for some seconds. */
+  /** Predicted by sampling and learning for some seconds with a reduced model. */
   readonly tokensPerSecond: SpeedPlan;
   readonly assumed: PlanAssumptions;
 }
 
 export interface ModelInfoOptions {
-  /** Called once the folder is known to load, before the seconds that speed takes. */
+  /** Called once the folder is known to load, before the seconds of the speed measurement. */
   readonly onMeasuring?: () => void;
 }
 
-/** Opens everything an engine would open, so that a folder which this describes is one that loads. */
+/** Opens everything that an engine would open, so a folder that passes can be loaded. */
 export async function modelInfo(directory: string, { onMeasuring }: ModelInfoOptions = {}): Promise<ModelInfo> {
   const config = readModelConfig(directory);
   const hasTokenizer = existsSync(join(directory, "tokenizer.json"));

@@ -10,17 +10,21 @@ const OnnxSettings = z.strictObject({
     .number()
     .positive()
     .optional()
-    .describe("Memory of the run in GB, planned to 96 %; it limits attempts at once. Default 80 % of what is free."),
+    .describe(
+      "Memory of the run in GB, planned to 96 %; it limits simultaneous attempts. Default 80 % of what is free.",
+    ),
   recompute: z
     .boolean()
     .optional()
-    .describe("Computes layers anew on the way back: less memory, a third more work in learning."),
+    .describe(
+      "Activation checkpointing: recomputes each layer's activations in the backward pass, which takes less memory and a third more work in learning.",
+    ),
 });
 
 export const EngineSettings = z
   .discriminatedUnion("kind", [OnnxSettings])
   .prefault({})
-  .describe("Default: what suits the policy's size and this machine.");
+  .describe("Default: suitable for the policy's size and this machine.");
 export type EngineSettings = z.infer<typeof EngineSettings>;
 export type EngineKind = EngineSettings["kind"];
 

@@ -1,4 +1,4 @@
-/** @file From the name of a recipe to a `Recipe` whose keys fit each other. */
+/** @file Loads a recipe by name or path and checks that its keys fit each other. */
 import { ConfigError } from "../../base/errors.ts";
 import { capabilitiesOf, demandCapabilities } from "../engines/capabilities.ts";
 import { Recipe } from "./recipe.ts";
@@ -7,8 +7,8 @@ import { pathsFrom, readRecipeContent } from "./recipe-file.ts";
 import { searchComplaint } from "./search-settings.ts";
 
 /**
- * @param nameOrFile name of a recipe of the package, or a path; paths inside a recipe start from its own folder
- * @param sets `key=value` over the recipe, dots between keys; paths in them start from the working directory
+ * @param nameOrFile name of a recipe of the package, or a path; paths inside a recipe are relative to its own folder
+ * @param sets `key=value` overrides, with dots between keys; paths in them are relative to the working directory
  * @throws ConfigError naming file, key and value
  */
 export function loadRecipe(nameOrFile: string, sets: readonly string[] = []): Recipe {

@@ -1,4 +1,7 @@
-/** @file How a policy was taught to be asked: kept beside its weights, so that a copied folder still answers as trained. */
+/**
+ * @file How a policy was asked during training: stored beside its weights, so that a copied folder is used in the same
+ * way.
+ */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
@@ -20,9 +23,9 @@ export const PolicySettings = z.strictObject({
   prompt: z
     .enum(promptNames)
     .optional()
-    .describe("Named prompt; default chat where the model has a chat template, base otherwise."),
-  promptFile: z.string().optional().describe("A prompt template of your own, JSON or YAML."),
-  rollout: RolloutConfig.prefault({}).describe("How an attempt runs."),
+    .describe("Named prompt; default chat if the model has a chat template, otherwise base."),
+  promptFile: z.string().optional().describe("Your own prompt template, JSON or YAML."),
+  rollout: RolloutConfig.prefault({}).describe("Limits of an attempt."),
 });
 export type PolicySettings = z.infer<typeof PolicySettings>;
 
@@ -30,7 +33,7 @@ export function writePolicySettings(directory: string, settings: PolicySettings)
   writeAtomically(join(directory, settingsFile), `${toJson(settings, 2)}\n`);
 }
 
-/** The settings beside a policy, or the defaults where it came from elsewhere. */
+/** The settings beside a policy, or the defaults if there are none. */
 export function readPolicySettings(directory: string): PolicySettings {
   const file = join(directory, settingsFile);
   if (!existsSync(file)) return PolicySettings.parse({});
@@ -44,7 +47,7 @@ export function readPolicySettings(directory: string): PolicySettings {
   }
 }
 
-/** @param prompt name of a prompt, or the path of a template; absent: as the settings have it */
+/** @param prompt name of a prompt, or the path of a template; if absent, as in the settings */
 export function withPrompt(settings: PolicySettings, prompt: string | undefined): PolicySettings {
   if (prompt === undefined) return settings;
   const { promptFile: _, ...rest } = settings;
@@ -56,7 +59,7 @@ export function withPrompt(settings: PolicySettings, prompt: string | undefined)
   });
 }
 
-/** @throws ConfigError on a template file that is none */
+/** @throws ConfigError on a file that is not a template */
 export function promptOf(
   { prompt, promptFile }: PolicySettings,
   {

@@ -1,4 +1,4 @@
-/** @file Reads a recipe (YAML or JSON) against a schema, with `key=value` settings over it; every complaint names file and key. */
+/** @file Reads a recipe (YAML or JSON) against a schema, with `key=value` overrides; every error names file and key. */
 import { readFileSync } from "node:fs";
 import { closest, distance } from "fastest-levenshtein";
 import { LineCounter, parse, parseDocument } from "yaml";
@@ -6,7 +6,7 @@ import { z } from "zod";
 import { ConfigError, messageOf } from "../../base/errors.ts";
 
 export interface RecipeSource {
-  /** Path of the recipe; it is named in every complaint. */
+  /** Path of the recipe; named in every error. */
   readonly file: string;
   /** `a.b=value`, in order; values are YAML, so numbers, true and [lists] work. */
   readonly overrides?: readonly string[];
@@ -40,14 +40,14 @@ export function parseRecipe<Schema extends z.ZodType>(
   return checkRecipe(schema, withOverrides(recipeContent(text, file), overrides), file);
 }
 
-/** What the text holds, whatever a schema says of it. */
+/** The contents of the text, not yet checked against a schema. */
 export function recipeContent(text: string, file: string): RecipeContent {
   const lineCounter = new LineCounter();
   const document = parseDocument(text, { lineCounter, prettyErrors: false });
   const fault = document.errors[0];
   if (fault)
     throw new ConfigError(`${file}:${lineCounter.linePos(fault.pos[0]).line} is not YAML: ${fault.message}`, {
-      hint: "mend that line; a recipe is a YAML mapping",
+      hint: "correct that line; a recipe is a YAML mapping",
     });
   const content: unknown = document.toJS() ?? {};
   if (!isRecord(content))
@@ -61,7 +61,7 @@ export function withOverrides(content: RecipeContent, overrides: readonly string
   return changed;
 }
 
-/** @param file is named in every complaint */
+/** @param file named in every error */
 export function checkRecipe<Schema extends z.ZodType>(
   schema: Schema,
   content: RecipeContent,

@@ -1,4 +1,4 @@
-/** @file The recipes that come with the package, and what the paths in a recipe mean. */
+/** @file The recipes that come with the package, and how paths in a recipe are resolved. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { closest } from "fastest-levenshtein";
@@ -8,7 +8,7 @@ import { isRecord, type RecipeContent, recipeContent } from "./recipe-content.ts
 
 const recipesFolder = packagePath("recipes");
 
-/** Names of the training recipes of the package; those of a folder in it have a slash. */
+/** Names of the package's training recipes; those in a subfolder have a slash. */
 export function recipeNames(): string[] {
   return readdirSync(recipesFolder, { recursive: true, encoding: "utf8" })
     .map((file) => file.replaceAll("\\", "/"))
@@ -18,10 +18,10 @@ export function recipeNames(): string[] {
 }
 
 /**
- * Keys and values of a recipe, over those of the recipe that it extends, if any: groups are merged, lists and values
- * replaced, and a name is never inherited. Every path in it starts from the working directory.
+ * Keys and values of a recipe, merged over those of the recipe that it extends: groups are merged, lists and values
+ * replaced, and a name is never inherited. Every path in it is made relative to the working directory.
  *
- * @throws ConfigError on a name that no recipe has, a file that cannot be read, recipes that extend each other
+ * @throws ConfigError on an unknown name, a file that cannot be read, or recipes that extend each other
  */
 export function readRecipeContent(nameOrFile: string): { file: string; content: RecipeContent } {
   return readExtended(nameOrFile, []);
@@ -83,10 +83,10 @@ const pathKeys = [
   "stages.*.file",
 ];
 
-/** Makes every path of a recipe, which starts from `folder`, one that starts from the working directory. */
+/** Resolves every path of a recipe, which is relative to `folder`. */
 export function pathsFrom(folder: string, content: RecipeContent): RecipeContent {
   const isPath = (value: unknown): value is string =>
-    typeof value === "string" && value !== "" && !/^https?:/i.test(value); // an encoder may be a server
+    typeof value === "string" && value !== "" && !/^https?:/i.test(value); // an encoder may also be a server's address
   const place = (value: unknown) => (isPath(value) ? fromHere(resolve(folder, value)) : value);
   return pathKeys.reduce((placed, key) => changeAt(placed, key.split("."), place) as RecipeContent, content);
 }
@@ -98,7 +98,7 @@ function changeAt(value: unknown, [key, ...rest]: readonly string[], change: (va
   return isRecord(value) && Object.hasOwn(value, key) ? { ...value, [key]: changeAt(value[key], rest, change) } : value;
 }
 
-/** Relative where it lies below the working directory, so that a folder that moves keeps its recipes. */
+/** Relative if it lies below the working directory, so that a folder can be moved with its recipes. */
 function fromHere(path: string): string {
   const inside = relative(process.cwd(), path);
   return inside === "" || inside.startsWith("..") || isAbsolute(inside) ? path : inside;

@@ -1,4 +1,7 @@
-/** @file Everything that defines a run. Each group is the schema of the folder that reads it; defaults exist once. */
+/**
+ * @file The schema of a recipe, which defines a run. Each group has its schema in the folder that uses it, and each
+ * default exists once.
+ */
 import { z } from "zod";
 import { LoraConfig } from "../../engine/lora.ts";
 import { EstimatorConfig, KlConfig, LossConfig, OptimizerConfig } from "../../rl/config.ts";
@@ -9,20 +12,20 @@ import { SearchConfig } from "./search-settings.ts";
 
 const DataConfig = z.strictObject({
   source: z.enum(["world", "file"]).default("world"),
-  worldSeeds: z.array(z.int().min(0)).min(1).default([0]).describe("One training world for each seed."),
-  file: z.string().optional().describe("Questions with gold answers; a stage may name its own."),
+  worldSeeds: z.array(z.int().min(0)).min(1).default([0]).describe("Seeds of the training worlds, one world each."),
+  file: z.string().optional().describe("Questions with gold answers; a stage may have its own."),
   perAnswer: z
     .int()
     .min(1)
     .optional()
     .describe(
-      "Of a file, at most so many questions with the same answer, the first ones: a common answer can be learnt without reading.",
+      "For a file: use at most this many questions with the same answer (the first ones), because a frequent answer can be learnt without reading.",
     ),
   answerShown: z
     .boolean()
     .default(false)
     .describe(
-      "Of a file, only questions to which a search for them, word by word, shows an answer: others teach no reading. Yes and no are never shown.",
+      "For a file: use only questions for which a search with the question's own words shows an answer; others do not teach reading. Yes-or-no questions never qualify.",
     ),
 });
 
@@ -30,7 +33,11 @@ const evaluationSet = (questions: number, worldSeed: number, decode: readonly ("
   z
     .strictObject({
       questions: z.int().min(1).default(questions),
-      worldSeed: z.int().min(0).default(worldSeed).describe("Which unseen worlds, where questions come from worlds."),
+      worldSeed: z
+        .int()
+        .min(0)
+        .default(worldSeed)
+        .describe("Seed of the unseen worlds, if questions come from worlds."),
       decode: z
         .array(z.enum(["greedy", "sampled"]))
         .min(1)
@@ -39,38 +46,44 @@ const evaluationSet = (questions: number, worldSeed: number, decode: readonly ("
     .prefault({});
 
 const EvalConfig = z.strictObject({
-  every: z.int().min(0).default(25).describe("Steps between evaluations; 0 is at base and stage ends only."),
-  file: z.string().optional().describe("Held-out questions; needed where the training questions are a file."),
-  curve: evaluationSet(160, 101, ["greedy"]).describe("Asked every time; its EM decides which checkpoint is best."),
-  full: evaluationSet(500, 1, ["greedy", "sampled"]).describe("Asked at base and stage ends."),
+  every: z
+    .int()
+    .min(0)
+    .default(25)
+    .describe("Steps between evaluations; 0 evaluates only at the start and after each stage."),
+  file: z.string().optional().describe("Held-out questions; required if the training questions are a file."),
+  curve: evaluationSet(160, 101, ["greedy"]).describe(
+    "Number of questions in every evaluation; their EM decides which checkpoint is best.",
+  ),
+  full: evaluationSet(500, 1, ["greedy", "sampled"]).describe("Number of questions at the start and after each stage."),
 });
 
 export const Recipe = z.strictObject({
   name: z
     .string()
     .regex(/^[\w.-]+$/, "expected letters, digits, dots and dashes")
-    .describe("Names the run's folder."),
-  seed: z.int().min(0).default(0).describe("Everything random follows from it."),
+    .describe("Name of the run's folder."),
+  seed: z.int().min(0).default(0).describe("Seed of everything random."),
   model: z.string().min(1).describe("Folder of the policy to start from."),
-  lora: LoraConfig.optional().describe("Trains an adapter over the model; default: all weights are trained."),
+  lora: LoraConfig.optional().describe("Trains an adapter of the model; default: all weights are trained."),
   search: SearchConfig.prefault({}),
   ...PolicySettings.shape,
   data: DataConfig.prefault({}),
   stages: z
     .array(RecipeStage)
     .min(1)
-    .refine((stages) => new Set(stages.map(({ name }) => name)).size === stages.length, "expected names that differ"),
+    .refine((stages) => new Set(stages.map(({ name }) => name)).size === stages.length, "expected distinct names"),
   rolloutBatch: z
     .strictObject({
-      questions: z.int().min(1).default(16).describe("Fresh questions of a step."),
-      siblings: z.int().min(2).default(8).describe("Attempts at each."),
-      concurrency: z.int().min(1).default(128).describe("Attempts at once."),
+      questions: z.int().min(1).default(16).describe("New questions per step."),
+      siblings: z.int().min(2).default(8).describe("Attempts per question."),
+      concurrency: z.int().min(1).default(128).describe("Simultaneous attempts."),
     })
     .prefault({}),
-  stepsPerRollout: z.int().min(1).default(2).describe("Optimiser steps that one rollout is used for."),
+  stepsPerRollout: z.int().min(1).default(2).describe("Optimiser steps per rollout."),
   estimator: EstimatorConfig.prefault({}),
   loss: LossConfig.prefault({}),
-  kl: KlConfig.optional().describe("Default off."),
+  kl: KlConfig.optional().describe("Default: no KL term."),
   optimizer: OptimizerConfig.prefault({}),
   eval: EvalConfig.prefault({}),
   engine: EngineSettings,
@@ -82,9 +95,9 @@ export const Recipe = z.strictObject({
         .positive()
         .optional()
         .describe(
-          "And at the end of a step where the last one is so old. Which steps these are is up to the clock; what is learnt is not.",
+          "Also saves at the end of a step if the last checkpoint is older than this. The clock affects which steps are saved, but not what is learnt.",
         ),
-      keep: z.int().min(1).default(2).describe("The newest ones kept, besides stage ends and the best."),
+      keep: z.int().min(1).default(2).describe("Number of latest checkpoints kept, besides stage ends and the best."),
     })
     .prefault({}),
 });

@@ -1,4 +1,4 @@
-/** @file What a folder holds decides how it is searched: words, vectors, or both. */
+/** @file Opens an index folder as BM25, dense or hybrid search, depending on what it contains. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { DataError } from "../../base/errors.ts";
@@ -13,16 +13,16 @@ import { fusedSearcher } from "../../search/hybrid/fused.ts";
 import type { Searcher } from "../../search/searcher.ts";
 
 export interface OpenFolderOptions {
-  /** Where the encoder of a dense index lies, if elsewhere than when the index was built. */
+  /** Location of a dense index's encoder, if it has moved since the index was built. */
   readonly encoder?: string | undefined;
   readonly timeoutMs?: number;
 }
 
-/** Folders within a folder that is searched by both. */
+/** The two folders inside a folder for hybrid search. */
 const LEXICAL = "bm25";
 const DENSE = "dense";
 
-/** @throws DataError where there is no index or it is damaged, or two indexes side by side are of different corpora */
+/** @throws DataError if there is no index or it is damaged, or if two indexes side by side are of different corpora */
 export async function openIndexFolder(directory: string, options: OpenFolderOptions = {}): Promise<Searcher> {
   if (isDense(directory)) return openDense(directory, options);
   const [lexical, dense] = [join(directory, LEXICAL), join(directory, DENSE)];
@@ -40,14 +40,14 @@ export async function openIndexFolder(directory: string, options: OpenFolderOpti
   }
 }
 
-/** The encoder that a dense index was built with, used as it was then. */
+/** The encoder that a dense index was built with, with the same settings. */
 export async function openIndexEncoder(
   directory: string,
   { encoder: place, timeoutMs }: OpenFolderOptions,
 ): Promise<Encoder> {
   const { source, settings } = readDenseManifest(directory).encoder;
-  const { dimension: _, ...overrides } = settings; // whatever the folder says now
-  const { openEncoder } = await import("./open-encoder.ts"); // who searches by words loads none
+  const { dimension: _, ...overrides } = settings; // even if the encoder's folder has other settings now
+  const { openEncoder } = await import("./open-encoder.ts"); // loaded only for a dense index
   return openEncoder(place ?? source, {
     ...(overrides as EncoderOverrides),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
@@ -64,10 +64,10 @@ async function openDense(directory: string, options: OpenFolderOptions): Promise
   }
 }
 
-/** Whether the folder holds an index by vectors, by itself. */
+/** Whether the folder is a single dense index. */
 export const isDense = (directory: string) => formatOf(directory) === DENSE_FORMAT;
 
-/** Undefined where nothing can be told: opening it says why. */
+/** Undefined if it cannot be determined; opening the index then reports why. */
 function formatOf(directory: string): unknown {
   try {
     return (JSON.parse(readFileSync(join(directory, MANIFEST), "utf8")) as { format?: unknown }).format;

@@ -8,11 +8,11 @@ import { decorated } from "./decorators.ts";
 
 export interface OpenSearch {
   readonly searcher: Searcher;
-  /** Asks once, past every file; absent where search is in this process and cannot be away. */
+  /** Sends one test query without cache or recording; absent if search runs in this process. */
   readonly probe?: (signal: AbortSignal) => Promise<QueryResult>;
-  /** Counts and milliseconds since it was last asked. */
+  /** Counts and milliseconds since the last call. */
   readonly timing: () => Record<string, number>;
-  /** Why queries were refused for good; undefined while none was. */
+  /** Why queries were refused permanently; undefined if none was. */
   readonly refused: () => string | undefined;
 }
 
@@ -23,8 +23,8 @@ export async function rerankerAt(directory: string): Promise<Reranker> {
 }
 
 /**
- * @param openLocal opens what the source names where that is no server
- * @throws ConfigError on keys that do not fit, SearchError where a server does not answer
+ * @param openLocal opens the source if it is not a server
+ * @throws ConfigError on inconsistent keys, SearchError if a server does not answer
  */
 export async function openSearchSource(
   given: Partial<SearchConfig>,

@@ -1,4 +1,4 @@
-/** @file Does a search find what it should? Recall over questions, and the signs of an index that is dead. */
+/** @file Does a search find what it should? Recall over questions, and signs of an index that does not work. */
 import type { SearchQuestion, Support } from "../../data/benchmarks/search-questions.ts";
 import { normalise } from "../../reward/text.ts";
 import type { Hit } from "../../search/searcher.ts";
@@ -9,7 +9,7 @@ export const DEEPEST = 10;
 export interface SearchHealth {
   /** Questions measured. */
   readonly n: number;
-  /** Questions left out: yes and no stand in every corpus. */
+  /** Questions skipped: "yes" and "no" occur in every corpus. */
   readonly skipped: number;
   /** By depth: supporting passages found, of all, averaged over questions; or the share of questions with an answer found. */
   readonly recall: Readonly<Record<"2" | "5" | "10", number>>;
@@ -18,7 +18,7 @@ export interface SearchHealth {
   /** Share of questions with the same first result, whichever is the most frequent. */
   readonly sameFirst: number;
   readonly healthy: boolean;
-  /** Why it is not. */
+  /** The reasons if it is not healthy. */
   readonly reasons: readonly string[];
 }
 
@@ -64,13 +64,13 @@ function reasonsAgainst({ n, recall, empty, sameFirst, passages }: Signs): strin
   if (empty > MOST_EMPTY) reasons.push(`${share(empty)} of the questions find nothing`);
   if (sameFirst > MOST_SAME && n >= 5 && passages >= 20)
     reasons.push(`the same passage comes first for ${share(sameFirst)} of the questions`);
-  // ten passages drawn blindly must not pass either
+  // ten random passages must fail this check, too
   const least = Math.max(LEAST_RECALL, Math.min(0.5, (2 * DEEPEST) / passages));
   if (recall < least) reasons.push(`recall@10 is ${share(recall)}, below ${share(least)}`);
   return reasons;
 }
 
-/** Whether these hits hold every supporting passage, or an answer. */
+/** Whether these hits include every supporting passage, or an answer. */
 export function holdAll(question: Pick<SearchQuestion, "support" | "answers">, hits: readonly Hit[]): boolean {
   return recallOf(question, hits) === 1;
 }
@@ -83,7 +83,7 @@ function recallOf({ support, answers }: Pick<SearchQuestion, "support" | "answer
   return Number(wanted.some((answer) => texts.some((text) => text.includes(` ${answer} `))));
 }
 
-/** Enough of a text to tell paragraphs of one title apart, however the corpus cut them. */
+/** The length of a text's beginning that distinguishes paragraphs with the same title, however the corpus was cut. */
 const BEGINNING = 60;
 
 function isPassage(hit: Hit, { name, text }: Support): boolean {

@@ -1,6 +1,7 @@
 /**
- * @file A checkpoint is whole or absent: its own directory, every file fsynced and hashed in a manifest that is written
- * last, and one rename that makes it visible. The newest directory that verifies wins; there is no pointer to be wrong.
+ * @file A checkpoint is complete or absent: it is a directory whose files are fsynced and hashed in a manifest that is
+ * written last, and one rename makes it visible. The newest directory that verifies is used; there is no separate
+ * pointer.
  */
 import { createHash } from "node:crypto";
 import {
@@ -30,16 +31,16 @@ const ManifestContent = z.strictObject({
   format: z.literal(FORMAT, `not of format ${FORMAT}: made by another version`),
   /** The next step to run. */
   step: z.int().min(0),
-  /** Steps whose checkpoints stay whatever their age. */
+  /** Steps whose checkpoints are kept whatever their age. */
   pinned: z.array(z.int()),
   files: z.array(z.strictObject({ name: z.string(), size: z.int().min(0), sha256: z.string() })),
 });
 type ManifestContent = z.infer<typeof ManifestContent>;
 
-/** Also vouches for itself. */
+/** Includes a hash of the manifest itself. */
 const Manifest = z.strictObject({ ...ManifestContent.shape, sha256: z.string() });
 
-/** What touches the disk while a checkpoint is made; a test replaces it to fail at every point. */
+/** The disk operations of saving a checkpoint; a test replaces them to fail at every point. */
 export const checkpointFiles = {
   makeDirectory: (path: string): void => void mkdirSync(path, { recursive: true }),
   write: writeDurably,
@@ -59,7 +60,7 @@ export const checkpointFiles = {
 
 export interface CheckpointStoreOptions {
   readonly directory: string;
-  /** The newest ones kept whatever happens; default 2. */
+  /** Number of newest checkpoints that are always kept; default 2. */
   readonly keep?: number;
   readonly warn: (message: string) => void;
   readonly files?: typeof checkpointFiles;
@@ -70,9 +71,9 @@ export interface CheckpointStoreOptions {
 export interface SaveRequest {
   /** The next step to run. */
   readonly step: number;
-  /** Where the run stands, as JSON. */
+  /** The state of the run, as JSON. */
   readonly cursor: unknown;
-  /** Steps whose checkpoints stay whatever their age. */
+  /** Steps whose checkpoints are kept whatever their age. */
   readonly pinned: readonly number[];
   /** Writes policy and optimiser into the directory. */
   readonly write: (directory: string) => Promise<void>;
@@ -89,7 +90,7 @@ export function checkpointName(step: number): string {
   return `step-${String(step).padStart(6, "0")}`;
 }
 
-/** Whoever uses it holds the run's lock. */
+/** The caller must hold the run's lock. */
 export class CheckpointStore {
   readonly #directory: string;
   readonly #keep: number;
@@ -105,7 +106,7 @@ export class CheckpointStore {
     this.#forget = forget;
   }
 
-  /** @throws CheckpointError where the disk refuses; checkpoints that exist are then as they were */
+  /** @throws CheckpointError if writing fails; existing checkpoints are not affected */
   async save({ step, cursor, pinned, write }: SaveRequest): Promise<void> {
     const name = checkpointName(step);
     const temporary = join(this.#directory, `.tmp-${name}`);
@@ -128,8 +129,8 @@ export class CheckpointStore {
   }
 
   /**
-   * The newest checkpoint whose every byte is as it was written; damaged ones are named in a warning.
-   * @throws CheckpointError where there are checkpoints and none is whole: starting anew must be somebody's decision
+   * The newest checkpoint that verifies; damaged ones are named in a warning.
+   * @throws CheckpointError if there are checkpoints and none verifies: starting over must be the user's decision
    */
   async newest(): Promise<StoredCheckpoint | undefined> {
     const found = await newestCheckpoint(this.#directory, this.#warn);
@@ -137,7 +138,7 @@ export class CheckpointStore {
     return found;
   }
 
-  /** Ascending; whole or not. */
+  /** Ascending; complete or not. */
   steps(): number[] {
     return stepsIn(this.#directory);
   }
@@ -170,7 +171,7 @@ export class CheckpointStore {
     if (entriesOf(this.#directory).includes(name)) {
       const replaced = join(this.#directory, `.replaced-${name}`);
       this.#files.remove(replaced);
-      this.#files.rename(target, replaced); // a damaged one, or one that the run went back behind
+      this.#files.rename(target, replaced); // a damaged one, or one from after the step to which the run went back
       this.#files.rename(temporary, target);
       await this.#removeQuietly(replaced);
     } else {
@@ -203,7 +204,7 @@ export class CheckpointStore {
   }
 }
 
-/** As `CheckpointStore.newest`, for whoever only reads: changes nothing, so the run may go on meanwhile. */
+/** Like `CheckpointStore.newest`, but read-only, so the run may continue meanwhile. */
 export async function newestCheckpoint(
   directory: string,
   warn: (message: string) => void,

@@ -1,4 +1,4 @@
-/** @file Where a policy lies: a model folder, an adapter over one, or a run that saved either. */
+/** @file Finds a policy: a model folder, an adapter with its base model, or a run that saved either. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../../base/errors.ts";
@@ -30,8 +30,8 @@ export interface PlaceOptions {
 }
 
 /**
- * @param path a model folder, a PEFT folder, or a run folder, whose newest whole checkpoint is taken
- * @throws ConfigError where there is neither, CheckpointError where no checkpoint is whole
+ * @param path a model folder, a PEFT folder, or a run folder, whose newest valid checkpoint is used
+ * @throws ConfigError if there is neither, CheckpointError if no checkpoint is valid
  */
 export async function findPolicy(path: string, { adapter, warn = () => {} }: PlaceOptions = {}): Promise<PolicyPlace> {
   const found = await newestWith(path, ["config.json", adapterConfigFile, remoteFile], warn);
@@ -75,7 +75,7 @@ async function adapterFolder(path: string, warn: (message: string) => void): Pro
   });
 }
 
-/** `path` itself where it holds one of the files, else the newest checkpoint below it that does. */
+/** `path` itself if it contains one of the files, otherwise the newest checkpoint below it that does. */
 async function newestWith(
   path: string,
   files: readonly string[],

@@ -1,8 +1,8 @@
-/** @file JSON lines that a run appends to and a crash may tear. */
+/** @file JSON lines that a run appends to, and whose last line may be incomplete after a crash. */
 import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from "node:fs";
 import { CheckpointError, messageOf } from "../../base/errors.ts";
 
-/** One write for the whole line, then fsync: a checkpoint never remembers a step whose record is lost. */
+/** Writes the line in one call, then fsyncs: a checkpoint never includes a step whose record is lost. */
 export function appendLine(file: string, line: string): void {
   const handle = openSync(file, "a");
   const { size } = fstatSync(handle);
@@ -11,14 +11,14 @@ export function appendLine(file: string, line: string): void {
     for (let at = 0; at < bytes.length; ) at += writeSync(handle, bytes, at);
     fsyncSync(handle);
   } catch (cause) {
-    ftruncateSync(handle, size); // a full disk takes the beginning of a line
+    ftruncateSync(handle, size); // on a full disk only the beginning of the line may be written
     throw cause;
   } finally {
     closeSync(handle);
   }
 }
 
-/** A torn last line is as good as never written; a bad one before it is damage. */
+/** An incomplete last line is ignored; an invalid line before it is an error. */
 export function readLines<T>(file: string): { text: string; value: T }[] {
   let content: string;
   try {
@@ -27,7 +27,7 @@ export function readLines<T>(file: string): { text: string; value: T }[] {
     if ((cause as NodeJS.ErrnoException).code === "ENOENT") return [];
     throw cause;
   }
-  const lines = content.split("\n").slice(0, -1); // what follows the last line end is torn, or nothing
+  const lines = content.split("\n").slice(0, -1); // text after the last line end is incomplete, or empty
   return lines.flatMap((text, i) => {
     try {
       return [{ text, value: JSON.parse(text) as T }];

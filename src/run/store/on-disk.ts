@@ -1,6 +1,6 @@
 import { CheckpointError, isSystemError, messageOf } from "../../base/errors.ts";
 
-/** Says of a refusal of the disk what it hit and what to do; other errors pass as they are. */
+/** Turns a disk error into one that says which file it concerns and what to do; other errors are rethrown unchanged. */
 export function onDisk<T>(what: string, doing: string, work: () => T): T {
   try {
     return work();

@@ -1,6 +1,6 @@
 /**
- * @file A run is a folder; everything that watches reads these files. Appends are whole lines, everything else is
- * replaced atomically, and what a crash left behind the newest checkpoint is dropped on resume and made again.
+ * @file The folder of a run; programs that watch a run read these files. Lines are appended whole, everything else is
+ * replaced atomically, and on resume records after the newest checkpoint are dropped and produced again.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -32,7 +32,7 @@ export interface StepLine {
   readonly [metric: string]: number | string | undefined;
 }
 
-/** A measurement of the policy after `step` steps. */
+/** An evaluation of the policy after `step` steps. */
 export interface SavedEvaluation {
   readonly step: number;
   readonly scope: EvaluationRequest["scope"];
@@ -44,7 +44,7 @@ export interface SavedEvaluation {
 /** Made by `openRun`, which holds the folder's lock until `close`. */
 export interface RunFolder {
   readonly directory: string;
-  /** False in a folder where nothing had been started. */
+  /** False if the folder did not contain a run before. */
   readonly resumed: boolean;
   readonly checkpoints: string;
   record(record: StepRecord): void;
@@ -55,11 +55,14 @@ export interface RunFolder {
   saveEvaluation(name: string, evaluation: SavedEvaluation, results: readonly unknown[]): void;
   /** All that were saved, by step. */
   evaluations(): SavedEvaluation[];
-  /** Lets go of the lock. A new run that has saved nothing is removed. */
+  /** Releases the lock. A new run without any saved record is removed. */
   close(): void;
 }
 
-/** @throws ConfigError: something else lies there, no `--resume`, another recipe, in use, not writable */
+/**
+ * @throws ConfigError: the folder contains something else, needs `--resume`, has another recipe, is in use or not
+ * writable
+ */
 export function openRun(directory: string, { recipe, resume }: OpenRunOptions): RunFolder {
   const removeFolder = makeWritable(directory);
   const entries = readdirSync(directory);
@@ -98,7 +101,7 @@ function openLocked(
   }
 }
 
-/** What a process that died, or that the disk refused, was about to put in place. The lock is held. */
+/** Removes unfinished files of a process that died or could not write. The lock is held. */
 function removeLeftovers(directory: string): void {
   const evals = join(directory, "evals");
   const inner = existsSync(evals) ? readdirSync(evals).map((name) => join(evals, name)) : [];
@@ -140,7 +143,7 @@ function flatten(value: unknown, path = "", into = new Map<string, string>()): M
   return into;
 }
 
-/** What the run that a checkpoint belongs to says of it; undefined where the folder is no run's checkpoint. */
+/** What a run says about the checkpoint; undefined if the folder is not a run's checkpoint. */
 export function readRunFacts(checkpoint: string) {
   const step = /^step-(\d+)$/.exec(basename(checkpoint))?.[1];
   const run = join(checkpoint, "..", "..");
@@ -162,7 +165,7 @@ function savedEvaluations(evals: string): SavedEvaluation[] {
     .sort((a, b) => a.step - b.step);
 }
 
-/** One without a summary was cut short. */
+/** A folder without a summary is unfinished. */
 function evaluationFolders(evals: string): { directory: string; saved: SavedEvaluation | undefined }[] {
   return readdirSync(evals).map((name) => {
     const directory = join(evals, name);

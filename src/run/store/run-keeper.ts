@@ -23,15 +23,15 @@ export interface KeeperOptions {
   /** Checkpoints kept besides stage ends and the best. */
   readonly keep: number;
   readonly warn: (message: string) => void;
-  /** Writes the model card of the policy that `step` steps have made. */
+  /** Writes the model card of the policy after `step` steps. */
   readonly describe?: (directory: string, step: number) => void;
   readonly files?: typeof checkpointFiles;
 }
 
 export interface RunKeeper extends Keeper {
   /**
-   * Where the run stands: restores the learner from the newest good checkpoint and drops what lies behind it.
-   * Without a checkpoint the learner keeps what it was opened with.
+   * Restores the learner from the newest valid checkpoint and drops later records. Without a checkpoint the learner
+   * stays as it was opened.
    */
   resume(): Promise<{ readonly cursor: Cursor; readonly saved: boolean }>;
 }

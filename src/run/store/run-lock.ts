@@ -1,4 +1,6 @@
-/** @file One writer for one folder. The lock names its holder, so that a dead holder's lock is no obstacle. */
+/**
+ * @file Allows one writer per folder. The lock file names its holder, so the lock of a dead process can be taken over.
+ */
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { basename, join, resolve } from "node:path";
@@ -7,16 +9,16 @@ import { ConfigError } from "../../base/errors.ts";
 interface Holder {
   readonly pid: number;
   readonly host: string;
-  /** When the process began, as the system counts it; a reused pid has another. Empty where the system does not say. */
+  /** Start time of the process according to the system, because pids are reused. Empty if the system does not tell. */
   readonly started: string;
 }
 
-/** @throws ConfigError where a living process holds it */
+/** @throws ConfigError if a living process holds it */
 export function lockRun(directory: string): { release(): void } {
   return lock(directory, join(directory, "run.lock"));
 }
 
-/** A lock beside an index: the folder itself is replaced when it is built anew. @throws ConfigError as above */
+/** A lock file beside an index, because a rebuild replaces the index folder itself. @throws ConfigError as above */
 export function lockIndex(directory: string): { release(): void } {
   return lock(directory, `${resolve(directory)}.lock`);
 }
@@ -31,7 +33,7 @@ function lock(directory: string, file: string): { release(): void } {
     rename(file, stale);
     const moved = contentOf(stale);
     if (moved !== text || !place(file, mine)) {
-      if (moved !== text && moved !== undefined) place(file, moved); // somebody else recovered it first: it is theirs
+      if (moved !== text && moved !== undefined) place(file, moved); // another process has taken over the lock first
       rmSync(stale, { force: true });
       throw inUse(directory, file, holderOf(contentOf(file)));
     }
@@ -58,7 +60,7 @@ function place(file: string, content: string): boolean {
     return true;
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === "EEXIST") return false;
-    return createExclusively(file, content); // a file system without links
+    return createExclusively(file, content); // the file system does not support links
   } finally {
     rmSync(draft, { force: true });
   }
@@ -101,7 +103,7 @@ function holderOf(text: string | undefined): Holder | undefined {
   }
 }
 
-/** Of another machine nobody here can say whether it lives, so it does. */
+/** A process on another machine cannot be checked, so it counts as alive. */
 function isAlive({ pid, host, started }: Holder): boolean {
   if (host !== hostname()) return true;
   try {
@@ -113,7 +115,7 @@ function isAlive({ pid, host, started }: Holder): boolean {
   return now === "" || started === "" || now === started;
 }
 
-/** Field 22 of Linux's /proc/<pid>/stat; the name before it may hold spaces and brackets. */
+/** Field 22 of Linux's /proc/<pid>/stat; the program name before it may contain spaces and brackets. */
 function startOf(pid: number): string {
   const stat = contentOf(`/proc/${pid}/stat`);
   return stat === undefined ? "" : (stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "");

@@ -17,7 +17,7 @@ import { crc32c } from "@aws-crypto/crc32c";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 
 export interface EventLog {
-  /** The next record is of `step`; what was recorded of it and of later steps is void. */
+  /** The next record is of `step`; earlier records of it and of later steps are discarded. */
   restart(step: number): void;
   /** @param values by slash-grouped name */
   record(step: number, values: Readonly<Record<string, number>>): void;
@@ -31,7 +31,7 @@ export interface EventLogOptions {
   readonly now?: () => number;
 }
 
-/** Nothing is written before the first record. */
+/** No file is written before the first record. */
 export function openEventLog({ directory, texts, now = Date.now }: EventLogOptions): EventLog {
   let file: string | undefined;
   let from: number | undefined;
@@ -112,7 +112,7 @@ function begun(wallTime: number, step = 0): BinaryWriter {
     .int64(step);
 }
 
-/** Version 2 is what makes readers heed session logs. */
+/** Version 2 makes readers respect session logs. */
 function fileVersion(wallTime: number): Uint8Array {
   return begun(wallTime).tag(event.fileVersion, WireType.LengthDelimited).string("brain.Event:2").finish();
 }

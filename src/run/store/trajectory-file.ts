@@ -4,7 +4,7 @@ import { toJson } from "../../base/jsonl.ts";
 import { forEachPolicyRun } from "../../rl/batch.ts";
 import type { AttemptRecord } from "../../rl/metrics.ts";
 
-/** One line per attempt, gzipped; the same attempts give the same bytes on any day and machine. */
+/** One line per attempt, gzipped; equal attempts give equal bytes at any time and on any machine. */
 export function writeTrajectories(file: string, attempts: readonly AttemptRecord[]): void {
   const zipped = gzipSync(attempts.map((attempt) => `${toJson(trajectoryLine(attempt))}\n`).join(""), { level: 6 });
   zipped.fill(0, 4, 8); // when it was made
@@ -36,7 +36,7 @@ function trajectoryLine({ trajectory, reward, advantage, rewardFailure }: Attemp
   };
 }
 
-/** Nine digits give every f32 back exactly; JSON has no word for what is not finite. */
+/** Nine digits represent every f32 exactly; JSON cannot represent values that are not finite. */
 function compact(value: number): number | null {
   return Number.isFinite(value) ? Number(value.toPrecision(9)) : null;
 }

@@ -3,9 +3,9 @@ import { dirname, join, resolve } from "node:path";
 import { ConfigError, messageOf } from "../../base/errors.ts";
 
 /**
- * Makes a folder and those above it, and proves that files can be made there.
- * @param option which names it, for the hint
- * @returns removes the folders that were made, as far as they are empty
+ * Creates a folder with its parents, and checks that files can be created in it.
+ * @param option the option that names it, for the hint
+ * @returns removes the created folders, as far as they are empty
  * @throws ConfigError naming the folder
  */
 export function makeWritable(directory: string, option = "--out"): () => void {
@@ -31,7 +31,7 @@ export function makeWritable(directory: string, option = "--out"): () => void {
   }
 }
 
-/** Uppermost first. `mkdir` with `recursive` would go round for ever where a file system takes no folder (/proc). */
+/** Uppermost first. `mkdir` with `recursive` never returns on a file system that takes no folders (/proc). */
 function missingFolders(directory: string): string[] {
   const missing: string[] = [];
   let at = resolve(directory);
