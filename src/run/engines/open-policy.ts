@@ -41,6 +41,8 @@ export interface OpenOptions extends PlaceOptions {
   /** Attempts at once. */
   readonly concurrency: number;
   readonly settings?: PolicySettings;
+  /** The tags it is to use, over those that the settings name. */
+  readonly protocol?: Protocol | undefined;
   /** Name or file of a prompt, over what the policy was taught with. */
   readonly prompt?: string | undefined;
   readonly engine?: Partial<Recipe["engine"]>;
@@ -52,7 +54,7 @@ export async function openAskable(path: string, options: OpenOptions): Promise<A
   if (options.training) demandModel(path, place);
   const { directory, adapter } = place;
   const settings = withPrompt(options.settings ?? settingsAt(place), options.prompt);
-  const protocol = protocols[settings.protocol];
+  const protocol = options.protocol ?? protocols[settings.protocol];
   const config = readModelConfig(directory);
   const layout = layoutFor(config, options.engine);
   const contextLength = settings.rollout.contextLength || Number.POSITIVE_INFINITY;
@@ -80,7 +82,7 @@ export async function openAskable(path: string, options: OpenOptions): Promise<A
   });
   const { rollout } = settings;
   try {
-    return { ...policy, protocol, rollout, memory, promptFor: prompterOf(settings, policy.tokenizer) };
+    return { ...policy, protocol, rollout, memory, promptFor: prompterOf(settings, policy.tokenizer, protocol) };
   } catch (cause) {
     await policy.engine.close();
     throw cause;
@@ -88,8 +90,11 @@ export async function openAskable(path: string, options: OpenOptions): Promise<A
 }
 
 /** @throws EngineError at once where the model's chat template refuses what every question will give it */
-function prompterOf(settings: PolicySettings, tokenizer: Tokenizer): AskablePolicy["promptFor"] {
-  const protocol = protocols[settings.protocol];
+export function prompterOf(
+  settings: PolicySettings,
+  tokenizer: Tokenizer,
+  protocol: Protocol,
+): AskablePolicy["promptFor"] {
   const read = (file: string): unknown => parse(readFileSync(file, "utf8"));
   const template = promptOf(settings, { protocol, tokenizer, read });
   const render = (question: string) => renderPrompt({ protocol, tokenizer, question, template });

@@ -5,13 +5,16 @@ import { toJson } from "../../base/jsonl.ts";
 import type { Tokenizer } from "../../base/tokenizer.ts";
 import { readQuestions } from "../../data/benchmarks/read.ts";
 import { splitQuestions, splitTraits, splitWorlds, type WorldSplit } from "../../data/world/splits.ts";
+import type { World } from "../../data/world/world.ts";
 import type { Sampler } from "../../engine/engine.ts";
 import { type EvalRow, evaluate, type EvalSummary as Summary, summarise } from "../../eval/evaluate.ts";
 import type { Question } from "../../protocol/question.ts";
+import type { EnvironmentFactory } from "../../rollout/environment.ts";
 import { searchEnvironment } from "../../rollout/search-environment.ts";
 import type { Trajectory } from "../../rollout/trajectory.ts";
 import type { Searcher } from "../../search/searcher.ts";
 import { type AskablePolicy, openAskable } from "../engines/open-policy.ts";
+import type { TrainedPolicy } from "../engines/supplied-learner.ts";
 import type { SearchConfig } from "../recipe/search-settings.ts";
 import { openSearch, worldSearcher } from "../search/open-search.ts";
 import type { EvalSummary, ShownAttempt } from "../store/evaluation.ts";
@@ -46,6 +49,8 @@ export interface EvalOptions {
 export interface Benchmark {
   readonly questions: readonly Question[];
   readonly searcher: Searcher;
+  /** What the policy acts in; default search, by `searcher`. */
+  readonly environment?: EnvironmentFactory | undefined;
   /** Why search refused to answer for good; undefined while it did not. */
   readonly refused?: () => string | undefined;
 }
@@ -113,7 +118,7 @@ function withSearches(policy: AskablePolicy, least: number): AskablePolicy {
 
 async function openBenchmark({ benchmark, worldSeed, split, questions, search }: EvalOptions): Promise<Benchmark[]> {
   if (benchmark === "world") {
-    if (search === undefined) return worldBenchmark(worldSeed, questions ?? 500, split);
+    if (search === undefined) return worldBenchmark({ seed: worldSeed, count: questions ?? 500, split });
     throw new ConfigError("--benchmark world searches its own passages; it takes no --index and no --search");
   }
   if (split !== undefined && split !== "iid") {
@@ -127,15 +132,30 @@ async function openBenchmark({ benchmark, worldSeed, split, questions, search }:
   return [{ questions: questions === undefined ? all : all.slice(0, questions), searcher, refused }];
 }
 
+export interface WorldBenchmarkOptions {
+  readonly seed: number;
+  /** Of questions, over both worlds. */
+  readonly count: number;
+  readonly split?: WorldSplit | undefined;
+  /** Default: BM25 over the world's passages. */
+  readonly searcherOf?: (world: World) => Searcher | Promise<Searcher>;
+}
+
 /** Two unseen worlds, half of the questions each. */
-export function worldBenchmark(seed: number, count: number, split: WorldSplit = "iid"): Benchmark[] {
-  return splitWorlds(split, seed).map((world, i, { length }) => ({
+export function worldBenchmark({
+  seed,
+  count,
+  split = "iid",
+  searcherOf = worldSearcher,
+}: WorldBenchmarkOptions): Promise<Benchmark[]> {
+  const benchmarks = splitWorlds(split, seed).map(async (world, i, { length }) => ({
     questions: splitQuestions(split, world, {
       seed,
       count: Math.floor(count / length) + (i < count % length ? 1 : 0),
     }),
-    searcher: worldSearcher(world),
+    searcher: await searcherOf(world),
   }));
+  return Promise.all(benchmarks);
 }
 
 export interface PolicyEvaluation {
@@ -146,7 +166,7 @@ export interface PolicyEvaluation {
 }
 
 export async function evaluatePolicy(
-  { tokenizer, protocol, rollout, promptFor, memory }: AskablePolicy,
+  { tokenizer, protocol, rollout, promptFor, memory }: Omit<TrainedPolicy, "engine">,
   benchmarks: readonly Benchmark[],
   {
     sampler,
@@ -159,7 +179,7 @@ export async function evaluatePolicy(
   const total = benchmarks.reduce((sum, { questions }) => sum + questions.length, 0);
   const results: EvalRow[] = [];
   const trajectories: Trajectory[] = [];
-  for (const [i, { questions, searcher }] of benchmarks.entries()) {
+  for (const [i, { questions, searcher, environment }] of benchmarks.entries()) {
     const before = { count: results.length, right: results.reduce((sum, { scores }) => sum + (scores?.em ?? 0), 0) };
     const report = await evaluate({
       questions,
@@ -167,7 +187,7 @@ export async function evaluatePolicy(
       // each world draws from keys of its own
       seed: seed + i,
       sampler,
-      environment: searchEnvironment({ searcher, protocol, config: rollout }),
+      environment: environment ?? searchEnvironment({ searcher, protocol, config: rollout }),
       tokenizer,
       promptOf: promptFor,
       config: rollout,

@@ -10,6 +10,7 @@ import { fsyncDirectory, writeAtomically } from "../../base/files.ts";
 import { toJson } from "../../base/jsonl.ts";
 import type { EvaluationRequest, StepRecord } from "../../rl/parts.ts";
 import type { Recipe } from "../recipe/recipe.ts";
+import { demandSameSupplied, type SuppliedPart, suppliedIn, suppliedKey } from "../recipe/supplied-parts.ts";
 import type { EvalSummary, ShownAttempt } from "../store/evaluation.ts";
 import { checkpointName } from "./checkpoint-store.ts";
 import { appendLine, readLines } from "./line-file.ts";
@@ -18,9 +19,11 @@ import { lockRun } from "./run-lock.ts";
 import { writeTrajectories } from "./trajectory-file.ts";
 import { makeWritable } from "./writable-folder.ts";
 
-export interface OpenRunOptions {
+export interface RunFolderOptions {
   /** Resolved and complete; plain JSON values. */
   readonly recipe: Readonly<Record<string, unknown>>;
+  /** The parts that a program gave itself; a run is resumed with the same ones only. */
+  readonly supplied?: readonly SuppliedPart[];
   /** Continues a run of the same recipe; where there is none yet, starts it. */
   readonly resume: boolean;
 }
@@ -40,7 +43,7 @@ export interface SavedEvaluation {
   readonly example: ShownAttempt | undefined;
 }
 
-/** Made by `openRun`, which holds the folder's lock until `close`. */
+/** Made by `openRunFolder`, which holds the folder's lock until `close`. */
 export interface RunFolder {
   readonly directory: string;
   /** False in a folder where nothing had been started. */
@@ -59,7 +62,7 @@ export interface RunFolder {
 }
 
 /** @throws ConfigError: something else lies there, no `--resume`, another recipe, in use, not writable */
-export function openRun(directory: string, { recipe, resume }: OpenRunOptions): RunFolder {
+export function openRunFolder(directory: string, { recipe, supplied = [], resume }: RunFolderOptions): RunFolder {
   const removeFolder = makeWritable(directory);
   const entries = readdirSync(directory);
   const isRun = entries.includes("recipe.yaml");
@@ -73,7 +76,7 @@ export function openRun(directory: string, { recipe, resume }: OpenRunOptions): 
     });
   }
   try {
-    return onDisk(directory, "begun", () => openLocked(directory, { recipe, isRun, removeFolder }));
+    return onDisk(directory, "begun", () => openLocked(directory, { recipe, supplied, isRun, removeFolder }));
   } catch (cause) {
     removeFolder();
     throw cause;
@@ -82,13 +85,19 @@ export function openRun(directory: string, { recipe, resume }: OpenRunOptions): 
 
 function openLocked(
   directory: string,
-  { recipe, isRun, removeFolder }: Pick<OpenRunOptions, "recipe"> & { isRun: boolean; removeFolder: () => void },
+  {
+    recipe,
+    supplied,
+    isRun,
+    removeFolder,
+  }: Required<Omit<RunFolderOptions, "resume">> & { isRun: boolean; removeFolder: () => void },
 ): RunFolder {
   const lock = lockRun(directory);
   try {
     removeLeftovers(directory);
-    if (isRun) demandSameRecipe(join(directory, "recipe.yaml"), recipe);
-    else writeAtomically(join(directory, "recipe.yaml"), stringify(recipe));
+    const recorded = supplied.length === 0 ? recipe : { ...recipe, [suppliedKey]: supplied };
+    if (isRun) demandSameRecipe(join(directory, "recipe.yaml"), recorded);
+    else writeAtomically(join(directory, "recipe.yaml"), stringify(recorded));
     return new Folder(directory, { resumed: isRun, lock, removeFolder });
   } catch (cause) {
     if (!isRun) removeLeftovers(directory);
@@ -115,6 +124,7 @@ function demandSameRecipe(file: string, recipe: Readonly<Record<string, unknown>
   } catch (cause) {
     throw new ConfigError(`${file} cannot be read: ${messageOf(cause)}`, { cause });
   }
+  demandSameSupplied(`the run of ${file}`, suppliedIn(old), suppliedIn(recipe));
   const differences = recipeDifferences(old, JSON.parse(toJson(recipe)));
   if (differences.length === 0) return;
   throw new ConfigError(`the recipe differs from that of ${file}: ${differences.join("; ")}`, {
@@ -145,17 +155,17 @@ export function readRunFacts(checkpoint: string) {
   const run = join(checkpoint, "..", "..");
   const file = join(run, "recipe.yaml");
   if (step === undefined || !existsSync(file)) return undefined;
-  const evals = join(run, "evals");
   return {
     recipe: parse(readFileSync(file, "utf8")) as Recipe,
     step: Number(step),
     metrics: readLines<StepLine>(join(run, "metrics.jsonl")).map(({ value }) => value),
-    evaluations: existsSync(evals) ? savedEvaluations(evals) : [],
+    evaluations: savedEvaluations(join(run, "evals")),
   };
 }
 
-/** By step. */
-function savedEvaluations(evals: string): SavedEvaluation[] {
+/** By step. @param evals the folder of a run's evaluations; it need not exist */
+export function savedEvaluations(evals: string): SavedEvaluation[] {
+  if (!existsSync(evals)) return [];
   return evaluationFolders(evals)
     .flatMap(({ saved }) => saved ?? [])
     .sort((a, b) => a.step - b.step);

@@ -3,7 +3,7 @@ import { SearchError } from "../../base/errors.ts";
 import { isOutage } from "../../rl/health.ts";
 import type { Evaluation, EvaluationRequest, TrainerParts } from "../../rl/parts.ts";
 import { firstFailure } from "../../rl/rollout-or-wait.ts";
-import type { AskablePolicy } from "../engines/open-policy.ts";
+import type { TrainedPolicy } from "../engines/supplied-learner.ts";
 import { evaluatePolicy, type PolicyEvaluation, showAttempt } from "../evaluate/run-eval.ts";
 import type { Recipe } from "../recipe/recipe.ts";
 import type { RunFolder } from "../store/run-folder.ts";
@@ -12,7 +12,7 @@ import type { TrainingData } from "./training-data.ts";
 
 export interface EvaluationParts {
   readonly recipe: Recipe;
-  readonly policy: AskablePolicy;
+  readonly policy: TrainedPolicy;
   readonly benchmarks: TrainingData["benchmarks"];
   readonly folder: RunFolder;
   readonly tell: (event: TrainingEvent) => void;

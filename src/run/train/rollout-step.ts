@@ -2,12 +2,12 @@
 import type { TrainerParts } from "../../rl/parts.ts";
 import { collectGroups } from "../../rollout/collect.ts";
 import type { EnvironmentFactory } from "../../rollout/environment.ts";
-import type { AskablePolicy } from "../engines/open-policy.ts";
+import type { TrainedPolicy } from "../engines/supplied-learner.ts";
 import type { Recipe } from "../recipe/recipe.ts";
 
 export interface RolloutStepParts {
   readonly recipe: Pick<Recipe, "seed" | "rolloutBatch">;
-  readonly policy: AskablePolicy;
+  readonly policy: TrainedPolicy;
   readonly environment: EnvironmentFactory;
 }
 
