@@ -1,5 +1,5 @@
 /**
- * @file `r1-searcher/testing`: check an engine or a searcher of your own, and try code without a model. The conformance
+ * @file `r1-searcher/testing`: check an engine, a searcher or an environment of your own, and try code without a model. The conformance
  * suites are lists of named checks for any test runner; the scripted sampler and the byte tokenizer need no file.
  */
 
@@ -12,4 +12,5 @@ export {
   engineConformance,
 } from "./engine/testing/conformance.ts";
 export { type ByteTokenizerOptions, byteTokenizer } from "./protocol/byte-tokenizer.ts";
+export { type EnvironmentConformanceOptions, environmentConformance } from "./rollout/environment-conformance.ts";
 export { type SearcherConformanceOptions, searcherConformance } from "./search/conformance.ts";

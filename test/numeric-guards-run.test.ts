@@ -13,7 +13,7 @@ import { EstimatorConfig } from "../src/rl/config.ts";
 import type { StepRecord, TrainerParts } from "../src/rl/parts.ts";
 import { config, TinyLearner, tinyParts, trajectory } from "../src/rl/testing/tiny-run.ts";
 import { train } from "../src/rl/training-loop.ts";
-import { openRun } from "../src/run/store/run-folder.ts";
+import { openRunFolder } from "../src/run/store/run-folder.ts";
 import { runKeeper } from "../src/run/store/run-keeper.ts";
 
 const root = mkdtempSync(join(tmpdir(), "numeric-guards-run-"));
@@ -66,7 +66,7 @@ describe("in what is written", () => {
     ...change,
   });
   const reward = (total: number) => ({ trajectory: trajectory(), reward: { total, parts: [] }, advantage: 0 });
-  const open = () => openRun(mkdtempSync(join(root, "run-")), { recipe: {}, resume: false });
+  const open = () => openRunFolder(mkdtempSync(join(root, "run-")), { recipe: {}, resume: false });
   const records: [what: string, record: StepRecord][] = [
     ...bad.map(
       (value) => [`a metric of ${value}`, step({ metrics: { "reward/total": value } })] as [string, StepRecord],
@@ -137,7 +137,7 @@ describe("in a run", () => {
 
   async function run(updates: readonly number[], { attempts = [] as string[], into = newFolder() } = {}) {
     await engine.loadPolicy(root);
-    const folder = openRun(into, { recipe: {}, resume: false });
+    const folder = openRunFolder(into, { recipe: {}, resume: false });
     const learner = poisoned(updates);
     const made = parts(learner, { keeper: runKeeper({ folder, learner, keep: 9, warn: () => {} }) });
     const rollOut: typeof made.rollOut = (questions, request) => {

@@ -26,7 +26,7 @@ export const isTest = (path: string) => /\.test\.tsx?$/.test(path);
 export function importsOf({ path, text }: SourceFile): string[] {
   const urls = [...text.matchAll(/new URL\(\s*["'](\.[^"']+)["']\s*,\s*import\.meta\.url/g)]
     .map(([, url]) => url!)
-    .filter((url) => !posix.join(posix.dirname(path), url).startsWith("..")); // data outside src/ is nobody's module
+    .filter((url) => !url.endsWith("/") && !posix.join(posix.dirname(path), url).startsWith("..")); // a folder, or data outside src/, is no module
   return [...ts.preProcessFile(text, true, true).importedFiles.map(({ fileName }) => fileName), ...urls];
 }
 

@@ -14,10 +14,10 @@ import { searchEnvironment } from "../../src/rollout/search-environment.ts";
 import { bundled, type OpenPolicy } from "../../src/run/engines/open-policy.ts";
 import { loadRecipe } from "../../src/run/recipe/load-recipe.ts";
 import type { Recipe } from "../../src/run/recipe/recipe.ts";
-import { openRun, type RunFolder } from "../../src/run/store/run-folder.ts";
+import { openRunFolder, type RunFolder } from "../../src/run/store/run-folder.ts";
 import { runKeeper } from "../../src/run/store/run-keeper.ts";
 import { rolloutStep } from "../../src/run/train/rollout-step.ts";
-import { openStart } from "../../src/run/train/run-training.ts";
+import { openStart } from "../../src/run/train/start-policy.ts";
 import { trainerConfig } from "../../src/run/train/trainer-config.ts";
 import { openQuestions, questionSource, type TrainingData } from "../../src/run/train/training-data.ts";
 import type { Searcher } from "../../src/search/searcher.ts";
@@ -82,7 +82,7 @@ export class NanoSteps {
     const source = questionSource(recipe, data);
     const curriculum = createCurriculum(recipe.stages, { batch: recipe.rolloutBatch.questions, source });
     this.#step = curriculum.stages.at(-1)!.firstStep;
-    this.#folder = openRun(join(directory, "run"), { recipe, resume: false });
+    this.#folder = openRunFolder(join(directory, "run"), { recipe, resume: false });
     this.#keeper = runKeeper({ folder: this.#folder, learner: policy.learner!, keep: 1, warn: () => {} });
     this.#trainer = {
       curriculum,

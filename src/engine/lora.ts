@@ -32,3 +32,8 @@ export type LoraShape = Omit<LoraConfig, "merge">;
 export function loraScale({ alpha, rank }: LoraShape): number {
   return alpha / rank;
 }
+
+export interface LoraPlace extends LoraConfig {
+  /** The first numbers of a fresh adapter follow from it. */
+  readonly seed: number;
+}

@@ -39,10 +39,12 @@ export function environmentConformance(
   name: string,
   options: EnvironmentConformanceOptions,
 ): readonly ConformanceCheck[] {
-  return [...results(options), ...attempts(options), ...failures(options)].map(({ name: what, run }) => ({
-    name: `${name}: ${what}`,
-    run,
-  }));
+  return [...results(options), ...contents(options), ...attempts(options), ...failures(options)].map(
+    ({ name: what, run }) => ({
+      name: `${name}: ${what}`,
+      run,
+    }),
+  );
 }
 
 const contextOf = (sibling: number, signal = new AbortController().signal): AttemptContext => ({
@@ -68,6 +70,7 @@ async function play(
   }
 }
 
+/** What one environment gives for the actions of the list. */
 const results = (options: EnvironmentConformanceOptions): ConformanceCheck[] => [
   {
     name: "every action of the list is served",
@@ -103,6 +106,10 @@ const results = (options: EnvironmentConformanceOptions): ConformanceCheck[] => 
       deepStrictEqual(await play(factory.open(), options), alone);
     },
   },
+];
+
+/** What every result must keep, whatever the action says. */
+const contents = (options: EnvironmentConformanceOptions): ConformanceCheck[] => [
   {
     name: "reward parts are finite, named and explained",
     run: async () => {

@@ -33,13 +33,13 @@ export function command() {
       };
       const options = {
         recipe,
-        overrides: [
+        set: [
           ...set,
           ...Object.entries(searchOption(where) ?? {}).map(([key, value]) => `search.${key}=${JSON.stringify(value)}`),
         ],
         resume,
         onEvent,
-        ...(steps ? { stepsPerStage: steps } : {}),
+        ...(steps ? { steps } : {}),
         ...(out ? { out } : {}),
       };
       const result = await untilInterrupted(output, (signal) => runTraining({ ...options, signal })).finally(live.end);

@@ -1,4 +1,4 @@
-import type { TrainingResult } from "../../run/train/run-training.ts";
+import type { TrainingResult } from "../../run/train/train-options.ts";
 import type { Output } from "../output.ts";
 import { curve } from "./curve.ts";
 import { evalTable } from "./eval-table.ts";

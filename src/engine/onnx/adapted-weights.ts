@@ -4,14 +4,9 @@ import { Arenas } from "../../runtime/arena.ts";
 import type { Tensor } from "../../runtime/onnx.ts";
 import { type AdaptedPack, adaptedPacks } from "../huggingface/adapter-packs.ts";
 import { type ModelConfig, sizeOf } from "../huggingface/model-config.ts";
-import type { LoraConfig } from "../lora.ts";
+import type { LoraPlace } from "../lora.ts";
 import { createMerger, type Mergeable, type Merger } from "./merge.ts";
 import { memberViews, type Slot, type Slots } from "./slots.ts";
-
-export interface LoraPlace extends LoraConfig {
-  /** The first numbers of a fresh adapter follow from it. */
-  readonly seed: number;
-}
 
 export interface AdaptedOptions {
   readonly lora: LoraPlace;

@@ -1,7 +1,7 @@
 import type { Tokenizer } from "../../base/tokenizer.ts";
 import type { ModelConfig } from "../huggingface/model-config.ts";
 import type { NamedTensor } from "../huggingface/safetensors.ts";
-import type { LoraPlace } from "./adapted-weights.ts";
+import type { LoraPlace } from "../lora.ts";
 
 export interface OnnxEngineOptions {
   readonly config: ModelConfig;

@@ -11,7 +11,8 @@ import type { OptimSpec } from "../engine.ts";
 import type { ModelConfig } from "../huggingface/model-config.ts";
 import { openAdapterWeights } from "../huggingface/peft.ts";
 import { type NamedTensor, openWeights, type WeightsFile, writeSafetensors } from "../huggingface/safetensors.ts";
-import { AdaptedWeights, type LoraPlace } from "./adapted-weights.ts";
+import type { LoraPlace } from "../lora.ts";
+import { AdaptedWeights } from "./adapted-weights.ts";
 import { createOptimizer, type Optimizer } from "./optimizer/optimizer.ts";
 import { allocateSlots, learningCount, membersOf, memberViews, type Slot, type Slots } from "./slots.ts";
 

@@ -1,26 +1,18 @@
 /** @file A policy opened with the embedded engine: its place, its prompt, and as much of it at once as memory holds. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { parse } from "yaml";
 import { ConfigError } from "../../base/errors.ts";
-import type { Tokenizer } from "../../base/tokenizer.ts";
 import type { Learner } from "../../engine/engine.ts";
 import { readModelConfig } from "../../engine/huggingface/model-config.ts";
 import { usualMicroBatch } from "../../engine/onnx/options.ts";
-import { renderPrompt } from "../../protocol/prompt.ts";
 import { protocols } from "../../protocol/protocol.ts";
-import {
-  type PolicySettings,
-  promptOf,
-  readPolicySettings,
-  settingsFile,
-  withPrompt,
-} from "../recipe/policy-settings.ts";
+import { type PolicySettings, readPolicySettings, settingsFile, withPrompt } from "../recipe/policy-settings.ts";
 import { findLocalPolicy, type LocalPlace } from "../store/find-policy.ts";
 import { layoutFor } from "./layout.ts";
 import { describePlan, machineMemory, planRun, type RunPlan } from "./memory-plan.ts";
 import { openPolicy, type Policy } from "./onnx-policy.ts";
 import type { OpenOptions, OpenPolicy } from "./open-policy.ts";
+import { prompterOf } from "./prompter.ts";
 
 /** For what measures this engine: it sees more of it than the interface shows. */
 export interface OnnxPolicy extends OpenPolicy, Policy {
@@ -34,7 +26,7 @@ export async function openOnnx(path: string, options: OpenOptions): Promise<Onnx
   if (options.training) demandModel(path, place);
   const { directory, adapter } = place;
   const settings = withPrompt(options.settings ?? settingsAt(place), options.prompt);
-  const protocol = protocols[settings.protocol];
+  const protocol = options.protocol ?? protocols[settings.protocol];
   const config = readModelConfig(directory);
   const layout = layoutFor(config, options.engine);
   const contextLength = settings.rollout.contextLength || Number.POSITIVE_INFINITY;
@@ -65,7 +57,7 @@ export async function openOnnx(path: string, options: OpenOptions): Promise<Onnx
     const { engine } = policy;
     const { reference, close } = referenceOf(path, policy, options);
     return {
-      ...{ ...policy, protocol, rollout, memory, promptFor: prompterOf(settings, policy.tokenizer) },
+      ...{ ...policy, protocol, rollout, memory, promptFor: prompterOf(settings, policy.tokenizer, protocol) },
       ...{ learner: engine, capabilities: engine.capabilities, concurrency: memory.sequences, reference },
       sampler: () => engine.publish(),
       describe: () => describePlan(memory),
@@ -78,16 +70,6 @@ export async function openOnnx(path: string, options: OpenOptions): Promise<Onnx
     await policy.engine.close();
     throw cause;
   }
-}
-
-/** @throws EngineError at once where the model's chat template refuses what every question will give it */
-function prompterOf(settings: PolicySettings, tokenizer: Tokenizer): OpenPolicy["promptFor"] {
-  const protocol = protocols[settings.protocol];
-  const read = (file: string): unknown => parse(readFileSync(file, "utf8"));
-  const template = promptOf(settings, { protocol, tokenizer, read });
-  const render = (question: string) => renderPrompt({ protocol, tokenizer, question, template });
-  render("Who?");
-  return ({ text }) => render(text);
 }
 
 /** As the adapter was taught to be asked, where that is known. */

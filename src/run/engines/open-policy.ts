@@ -43,6 +43,8 @@ export interface OpenOptions extends PlaceOptions {
   /** Attempts at once. */
   readonly concurrency: number;
   readonly settings?: PolicySettings;
+  /** The tags it is to use, over those that the settings name. */
+  readonly protocol?: Protocol | undefined;
   /** Name or file of a prompt, over what the policy was taught with. */
   readonly prompt?: string | undefined;
   /** Default the embedded engine. */

@@ -5,9 +5,11 @@ import { toJson } from "../../base/jsonl.ts";
 import type { Tokenizer } from "../../base/tokenizer.ts";
 import { readQuestions } from "../../data/benchmarks/read.ts";
 import { splitQuestions, splitTraits, splitWorlds, type WorldSplit } from "../../data/world/splits.ts";
+import type { World } from "../../data/world/world.ts";
 import type { Sampler } from "../../engine/engine.ts";
 import { type EvalRow, evaluate, type EvalSummary as Summary, summarise } from "../../eval/evaluate.ts";
 import type { Question } from "../../protocol/question.ts";
+import type { EnvironmentFactory } from "../../rollout/environment.ts";
 import { searchEnvironment } from "../../rollout/search-environment.ts";
 import type { Trajectory } from "../../rollout/trajectory.ts";
 import type { Searcher } from "../../search/searcher.ts";
@@ -21,37 +23,39 @@ import { makeWritable } from "../store/writable-folder.ts";
 export interface EvalOptions {
   /** A model folder or a run folder; a run means its last checkpoint. */
   readonly policy: string;
-  /** A PEFT folder or a run that trained an adapter, used with the policy. */
+  /** A PEFT folder or a run that trained an adapter, over the policy. */
   readonly adapter?: string | undefined;
   /** "world" or a file of questions. */
   readonly benchmark: string;
-  /** For "world" only. */
+  /** For "world". */
   readonly worldSeed: number;
   /** For "world": how its questions differ from those of training; default "iid". */
   readonly split?: WorldSplit;
-  /** Maximum number; default all of a file, 500 of a world. */
+  /** At most so many; all of a file where it is absent, 500 of a world. */
   readonly questions?: number;
   /** Name or file of a prompt; default the policy's own. */
   readonly prompt?: string | undefined;
-  /** The searcher; required for a file of questions. */
+  /** What answers; needed for a file of questions. */
   readonly search?: Partial<SearchConfig>;
   readonly decode: "greedy" | "sampled";
   readonly seed: number;
-  /** Folder for every prediction, as results.jsonl, and for summary.json. */
+  /** Where every prediction is kept, as results.jsonl beside summary.json. */
   readonly out?: string;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: { readonly done: number; readonly total: number; readonly em: number }) => void;
 }
 
-/** Questions with the searcher that can answer them. */
+/** Questions with the search that answers them. */
 export interface Benchmark {
   readonly questions: readonly Question[];
   readonly searcher: Searcher;
-  /** Why search refused permanently; undefined if it did not. */
+  /** What the policy acts in; default search, by `searcher`. */
+  readonly environment?: EnvironmentFactory | undefined;
+  /** Why search refused to answer for good; undefined while it did not. */
   readonly refused?: () => string | undefined;
 }
 
-/** Simultaneous attempts in an evaluation. */
+/** Attempts at once in an evaluation. */
 export const evalConcurrency = 128;
 
 export async function runEval({ split = "iid", ...rest }: EvalOptions): Promise<EvalSummary> {
@@ -97,7 +101,7 @@ async function evalAndKeep(
   }
 }
 
-/** If the budget ran out, some questions were not measured, so there is no result for the whole set. */
+/** A budget that ran out leaves questions that were not measured: no number for all of them. */
 function checkAllAsked(benchmarks: readonly Benchmark[], { n, failed }: Summary, out: string | undefined): void {
   const [because] = benchmarks.flatMap(({ refused }) => refused?.() ?? []);
   if (because === undefined) return;
@@ -114,7 +118,7 @@ function withSearches(policy: OpenPolicy, least: number): OpenPolicy {
 
 async function openBenchmark({ benchmark, worldSeed, split, questions, search }: EvalOptions): Promise<Benchmark[]> {
   if (benchmark === "world") {
-    if (search === undefined) return worldBenchmark(worldSeed, questions ?? 500, split);
+    if (search === undefined) return worldBenchmark({ seed: worldSeed, count: questions ?? 500, split });
     throw new ConfigError("--benchmark world searches its own passages; it takes no --index and no --search");
   }
   if (split !== undefined && split !== "iid") {
@@ -128,15 +132,30 @@ async function openBenchmark({ benchmark, worldSeed, split, questions, search }:
   return [{ questions: questions === undefined ? all : all.slice(0, questions), searcher, refused }];
 }
 
-/** Two unseen worlds, with half of the questions each. */
-export function worldBenchmark(seed: number, count: number, split: WorldSplit = "iid"): Benchmark[] {
-  return splitWorlds(split, seed).map((world, i, { length }) => ({
+export interface WorldBenchmarkOptions {
+  readonly seed: number;
+  /** Of questions, over both worlds. */
+  readonly count: number;
+  readonly split?: WorldSplit | undefined;
+  /** Default: BM25 over the world's passages. */
+  readonly searcherOf?: (world: World) => Searcher | Promise<Searcher>;
+}
+
+/** Two unseen worlds, half of the questions each. */
+export function worldBenchmark({
+  seed,
+  count,
+  split = "iid",
+  searcherOf = worldSearcher,
+}: WorldBenchmarkOptions): Promise<Benchmark[]> {
+  const benchmarks = splitWorlds(split, seed).map(async (world, i, { length }) => ({
     questions: splitQuestions(split, world, {
       seed,
       count: Math.floor(count / length) + (i < count % length ? 1 : 0),
     }),
-    searcher: worldSearcher(world),
+    searcher: await searcherOf(world),
   }));
+  return Promise.all(benchmarks);
 }
 
 export interface PolicyEvaluation {
@@ -160,15 +179,15 @@ export async function evaluatePolicy(
   const total = benchmarks.reduce((sum, { questions }) => sum + questions.length, 0);
   const results: EvalRow[] = [];
   const trajectories: Trajectory[] = [];
-  for (const [i, { questions, searcher }] of benchmarks.entries()) {
+  for (const [i, { questions, searcher, environment }] of benchmarks.entries()) {
     const before = { count: results.length, right: results.reduce((sum, { scores }) => sum + (scores?.em ?? 0), 0) };
     const report = await evaluate({
       questions,
       decode,
-      // each world has its own random keys
+      // each world draws from keys of its own
       seed: seed + i,
       sampler,
-      environment: searchEnvironment({ searcher, protocol, config: rollout }),
+      environment: environment ?? searchEnvironment({ searcher, protocol, config: rollout }),
       tokenizer,
       promptOf: promptFor,
       config: rollout,

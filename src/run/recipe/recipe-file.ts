@@ -27,26 +27,56 @@ export function readRecipeContent(nameOrFile: string): { file: string; content: 
   return readExtended(nameOrFile, []);
 }
 
+/**
+ * The same for a recipe that a program holds as an object; paths in it start from the working directory.
+ *
+ * @throws ConfigError also where it holds what no file could, such as a function
+ */
+export function recipeObjectContent(recipe: RecipeContent): { file: string; content: RecipeContent } {
+  const file = "the recipe object";
+  let plain: RecipeContent;
+  try {
+    plain = structuredClone(recipe);
+  } catch (cause) {
+    throw new ConfigError(`${file} holds more than plain values: ${messageOf(cause)}`, {
+      hint: "a searcher, a reward or another part in code is an option beside recipe",
+      cause,
+    });
+  }
+  return { file, content: extended(pathsFrom(".", plain), { file, folder: ".", chain: [] }) };
+}
+
 function readExtended(nameOrFile: string, above: readonly string[]): { file: string; content: RecipeContent } {
   const { file, text } = readRecipeText(nameOrFile);
   const chain = [...above, file];
   if (above.includes(file))
     throw new ConfigError(`${file} extends itself: ${chain.join(" → ")}`, { hint: "take extends out of one of them" });
-  const { extends: base, ...own } = pathsFrom(dirname(file), recipeContent(text, file));
-  if (base === undefined) return { file, content: own };
+  const folder = dirname(file);
+  return { file, content: extended(pathsFrom(folder, recipeContent(text, file)), { file, folder, chain }) };
+}
+
+interface Place {
+  readonly file: string;
+  readonly folder: string;
+  /** The files that led here, `file` included, outermost first. */
+  readonly chain: readonly string[];
+}
+
+function extended({ extends: base, ...own }: RecipeContent, { file, folder, chain }: Place): RecipeContent {
+  if (base === undefined) return own;
   if (typeof base !== "string" || base === "")
     throw new ConfigError(
       `${file}: extends is ${JSON.stringify(base)}: expected the name of a recipe or the path of one`,
     );
-  const { name: _, ...inherited } = readExtended(isPath(base) ? resolve(dirname(file), base) : base, chain).content;
-  return { file, content: merge(inherited, own) };
+  const { name: _, ...inherited } = readExtended(isPath(base) ? resolve(folder, base) : base, chain).content;
+  return merge(inherited, own);
 }
 
 function merge(base: RecipeContent, over: RecipeContent): RecipeContent {
   const merged = { ...base };
   for (const [key, value] of Object.entries(over)) {
     const old = merged[key];
-    merged[key] = isRecord(old) && isRecord(value) ? merge(old, value) : value;
+    merged[key] = value === undefined ? old : isRecord(old) && isRecord(value) ? merge(old, value) : value;
   }
   return merged;
 }

@@ -123,7 +123,7 @@ test.each([
     'recipes/nano.yaml: kl.kind is missing: Invalid option: expected one of "off"|"k1"|"k2"|"k3"',
   ],
   ["extends=nano", "recipes/nano.yaml: unknown key extends"],
-  ["stages.1.name=stage-1", "expected names that differ"],
+  ["stages.1.name=stage-1", "expected distinct names"],
   ["stages.0.reward=fixed/stage-3", "expected a list of rules or one of paper/stage-1"],
   ["stepsPerRollout=9", "stepsPerRollout is 9: expected at most rolloutBatch.siblings (8)"],
   ["search.source=index", "search.path is missing"],

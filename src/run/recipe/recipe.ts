@@ -102,3 +102,14 @@ export const Recipe = z.strictObject({
     .prefault({}),
 });
 export type Recipe = z.infer<typeof Recipe>;
+
+/**
+ * A recipe as it is written: keys that have a default may be absent, and with `extends`, which names another recipe or
+ * the path of one, all that it says may be absent too, except the name.
+ */
+export type RecipeInput = z.input<typeof Recipe> | (Partial<z.input<typeof Recipe>> & ExtendingRecipe);
+
+interface ExtendingRecipe {
+  readonly extends: string;
+  readonly name: string;
+}

@@ -12,6 +12,20 @@ export function worldSearcher(world: World): Searcher {
   return memorySearcher(world.passages);
 }
 
+/**
+ * A searcher that a program made, with what the recipe puts around any searcher: limits, budget, reranking, files. What
+ * the recipe says of where to search is left aside.
+ *
+ * @param isOwned closing what is returned closes the searcher too
+ */
+export function openSuppliedSearch(searcher: Searcher, search: SearchConfig, isOwned: boolean): Promise<OpenSearch> {
+  const { rerank, rerankDepth, timeoutMs, attempts, perSecond, concurrency, budget, cache, record, replay } = search;
+  const around = { rerank, rerankDepth, timeoutMs, attempts, perSecond, concurrency, budget, cache, record, replay };
+  const { info, search: ask } = { info: () => searcher.info(), search: searcher.search.bind(searcher) };
+  const kept = isOwned ? searcher : { info, search: ask, close: async () => {} };
+  return openSearchSource(around, async () => kept);
+}
+
 /** Where to search, from options or a recipe. @throws ConfigError, DataError or SearchError where it cannot be opened */
 export function openSearch(search: Partial<SearchConfig>, worlds: readonly World[] = []): Promise<OpenSearch> {
   return openSearchSource(search, async ({ source, path, encoder, timeoutMs }) => {

@@ -223,7 +223,8 @@ export async function newestCheckpoint(
   });
 }
 
-function stepsIn(directory: string): number[] {
+/** Of the checkpoints in a folder, ascending; whole or not. */
+export function stepsIn(directory: string): number[] {
   return entriesOf(directory)
     .flatMap((entry) => /^step-(\d{6,})$/.exec(entry)?.[1] ?? [])
     .map(Number)

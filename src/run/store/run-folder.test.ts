@@ -8,7 +8,7 @@ import { afterEach, expect, test } from "vitest";
 import { CheckpointError, ConfigError } from "../../base/errors.ts";
 import type { StepRecord } from "../../rl/parts.ts";
 import { trajectory } from "../../rl/testing/tiny-run.ts";
-import { openRun, recipeDifferences } from "./run-folder.ts";
+import { openRunFolder, recipeDifferences } from "./run-folder.ts";
 
 const folders: string[] = [];
 afterEach(() => {
@@ -35,7 +35,7 @@ const recordOf = (step: number): StepRecord => ({
 
 function filled(steps: number) {
   const directory = newFolder();
-  const run = openRun(directory, fresh);
+  const run = openRunFolder(directory, fresh);
   for (let step = 0; step < steps; step++) run.record(recordOf(step));
   return { directory, run };
 }
@@ -67,7 +67,7 @@ test("resuming drops what lies behind the checkpoint and keeps the rest byte for
   const { directory, run } = filled(5);
   run.close();
   const before = readFileSync(join(directory, "metrics.jsonl"), "utf8").split("\n");
-  const resumed = openRun(directory, again);
+  const resumed = openRunFolder(directory, again);
   expect(resumed.resumed).toBe(true);
   resumed.rewind(3);
   expect(readFileSync(join(directory, "metrics.jsonl"), "utf8")).toBe(`${before.slice(0, 3).join("\n")}\n`);
@@ -105,22 +105,23 @@ test("a run that exists is neither overwritten nor resumed with another recipe, 
   const { directory, run } = filled(1);
   run.close();
   const before = readdirSync(directory).sort();
-  expect(() => openRun(directory, fresh)).toThrow(/holds a run already/);
+  expect(() => openRunFolder(directory, fresh)).toThrow(/holds a run already/);
   const changed = { ...recipe, optimizer: { learningRate: 0.2 }, seed: 1 };
-  expect(() => openRun(directory, { recipe: changed, resume: true })).toThrow(ConfigError);
-  expect(() => openRun(directory, { recipe: changed, resume: true })).toThrow(
+  expect(() => openRunFolder(directory, { recipe: changed, resume: true })).toThrow(ConfigError);
+  expect(() => openRunFolder(directory, { recipe: changed, resume: true })).toThrow(
     /optimizer\.learningRate: 0\.1 → 0\.2; seed: absent → 1/,
   );
   expect(readdirSync(directory).sort()).toEqual(before);
-  openRun(directory, again).close();
+  openRunFolder(directory, again).close();
 });
 
 test("a folder of something else is left alone; an empty one is started even with resume", () => {
   const foreign = newFolder();
   writeFileSync(join(foreign, "thesis.tex"), "");
-  for (const options of [fresh, again]) expect(() => openRun(foreign, options)).toThrow(/not empty and holds no run/);
+  for (const options of [fresh, again])
+    expect(() => openRunFolder(foreign, options)).toThrow(/not empty and holds no run/);
   expect(readdirSync(foreign)).toEqual(["thesis.tex"]);
-  const run = openRun(newFolder(), again);
+  const run = openRunFolder(newFolder(), again);
   expect(run.resumed).toBe(false);
   run.close();
 });
@@ -128,8 +129,8 @@ test("a folder of something else is left alone; an empty one is started even wit
 test("a place that cannot be written is a configuration error before anything starts", () => {
   const file = join(newFolder(), "file");
   writeFileSync(file, "");
-  expect(() => openRun(join(file, "run"), fresh)).toThrow(ConfigError);
-  expect(() => openRun(join(file, "run"), fresh)).toThrow(/cannot be written: .*(ENOTDIR|EEXIST)/);
+  expect(() => openRunFolder(join(file, "run"), fresh)).toThrow(ConfigError);
+  expect(() => openRunFolder(join(file, "run"), fresh)).toThrow(/cannot be written: .*(ENOTDIR|EEXIST)/);
 });
 
 test("metrics that are not numbers are refused instead of becoming null", () => {
@@ -148,36 +149,36 @@ test("differences are listed by key", () => {
 
 test("a folder in use is refused, by this process or another; a dead holder's lock is taken over", async () => {
   const { directory, run } = filled(0);
-  expect(() => openRun(directory, again)).toThrow(`in use by process ${process.pid}`);
+  expect(() => openRunFolder(directory, again)).toThrow(`in use by process ${process.pid}`);
   run.close();
   const other = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"]);
   const lock = join(directory, "run.lock");
   const held = { pid: other.pid, host: hostname(), started: "" };
   writeFileSync(lock, JSON.stringify(held));
-  expect(() => openRun(directory, again)).toThrow(`in use by process ${other.pid}`);
+  expect(() => openRunFolder(directory, again)).toThrow(`in use by process ${other.pid}`);
   other.kill("SIGKILL");
   await once(other, "exit");
-  openRun(directory, again).close();
+  openRunFolder(directory, again).close();
   expect(existsSync(lock)).toBe(false);
   writeFileSync(lock, JSON.stringify({ ...held, host: "elsewhere" }));
-  expect(() => openRun(directory, again)).toThrow(/on elsewhere/);
+  expect(() => openRunFolder(directory, again)).toThrow(/on elsewhere/);
   writeFileSync(lock, ""); // torn by a crash
-  openRun(directory, again).close();
+  openRunFolder(directory, again).close();
 });
 
 test.runIf(process.platform === "linux")("a lock whose pid now belongs to a younger process is stale", () => {
   const { directory, run } = filled(0);
   run.close();
   writeFileSync(join(directory, "run.lock"), JSON.stringify({ pid: process.pid, host: hostname(), started: "1" }));
-  openRun(directory, again).close();
+  openRunFolder(directory, again).close();
 });
 
 test("a new run that saved nothing leaves nothing, one that did stays", () => {
   const parent = newFolder();
   const directory = join(parent, "a", "run");
-  openRun(directory, fresh).close();
+  openRunFolder(directory, fresh).close();
   expect(readdirSync(parent)).toEqual([]);
-  const run = openRun(directory, fresh);
+  const run = openRunFolder(directory, fresh);
   run.record(recordOf(0));
   run.close();
   expect(readdirSync(directory).sort()).toEqual([
@@ -188,13 +189,13 @@ test("a new run that saved nothing leaves nothing, one that did stays", () => {
     "timing.jsonl",
     "trajectories",
   ]);
-  openRun(directory, again).close();
+  openRunFolder(directory, again).close();
   expect(existsSync(join(directory, "recipe.yaml"))).toBe(true);
 });
 
 test("a folder that was there and empty stays there and empty", () => {
   const directory = newFolder();
-  openRun(directory, fresh).close();
+  openRunFolder(directory, fresh).close();
   expect(readdirSync(directory)).toEqual([]);
 });
 
@@ -209,6 +210,6 @@ test("what a killed process was about to put in place is removed on resume", () 
     "evals/base--full-greedy/summary.json.tmp-99999999",
   ];
   for (const path of leftovers) writeFileSync(join(directory, path), "");
-  openRun(directory, again);
+  openRunFolder(directory, again);
   expect(leftovers.filter((path) => existsSync(join(directory, path)))).toEqual([]);
 });

@@ -1,6 +1,6 @@
 /**
- * @file The folder of a run; programs that watch a run read these files. Lines are appended whole, everything else is
- * replaced atomically, and on resume records after the newest checkpoint are dropped and produced again.
+ * @file A run is a folder; everything that watches reads these files. Appends are whole lines, everything else is
+ * replaced atomically, and what a crash left behind the newest checkpoint is dropped on resume and made again.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -11,6 +11,7 @@ import { toJson } from "../../base/jsonl.ts";
 import type { EvaluationRequest, StepRecord } from "../../rl/parts.ts";
 import { withEngineKind } from "../recipe/engine-settings.ts";
 import type { Recipe } from "../recipe/recipe.ts";
+import { demandSameSupplied, type SuppliedPart, suppliedIn, suppliedKey } from "../recipe/supplied-parts.ts";
 import type { EvalSummary, ShownAttempt } from "../store/evaluation.ts";
 import { checkpointName } from "./checkpoint-store.ts";
 import { appendLine, readLines } from "./line-file.ts";
@@ -19,9 +20,11 @@ import { lockRun } from "./run-lock.ts";
 import { writeTrajectories } from "./trajectory-file.ts";
 import { makeWritable } from "./writable-folder.ts";
 
-export interface OpenRunOptions {
+export interface RunFolderOptions {
   /** Resolved and complete; plain JSON values. */
   readonly recipe: Readonly<Record<string, unknown>>;
+  /** The parts that a program gave itself; a run is resumed with the same ones only. */
+  readonly supplied?: readonly SuppliedPart[];
   /** Continues a run of the same recipe; where there is none yet, starts it. */
   readonly resume: boolean;
 }
@@ -32,7 +35,7 @@ export interface StepLine {
   readonly [metric: string]: number | string | undefined;
 }
 
-/** An evaluation of the policy after `step` steps. */
+/** A measurement of the policy after `step` steps. */
 export interface SavedEvaluation {
   readonly step: number;
   readonly scope: EvaluationRequest["scope"];
@@ -41,10 +44,10 @@ export interface SavedEvaluation {
   readonly example: ShownAttempt | undefined;
 }
 
-/** Made by `openRun`, which holds the folder's lock until `close`. */
+/** Made by `openRunFolder`, which holds the folder's lock until `close`. */
 export interface RunFolder {
   readonly directory: string;
-  /** False if the folder did not contain a run before. */
+  /** False in a folder where nothing had been started. */
   readonly resumed: boolean;
   readonly checkpoints: string;
   record(record: StepRecord): void;
@@ -55,15 +58,12 @@ export interface RunFolder {
   saveEvaluation(name: string, evaluation: SavedEvaluation, results: readonly unknown[]): void;
   /** All that were saved, by step. */
   evaluations(): SavedEvaluation[];
-  /** Releases the lock. A new run without any saved record is removed. */
+  /** Lets go of the lock. A new run that has saved nothing is removed. */
   close(): void;
 }
 
-/**
- * @throws ConfigError: the folder contains something else, needs `--resume`, has another recipe, is in use or not
- * writable
- */
-export function openRun(directory: string, { recipe, resume }: OpenRunOptions): RunFolder {
+/** @throws ConfigError: something else lies there, no `--resume`, another recipe, in use, not writable */
+export function openRunFolder(directory: string, { recipe, supplied = [], resume }: RunFolderOptions): RunFolder {
   const removeFolder = makeWritable(directory);
   const entries = readdirSync(directory);
   const isRun = entries.includes("recipe.yaml");
@@ -77,7 +77,7 @@ export function openRun(directory: string, { recipe, resume }: OpenRunOptions): 
     });
   }
   try {
-    return onDisk(directory, "begun", () => openLocked(directory, { recipe, isRun, removeFolder }));
+    return onDisk(directory, "begun", () => openLocked(directory, { recipe, supplied, isRun, removeFolder }));
   } catch (cause) {
     removeFolder();
     throw cause;
@@ -86,13 +86,19 @@ export function openRun(directory: string, { recipe, resume }: OpenRunOptions): 
 
 function openLocked(
   directory: string,
-  { recipe, isRun, removeFolder }: Pick<OpenRunOptions, "recipe"> & { isRun: boolean; removeFolder: () => void },
+  {
+    recipe,
+    supplied,
+    isRun,
+    removeFolder,
+  }: Required<Omit<RunFolderOptions, "resume">> & { isRun: boolean; removeFolder: () => void },
 ): RunFolder {
   const lock = lockRun(directory);
   try {
     removeLeftovers(directory);
-    if (isRun) demandSameRecipe(join(directory, "recipe.yaml"), recipe);
-    else writeAtomically(join(directory, "recipe.yaml"), stringify(recipe));
+    const recorded = supplied.length === 0 ? recipe : { ...recipe, [suppliedKey]: supplied };
+    if (isRun) demandSameRecipe(join(directory, "recipe.yaml"), recorded);
+    else writeAtomically(join(directory, "recipe.yaml"), stringify(recorded));
     return new Folder(directory, { resumed: isRun, lock, removeFolder });
   } catch (cause) {
     if (!isRun) removeLeftovers(directory);
@@ -101,7 +107,7 @@ function openLocked(
   }
 }
 
-/** Removes unfinished files of a process that died or could not write. The lock is held. */
+/** What a process that died, or that the disk refused, was about to put in place. The lock is held. */
 function removeLeftovers(directory: string): void {
   const evals = join(directory, "evals");
   const inner = existsSync(evals) ? readdirSync(evals).map((name) => join(evals, name)) : [];
@@ -119,6 +125,7 @@ function demandSameRecipe(file: string, recipe: Readonly<Record<string, unknown>
   } catch (cause) {
     throw new ConfigError(`${file} cannot be read: ${messageOf(cause)}`, { cause });
   }
+  demandSameSupplied(`the run of ${file}`, suppliedIn(old), suppliedIn(recipe));
   const differences = recipeDifferences(withEngineKind(old), JSON.parse(toJson(recipe)));
   if (differences.length === 0) return;
   throw new ConfigError(`the recipe differs from that of ${file}: ${differences.join("; ")}`, {
@@ -143,29 +150,29 @@ function flatten(value: unknown, path = "", into = new Map<string, string>()): M
   return into;
 }
 
-/** What a run says about the checkpoint; undefined if the folder is not a run's checkpoint. */
+/** What the run that a checkpoint belongs to says of it; undefined where the folder is no run's checkpoint. */
 export function readRunFacts(checkpoint: string) {
   const step = /^step-(\d+)$/.exec(basename(checkpoint))?.[1];
   const run = join(checkpoint, "..", "..");
   const file = join(run, "recipe.yaml");
   if (step === undefined || !existsSync(file)) return undefined;
-  const evals = join(run, "evals");
   return {
     recipe: parse(readFileSync(file, "utf8")) as Recipe,
     step: Number(step),
     metrics: readLines<StepLine>(join(run, "metrics.jsonl")).map(({ value }) => value),
-    evaluations: existsSync(evals) ? savedEvaluations(evals) : [],
+    evaluations: savedEvaluations(join(run, "evals")),
   };
 }
 
-/** By step. */
-function savedEvaluations(evals: string): SavedEvaluation[] {
+/** By step. @param evals the folder of a run's evaluations; it need not exist */
+export function savedEvaluations(evals: string): SavedEvaluation[] {
+  if (!existsSync(evals)) return [];
   return evaluationFolders(evals)
     .flatMap(({ saved }) => saved ?? [])
     .sort((a, b) => a.step - b.step);
 }
 
-/** A folder without a summary is unfinished. */
+/** One without a summary was cut short. */
 function evaluationFolders(evals: string): { directory: string; saved: SavedEvaluation | undefined }[] {
   return readdirSync(evals).map((name) => {
     const directory = join(evals, name);

@@ -6,7 +6,7 @@ import { CheckpointError } from "../../base/errors.ts";
 import { config, TinyLearner, tinyParts } from "../../rl/testing/tiny-run.ts";
 import { train } from "../../rl/training-loop.ts";
 import { checkpointFiles } from "./checkpoint-store.ts";
-import { openRun } from "./run-folder.ts";
+import { openRunFolder } from "./run-folder.ts";
 import { runKeeper } from "./run-keeper.ts";
 
 const folders: string[] = [];
@@ -42,7 +42,7 @@ async function runOnce(directory: string, dieAt = Number.POSITIVE_INFINITY, brok
     flushDirectory: guard(flushDirectory),
     remove: guard(remove),
   };
-  const folder = openRun(directory, { recipe: { name: "tiny" }, resume: true });
+  const folder = openRunFolder(directory, { recipe: { name: "tiny" }, resume: true });
   const learner = new TinyLearner();
   if (broken) learner.broken = broken;
   const keeper = runKeeper({ folder, learner, keep: 2, warn: () => {}, files });
@@ -112,7 +112,7 @@ test("every process that recorded a step leaves an event file with the metrics, 
 
 test("a save that fails is loud, and the run can go on once there is space", async () => {
   const directory = newFolder();
-  const folder = openRun(directory, { recipe: {}, resume: false });
+  const folder = openRunFolder(directory, { recipe: {}, resume: false });
   const learner = new TinyLearner();
   const write = (): never => {
     throw Object.assign(new Error("ENOSPC: no space left on device"), { code: "ENOSPC" });
@@ -120,7 +120,7 @@ test("a save that fails is loud, and the run can go on once there is space", asy
   const full = runKeeper({ folder, learner, keep: 2, warn: () => {}, files: { ...checkpointFiles, write } });
   await expect(train(tinyParts(learner, { keeper: full }))).rejects.toThrow(CheckpointError);
   folder.close();
-  const reopened = openRun(directory, { recipe: {}, resume: true });
+  const reopened = openRunFolder(directory, { recipe: {}, resume: true });
   const keeper = runKeeper({ folder: reopened, learner, keep: 2, warn: () => {} });
   const { cursor, saved } = await keeper.resume();
   expect((await train(tinyParts(learner, { keeper }), cursor, saved)).step).toBe(10);

@@ -1,5 +1,6 @@
 /** @file A run from its recipe to its last checkpoint: opens everything, trains, and reports to whoever watches. */
 import { join, resolve } from "node:path";
+import { ConfigError } from "../../base/errors.ts";
 import type { Learner } from "../../engine/engine.ts";
 import type { Question } from "../../protocol/question.ts";
 import { promptTokens } from "../../protocol/tape.ts";
@@ -8,62 +9,49 @@ import { createCurriculum } from "../../rl/curriculum.ts";
 import type { TrainerParts } from "../../rl/parts.ts";
 import { train } from "../../rl/training-loop.ts";
 import { searchEnvironment } from "../../rollout/search-environment.ts";
-import { openEngine } from "../engines/open-engine.ts";
-import type { OpenOptions, OpenPolicy } from "../engines/open-policy.ts";
+import { capabilitiesOf, demandCapabilities } from "../engines/capabilities.ts";
+import type { OpenPolicy } from "../engines/open-policy.ts";
 import { writeModelCard } from "../policy/model-card.ts";
 import { runCard } from "../policy/run-card.ts";
 import { loadRecipe } from "../recipe/load-recipe.ts";
 import type { Recipe } from "../recipe/recipe.ts";
-import type { EvalSummary, ShownAttempt } from "../store/evaluation.ts";
-import { openRun, type RunFolder } from "../store/run-folder.ts";
+import { openRunFolder, type RunFolder } from "../store/run-folder.ts";
 import { runKeeper } from "../store/run-keeper.ts";
 import { evaluateOrWait } from "./evaluate-or-wait.ts";
-import { type StepProgress, stepReporter, type TrainingEvent } from "./progress.ts";
+import { stepReporter, type TrainingEvent } from "./progress.ts";
 import { rolloutStep } from "./rollout-step.ts";
+import { startPolicy } from "./start-policy.ts";
+import { type SuppliedParts, suppliedNames, type TrainingResult, type TrainOptions } from "./train-options.ts";
 import { trainerConfig } from "./trainer-config.ts";
 import { openQuestions, questionSource, type TrainingData } from "./training-data.ts";
 import { waitForSearch } from "./wait-out.ts";
 
-export interface TrainingOptions {
-  /** The name of a recipe or the path of one. */
-  readonly recipe: string;
-  /** `key=value`, each over what the recipe says. */
-  readonly overrides: readonly string[];
-  /** Steps of every stage, over what the recipe says. */
-  readonly stepsPerStage?: number;
-  /** The run folder; default runs/<recipe>. */
-  readonly out?: string;
-  readonly resume: boolean;
-  readonly signal?: AbortSignal;
-  readonly onEvent?: (event: TrainingEvent) => void;
-}
-
-export interface TrainingResult {
-  /** The run folder. */
-  readonly run: string;
-  readonly seconds: number;
-  /** Where it searched. */
-  readonly search: Recipe["search"];
-  readonly evals: readonly EvalSummary[];
-  /** Every step of the run, those before a resume included. */
-  readonly history: readonly Pick<StepProgress, "step" | "stage" | "reward" | "f1" | "searchRate">[];
-  /** The same question before and after. */
-  readonly example?: { readonly before: ShownAttempt; readonly after: ShownAttempt };
-}
-
-/** @throws InterruptedError after saving, where the signal was raised */
-export async function runTraining(options: TrainingOptions): Promise<TrainingResult> {
+/**
+ * Trains a recipe from its first step, or from where an earlier run in the same folder stopped, to its last.
+ *
+ * @throws ConfigError before anything is written, where recipe, folder or supplied parts do not fit
+ * @throws InterruptedError after saving, where the signal was raised; call it again with `resume` to go on
+ */
+export async function runTraining(options: TrainOptions): Promise<TrainingResult> {
   const began = performance.now();
-  const recipe = withSteps(loadRecipe(options.recipe, options.overrides), options.stepsPerStage);
-  const data = await openQuestions(recipe);
-  const folder = openRun(resolve(options.out ?? join("runs", recipe.name)), { recipe, resume: options.resume });
+  const supplied = suppliedNames(options);
+  const recipe = withSteps(loadRecipe(options.recipe, options.set, supplied), options.steps);
+  demandCapabilities(
+    recipe,
+    options.learner?.capabilities ?? capabilitiesOf(recipe.engine.kind),
+    `recipe ${recipe.name}`,
+  );
+  const score = scorerOf(options.reward, recipe);
+  const data = await openQuestions(recipe, options);
+  const directory = resolve(options.out ?? join("runs", recipe.name));
+  const folder = openRunFolder(directory, { recipe, supplied, resume: options.resume ?? false });
   try {
-    const policy = await openStart(recipe, { training: true, concurrency: recipe.rolloutBatch.concurrency });
+    const policy = await startPolicy(recipe, options);
     options.onEvent?.({ kind: "message", text: policy.describe() });
     try {
-      const isHeld = recipe.kl !== undefined && recipe.kl.kind !== "off";
-      const reference = isHeld ? await policy.reference?.() : undefined;
-      await trainOpened({ recipe, data, folder, policy, reference, options });
+      const usesReference = recipe.kl !== undefined && recipe.kl.kind !== "off";
+      const reference = usesReference ? await policy.reference?.() : undefined;
+      await trainOpened({ recipe, data, folder, policy, reference, score, options });
       return {
         run: folder.directory,
         seconds: (performance.now() - began) / 1000,
@@ -84,15 +72,19 @@ function learnerOf({ learner }: OpenPolicy): Learner {
   return learner;
 }
 
-/** The policy that the run starts from. */
-export function openStart(recipe: Recipe, how: Pick<OpenOptions, "training" | "concurrency">): Promise<OpenPolicy> {
-  const { model, lora, seed, engine, protocol, prompt, promptFile, rollout } = recipe;
-  return openEngine(model, {
-    ...how,
-    engine,
-    lora: lora && { ...lora, seed },
-    settings: { protocol, prompt, promptFile, rollout },
-  });
+/** What the program gave, or else the rules of the stage. @throws ConfigError on a stage that the recipe does not have */
+function scorerOf(reward: SuppliedParts["reward"], { stages }: Recipe): TrainerParts["score"] {
+  const byStage = typeof reward === "object" ? reward : {};
+  const names = stages.map(({ name }) => name);
+  const stray = Object.keys(byStage).find((name) => !names.includes(name));
+  if (stray !== undefined)
+    throw new ConfigError(`reward has a function for stage "${stray}", which the recipe does not have`, {
+      hint: `stages: ${names.join(", ")}`,
+    });
+  return (trajectory, stage, signal) => {
+    const own = typeof reward === "function" ? reward : byStage[stage.name];
+    return (own ?? rewardFromRules(stage.reward))(trajectory, signal);
+  };
 }
 
 function withSteps(recipe: Recipe, steps: number | undefined): Recipe {
@@ -104,13 +96,13 @@ interface OpenedRun {
   readonly data: TrainingData;
   readonly folder: RunFolder;
   readonly policy: OpenPolicy;
-  /** The policy as it started, where KL holds the run near it: a frozen copy, or the model below an adapter. */
   readonly reference: TrainerParts["reference"];
-  readonly options: TrainingOptions;
+  readonly score: TrainerParts["score"];
+  readonly options: Pick<TrainOptions, "environment" | "signal" | "onEvent">;
 }
 
 async function trainOpened(run: OpenedRun): Promise<void> {
-  const { recipe, data, policy, reference, options } = run;
+  const { recipe, data, policy, reference, score, options } = run;
   const tell = (event: TrainingEvent) => options.onEvent?.(event);
   const warn = (text: string) => tell({ kind: "message", text });
   const curriculum = createCurriculum(recipe.stages, {
@@ -120,14 +112,14 @@ async function trainOpened(run: OpenedRun): Promise<void> {
   const keeper = keeperOf(run, warn);
   const { cursor, saved } = await keeper.resume();
   const report = stepReporter({ firstStep: cursor.step, steps: curriculum.steps, tell });
-  const { searcher } = data.search;
-  const environment = searchEnvironment({ searcher, protocol: policy.protocol, config: policy.rollout });
+  const { protocol, rollout: config } = policy;
+  const environment = options.environment ?? searchEnvironment({ searcher: data.search.searcher, protocol, config });
   const waitOut = waitForSearch(data.search, warn);
   const evaluation = { recipe, policy, benchmarks: data.benchmarks, folder: run.folder, tell, waitOut };
   const parts: TrainerParts = {
     curriculum,
     learner: learnerOf(policy),
-    config: trainerConfig(recipe),
+    config: trainerConfig(recipe, options.environment ? { stopAfterEmptySteps: 0 } : {}),
     ...(reference ? { reference } : {}),
     keeper: {
       ...keeper,
@@ -138,7 +130,7 @@ async function trainOpened(run: OpenedRun): Promise<void> {
     },
     rollOut: rolloutStep({ recipe, policy, environment }),
     promptOf: ({ tape }) => policy.tokenizer.decode(promptTokens(tape)),
-    score: (trajectory, stage, signal) => rewardFromRules(stage.reward)(trajectory, signal),
+    score,
     searchFinds: (questions) => searchFinds(questions, run),
     evaluate: (request) => evaluateOrWait(evaluation, request),
     ...(waitOut ? { waitOut } : {}),

@@ -1,17 +1,9 @@
 import type { TrainerConfig } from "../../rl/config.ts";
 import type { Recipe } from "../recipe/recipe.ts";
 
-/** What of a recipe the training loop reads. */
-export function trainerConfig({
-  estimator,
-  loss,
-  kl,
-  optimizer,
-  stepsPerRollout,
-  eval: evaluation,
-  checkpoint,
-  search,
-}: Recipe): TrainerConfig {
+/** What of a recipe the training loop reads. @param over values in place of the recipe's */
+export function trainerConfig(recipe: Recipe, over: Partial<TrainerConfig> = {}): TrainerConfig {
+  const { estimator, loss, kl, optimizer, stepsPerRollout, eval: evaluation, checkpoint, search } = recipe;
   return {
     estimator,
     loss,
@@ -23,5 +15,6 @@ export function trainerConfig({
     checkpointEvery: checkpoint.every,
     ...(checkpoint.everyMinutes === undefined ? {} : { checkpointSeconds: 60 * checkpoint.everyMinutes }),
     stopAfterEmptySteps: search.stopAfterEmptySteps,
+    ...over,
   };
 }

@@ -6,14 +6,16 @@ import { shownWords } from "../../protocol/documents.ts";
 import type { Question } from "../../protocol/question.ts";
 import { normalise } from "../../reward/text.ts";
 import { listSource, type QuestionSource } from "../../rl/curriculum.ts";
+import { memorySearcher } from "../../search/bm25/searcher.ts";
 import type { Searcher } from "../../search/searcher.ts";
 import { type Benchmark, worldBenchmark } from "../evaluate/run-eval.ts";
 import type { Recipe } from "../recipe/recipe.ts";
 import type { RecipeStage } from "../recipe/recipe-stage.ts";
-import { openSearch } from "../search/open-search.ts";
+import { openSearch, openSuppliedSearch } from "../search/open-search.ts";
 import type { OpenSearch } from "../search/open-source.ts";
 import { searchAll } from "../search/search-all.ts";
 import { holdAll } from "../search/search-health.ts";
+import type { SuppliedParts, SuppliedQuestions } from "./train-options.ts";
 import { worldSource } from "./world-source.ts";
 
 export interface TrainingData {
@@ -21,34 +23,85 @@ export interface TrainingData {
   readonly worlds: readonly World[];
   /** By file. */
   readonly files: ReadonlyMap<string, readonly Question[]>;
+  /** What a program asks in place of all these. */
+  readonly questions: SuppliedQuestions["train"] | undefined;
   readonly benchmarks: { readonly curve: readonly Benchmark[]; readonly full: readonly Benchmark[] };
   close(): Promise<void>;
 }
 
-/** Reads every question and opens the search before any model loads: a bad row is found before step 1. */
-export async function openQuestions(recipe: Recipe): Promise<TrainingData> {
-  const { data, stages, eval: evaluation } = recipe;
+/**
+ * Reads every question and opens the search before any model loads: a bad row is found before step 1.
+ *
+ * @param supplied what a program gives in place of the recipe's questions and search
+ */
+export async function openQuestions(recipe: Recipe, supplied: SuppliedParts = {}): Promise<TrainingData> {
+  const { data, eval: evaluation } = recipe;
   const worlds =
     data.source === "world" ? data.worldSeeds.map((seed) => makeWorld({ seed, split: "train", size: "train" })) : [];
+  const read = supplied.questions ? new Map() : await readFiles(recipe);
+  const heldOut = supplied.questions?.heldOut ?? (evaluation.file && (await readQuestions(evaluation.file)));
+  const { search, searcherOf } = await openTrainingSearch(recipe, worlds, supplied);
+  const opened: Searcher[] = [search.searcher];
+  const close = async () => {
+    for (const searcher of opened) await searcher.close();
+  };
+  const benchmark = async ({ questions, worldSeed }: Recipe["eval"]["full"]): Promise<Benchmark[]> => {
+    const { environment } = supplied;
+    if (heldOut) return [{ questions: heldOut.slice(0, questions), searcher: search.searcher, environment }];
+    const benchmarks = await worldBenchmark({
+      seed: worldSeed,
+      count: questions,
+      ...(searcherOf ? { searcherOf } : {}),
+    });
+    opened.push(...benchmarks.map(({ searcher }) => searcher));
+    return benchmarks;
+  };
+  try {
+    const files = await selected(read, search.searcher, recipe);
+    const benchmarks = { curve: await benchmark(evaluation.curve), full: await benchmark(evaluation.full) };
+    return { search, worlds, files, questions: supplied.questions?.train, benchmarks, close };
+  } catch (cause) {
+    await close();
+    throw cause;
+  }
+}
+
+async function readFiles({ data, stages }: Recipe): Promise<Map<string, readonly Question[]>> {
   const paths = data.source === "file" ? [...new Set(stages.map((stage) => stage.file ?? data.file!))] : [];
   const read = new Map<string, readonly Question[]>();
   for (const path of paths) read.set(path, await readQuestions(path));
-  const heldOut = evaluation.file === undefined ? undefined : await readQuestions(evaluation.file);
-  const search = await openSearch(recipe.search, worlds);
-  const { searcher } = search;
-  const files = await selected(read, searcher, recipe).catch(async (cause: unknown) => {
-    await searcher.close();
-    throw cause;
-  });
-  const benchmark = ({ questions, worldSeed }: Recipe["eval"]["full"]): Benchmark[] =>
-    heldOut ? [{ questions: heldOut.slice(0, questions), searcher }] : worldBenchmark(worldSeed, questions);
-  return {
-    search,
-    worlds,
-    files,
-    benchmarks: { curve: benchmark(evaluation.curve), full: benchmark(evaluation.full) },
-    close: () => searcher.close(),
-  };
+  return read;
+}
+
+/** @returns the search of training, and how to search each world of the evaluations where a program says how */
+async function openTrainingSearch(
+  { search }: Recipe,
+  worlds: readonly World[],
+  { searcher, environment, questions }: SuppliedParts,
+): Promise<{ search: OpenSearch; searcherOf?: (world: World) => Searcher | Promise<Searcher> }> {
+  const [world] = worlds;
+  const own = environment === undefined ? "searcher" : "environment";
+  if ((environment || typeof searcher === "object") && world !== undefined && questions === undefined)
+    throw new ConfigError(
+      `${own} is supplied in code, but the questions are about the fictional worlds of the recipe`,
+      {
+        hint: "supply questions too, name files of questions in the recipe, or give as searcher a function that makes one of the passages of a world",
+      },
+    );
+  if (environment) return { search: await openSuppliedSearch(memorySearcher([]), search, true) }; // nothing asks it
+  if (searcher === undefined) return { search: await openSearch(search, worlds) };
+  if (typeof searcher === "function") {
+    if (world === undefined || worlds.length > 1)
+      throw new ConfigError(
+        `searcher is a function of a world's passages, but the recipe has ${worlds.length} worlds`,
+        {
+          hint: "give the searcher itself, or set data.source to world with one of data.worldSeeds",
+        },
+      );
+    const searcherOf = ({ passages }: World) => searcher(passages);
+    return { search: await openSuppliedSearch(await searcherOf(world), search, true), searcherOf };
+  }
+  return { search: await openSuppliedSearch(searcher, search, false) };
 }
 
 /** @throws ConfigError where nothing is left of a file */
@@ -94,7 +147,12 @@ export function atMostPerAnswer(questions: readonly Question[], most = Number.PO
   });
 }
 
-export function questionSource(recipe: Recipe, { worlds, files }: TrainingData): QuestionSource<RecipeStage> {
+export function questionSource(
+  recipe: Recipe,
+  { worlds, files, questions }: Pick<TrainingData, "worlds" | "files" | "questions">,
+): QuestionSource<RecipeStage> {
+  if (typeof questions === "function") return questions;
+  if (questions) return listSource(() => questions, recipe.seed);
   if (recipe.data.source === "world") return worldSource(worlds, recipe.seed);
   return listSource(({ file }) => files.get(file ?? recipe.data.file!)!, recipe.seed);
 }
