@@ -1,56 +1,60 @@
-/** An engine of your own that samples: a table of how likely each byte is after another. It keeps the promises of every engine. */
-import { EngineError, pickToken, type SampleRequest, type Sampler, StopMatcher, uniform } from "r1-searcher/engine";
+/** An engine of your own: one row of logits for each last token. It samples and learns, and keeps every promise of an engine. */
+import * as engine from "r1-searcher/engine";
 import { engineConformance } from "r1-searcher/testing";
 
-const vocabSize = 256;
-const bytesOf = (id: number) => Uint8Array.of(id);
+const [vocabSize, contextLength] = [24, 256];
+const bytesOf = (id: number) => Uint8Array.of(97 + id);
+const random = engine.randomOf("table");
 
-const normalised = (scores: Float32Array) => {
-  const sum = scores.reduce((total, score) => total + Math.exp(score), 0);
-  return scores.map((score) => score - Math.log(sum));
-};
-/** Log-probabilities of the byte after each byte, [256][256]; an engine of a language model has a network here. */
-const table = Array.from({ length: vocabSize }, (_, last) =>
-  normalised(Float32Array.from({ length: vocabSize }, (_, next) => 4 * uniform(["table", last, next]))),
-);
+class TableEngine implements engine.Learner {
+  readonly capabilities = { ...engine.plainCapabilities, contextLength };
+  #state = engine.adamWState(Float64Array.from({ length: vocabSize ** 2 }, () => random.normal()));
+  #gradient = new Float64Array(vocabSize ** 2);
+  #loss = 0;
+  #version = 0;
+  #isOpen = true;
 
-class TableSampler implements Sampler {
-  readonly policyVersion = 0;
-  readonly contextLength = 512;
-
-  async sample(request: SampleRequest, signal?: AbortSignal) {
-    signal?.throwIfAborted();
-    this.#check(request);
-    const { tokens, maxTokens, temperature, stop, key } = request;
-    const stops = new StopMatcher(stop.text);
-    const ids: number[] = [];
-    const logprobs: number[] = []; // always at temperature 1 over the whole vocabulary, as the loss needs them
-    let last = tokens.at(-1) ?? 0;
-    let ended: "stop" | "length" = "length";
-    while (ended === "length" && ids.length < Math.min(maxTokens, this.contextLength - tokens.length)) {
-      const likely = table[last] ?? new Float32Array();
-      const probabilities = likely.map((logprob) => Math.exp(logprob / (temperature || 1)));
-      // The draw depends on the key and the place alone, so that a run can be repeated, whatever else is sampled.
-      const { seed, step, question, sibling, turn } = key;
-      const draw = uniform([seed, "table", step, question, sibling, turn, tokens.length + ids.length]);
-      last = pickToken(probabilities, request, draw);
-      ids.push(last);
-      logprobs.push(likely[last] ?? 0);
-      if (stop.tokens.includes(last) || stops.push(bytesOf(last))) ended = "stop";
-    }
-    const { policyVersion } = this;
-    const sample = { tokens: Int32Array.from(ids), logprobs: Float32Array.from(logprobs), ended, policyVersion };
-    return sample;
+  #scores(last = 0, weights = this.#state.weights): Float64Array {
+    if (!this.#isOpen) throw new engine.EngineError("the engine is closed");
+    return engine.logSoftmax(weights.subarray(last * vocabSize, (last + 1) * vocabSize));
   }
-
-  #check({ tokens, maxTokens, temperature }: SampleRequest): void {
-    const isTape = tokens.length > 0 && tokens.length < this.contextLength;
-    if (isTape && tokens.every((id) => id >= 0 && id < vocabSize) && maxTokens > 0 && temperature >= 0) return;
-    throw new EngineError(`a request of ${tokens.length} tokens cannot be sampled`);
+  async forwardBackward(batch: readonly engine.TrainingSequence[], spec: engine.LossSpec) {
+    const before = this.#loss;
+    const score = (sequence: engine.TrainingSequence, token: number, t: number) => {
+      const [weight = 0, last = 0] = [sequence.weights[t], sequence.tokens[t - 1]];
+      if (weight === 0) return 0;
+      const scores = this.#scores(last);
+      const term = engine.tokenLoss(spec, engine.termsAt(sequence, t, scores[token] ?? 0));
+      this.#loss += weight * term.loss;
+      for (const [id, logprob] of scores.entries())
+        this.#gradient[last * vocabSize + id]! += weight * term.slope * (Number(id === token) - Math.exp(logprob));
+      return scores[token] ?? 0;
+    };
+    const logprobs = batch.map((one) => Float32Array.from(one.tokens, (token, t) => score(one, token, t)));
+    return { loss: this.#loss - before, logprobs };
   }
+  #begin(state: engine.AdamWState) {
+    [this.#state, this.#gradient, this.#loss] = [state, new Float64Array(vocabSize ** 2), 0];
+  }
+  async optimStep(spec: engine.OptimSpec) {
+    const gradient = Number.isFinite(this.#loss) ? this.#gradient : Float64Array.of(Number.NaN);
+    const { state, report } = engine.adamWStep(this.#state, gradient, spec);
+    this.#begin(state);
+    return report;
+  }
+  logprobs = async (batch: readonly Int32Array[]) =>
+    batch.map((tokens) => Float32Array.from(tokens.subarray(1), (token, t) => this.#scores(tokens[t])[token] ?? 0));
+  async publish() {
+    const { weights } = this.#state; // a sampler goes on with the weights that it was published with
+    const next = (tokens: Int32Array) => Float32Array.from(this.#scores(tokens.at(-1), weights));
+    return engine.nextTokenSampler({ vocabSize, bytesOf, contextLength, policyVersion: ++this.#version, next });
+  }
+  save = async (directory: string) => engine.writeAdamW(`${directory}/table.json`, this.#state);
+  load = async (directory: string) => this.#begin(engine.readAdamW(`${directory}/table.json`));
+  close = async () => void (this.#isOpen = false);
 }
-
-const make = async () => ({ vocabSize, bytesOf, publish: async () => new TableSampler(), close: async () => {} });
-// It does not learn, and a sample is made at once, so that there is no midway at which it could be aborted.
-const checks = engineConformance("table", make, { without: ["learning", "abort midway"] });
-for (const { name, run } of checks) await run().then(() => console.log(`kept: ${name}`));
+const make = async () => {
+  const learner = new TableEngine();
+  return { vocabSize, bytesOf, learner, publish: () => learner.publish(), close: learner.close };
+};
+for (const { name, run } of engineConformance("table", make)) await run().then(() => console.log(`kept: ${name}`));

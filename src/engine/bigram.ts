@@ -2,12 +2,9 @@
  * @file The smallest engine that keeps every promise: the logits of the next token are a row of a table, chosen by the
  * last token. It is an example of an engine of your own, and lets tests train a real policy without ONNX Runtime.
  */
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { setImmediate as nextTurn } from "node:timers/promises";
-import { EngineError, messageOf } from "../base/errors.ts";
-import { writeDurably } from "../base/files.ts";
-import { randomOf, uniform } from "../base/random.ts";
+import { EngineError } from "../base/errors.ts";
+import { randomOf } from "../base/random.ts";
 import type {
   EngineCapabilities,
   Learner,
@@ -15,15 +12,13 @@ import type {
   LossSpec,
   OptimReport,
   OptimSpec,
-  Sample,
-  SampleRequest,
   Sampler,
   TrainingSequence,
 } from "./engine.ts";
 import { termsAt, tokenLoss } from "./loss.ts";
-import { pickToken, topLogprobs } from "./onnx/sampler/pick.ts";
-import { problemWith } from "./onnx/sampler/seat.ts";
-import { StopMatcher } from "./onnx/sampler/stop-matcher.ts";
+import { logSoftmax, nextTokenSampler } from "./next-token-sampler.ts";
+import { type AdamWState, adamWFrom, adamWState, adamWStep, adamWText, readAdamW, writeAdamW } from "./plain-adamw.ts";
+import { plainCapabilities } from "./plain-capabilities.ts";
 import { readRemoteReference, writeRemoteReference } from "./remote-reference.ts";
 
 export interface BigramOptions {
@@ -34,45 +29,19 @@ export interface BigramOptions {
   /** Default 256. */
   readonly contextLength?: number;
   /** Plays a remote server: weights are kept here, and a saved folder holds only a reference to them. */
-  readonly server?: Map<string, BigramState>;
-}
-
-/** Everything that learning changes, [V × V] each. */
-export interface BigramState {
-  readonly logits: readonly number[];
-  /** Mean and mean square of the gradient, of AdamW. */
-  readonly first: readonly number[];
-  readonly second: readonly number[];
-  readonly step: number;
+  readonly server?: Map<string, string>;
 }
 
 const FILE = "bigram.json";
-
-export const bigramCapabilities: EngineCapabilities = {
-  losses: ["cross-entropy", "ppo"],
-  klTerms: ["k2", "k3"],
-  optimizers: ["adamw"],
-  lossReduction: "sum",
-  trains: ["weights"],
-  reference: false,
-  equalBits: true,
-  refusesNonFinite: true,
-  contextLength: Number.POSITIVE_INFINITY,
-  concurrency: Number.POSITIVE_INFINITY,
-  topLogprobs: 20,
-};
 
 /** No method waits before it has done its work, so calls take effect in the order in which they are made. */
 export class BigramEngine implements Learner {
   readonly capabilities: EngineCapabilities;
   readonly #options: BigramOptions;
   readonly #contextLength: number;
-  #logits: Float64Array;
-  #first: Float64Array;
-  #second: Float64Array;
-  #gradient: Float64Array;
+  #state: AdamWState;
+  readonly #gradient: Float64Array;
   #lossIsFinite = true;
-  #step = 0;
   #version = 0;
   #isClosed = false;
 
@@ -81,10 +50,8 @@ export class BigramEngine implements Learner {
     const random = randomOf("bigram", seed);
     this.#options = options;
     this.#contextLength = contextLength;
-    this.capabilities = { ...bigramCapabilities, contextLength };
-    this.#logits = Float64Array.from({ length: vocabSize ** 2 }, () => 0.5 * random.normal());
-    this.#first = new Float64Array(vocabSize ** 2);
-    this.#second = new Float64Array(vocabSize ** 2);
+    this.capabilities = { ...plainCapabilities, contextLength };
+    this.#state = adamWState(Float64Array.from({ length: vocabSize ** 2 }, () => 0.5 * random.normal()));
     this.#gradient = new Float64Array(vocabSize ** 2);
   }
 
@@ -96,8 +63,8 @@ export class BigramEngine implements Learner {
       return Float32Array.from(tokens, (token, t) => {
         const weight = weights[t]!;
         if (weight === 0) return 0;
-        const row = this.#row(this.#logits, tokens[t - 1]!);
-        const scores = logSoftmax(row, 1);
+        const row = this.#row(this.#state.weights, tokens[t - 1]!);
+        const scores = logSoftmax(row);
         const term = tokenLoss(spec, termsAt(sequence, t, scores[token]!));
         loss += weight * term.loss;
         const gradient = this.#row(this.#gradient, tokens[t - 1]!);
@@ -110,65 +77,51 @@ export class BigramEngine implements Learner {
     return { loss, logprobs };
   }
 
-  async optimStep({ kind, learningRate, beta1, beta2, epsilon, ...rest }: OptimSpec): Promise<OptimReport> {
+  async optimStep(spec: OptimSpec): Promise<OptimReport> {
     this.#demandOpen();
-    if (kind !== "adamw") throw new EngineError(`optimizer.kind is ${kind}; this engine has adamw`);
-    const gradNorm = Math.hypot(...this.#gradient);
-    const applied = this.#lossIsFinite && Number.isFinite(gradNorm);
-    if (applied) {
-      this.#step++;
-      const scale = rest.maxGradNorm > 0 && gradNorm > rest.maxGradNorm ? rest.maxGradNorm / gradNorm : 1;
-      for (const [i, raw] of this.#gradient.entries()) {
-        const value = raw * scale;
-        this.#first[i] = beta1 * this.#first[i]! + (1 - beta1) * value;
-        this.#second[i] = beta2 * this.#second[i]! + (1 - beta2) * value * value;
-        const mean = this.#first[i]! / (1 - beta1 ** this.#step);
-        const square = this.#second[i]! / (1 - beta2 ** this.#step);
-        this.#logits[i]! -= learningRate * (mean / (Math.sqrt(square) + epsilon) + rest.weightDecay * this.#logits[i]!);
-      }
-    }
-    this.#gradient.fill(0);
-    this.#lossIsFinite = true;
-    return { gradNorm, applied };
+    const gradient = this.#lossIsFinite ? this.#gradient : new Float64Array([Number.NaN]);
+    const { state, report } = adamWStep(this.#state, gradient, spec);
+    this.#state = state;
+    this.#clearGradient();
+    return report;
   }
 
   async logprobs(batch: readonly Int32Array[]): Promise<readonly Float32Array[]> {
     this.#demandOpen();
     return batch.map((tokens) =>
-      Float32Array.from(tokens.subarray(1), (token, t) => logSoftmax(this.#row(this.#logits, tokens[t]!), 1)[token]!),
+      Float32Array.from(
+        tokens.subarray(1),
+        (token, t) => logSoftmax(this.#row(this.#state.weights, tokens[t]!))[token]!,
+      ),
     );
   }
 
   async publish(): Promise<Sampler> {
     this.#demandOpen();
-    const policyVersion = ++this.#version;
-    const logits = this.#logits.slice();
-    return {
-      policyVersion,
-      contextLength: this.#contextLength,
-      sample: (request, signal) => this.#sample({ logits, policyVersion }, request, signal),
-    };
+    const { weights } = this.#state;
+    const { vocabSize, bytesOf } = this.#options;
+    return nextTokenSampler({
+      ...{ vocabSize, bytesOf, contextLength: this.#contextLength, policyVersion: ++this.#version },
+      next: (tokens) => {
+        this.#demandOpen();
+        return Float32Array.from(logSoftmax(this.#row(weights, tokens.at(-1)!)));
+      },
+    });
   }
 
   async save(directory: string): Promise<void> {
     this.#demandOpen();
     const { server } = this.#options;
-    const state = { logits: [...this.#logits], first: [...this.#first], second: [...this.#second], step: this.#step };
-    if (server === undefined) return writeDurably(join(directory, FILE), JSON.stringify(state));
-    const reference = `bigram-${server.size}-after-${this.#step}`;
-    server.set(reference, state);
+    if (server === undefined) return writeAdamW(join(directory, FILE), this.#state);
+    const reference = `bigram-${server.size}-after-${this.#state.step}`;
+    server.set(reference, adamWText(this.#state));
     writeRemoteReference(directory, { engine: "bigram", reference });
   }
 
   async load(directory: string): Promise<void> {
     this.#demandOpen();
-    const { logits, first, second, step } = this.#stateAt(directory);
-    this.#logits = Float64Array.from(logits);
-    this.#first = Float64Array.from(first);
-    this.#second = Float64Array.from(second);
-    this.#step = step;
-    this.#gradient.fill(0);
-    this.#lossIsFinite = true;
+    this.#state = this.#stateAt(directory);
+    this.#clearGradient();
   }
 
   async forget(reference: string): Promise<void> {
@@ -179,55 +132,12 @@ export class BigramEngine implements Learner {
     this.#isClosed = true;
   }
 
-  #stateAt(directory: string): BigramState {
-    const { server } = this.#options;
+  #stateAt(directory: string): AdamWState {
     const remote = readRemoteReference(directory);
-    if (remote !== undefined) {
-      const state = server?.get(remote.reference);
-      if (state === undefined) throw new EngineError(`${directory}: there is no policy ${remote.reference}`);
-      return state;
-    }
-    try {
-      return JSON.parse(readFileSync(join(directory, FILE), "utf8"));
-    } catch (cause) {
-      throw new EngineError(`${directory} holds no policy of this engine: ${messageOf(cause)}`, { cause });
-    }
-  }
-
-  async #sample(
-    { logits, policyVersion }: { readonly logits: Float64Array; readonly policyVersion: number },
-    request: SampleRequest,
-    signal?: AbortSignal,
-  ): Promise<Sample> {
-    const { vocabSize, bytesOf } = this.#options;
-    const contextLength = this.#contextLength;
-    const problem = problemWith(request, { vocabSize, contextLength });
-    if (problem !== undefined) throw new EngineError(problem);
-    const { key, temperature, stop, topLogprobs: count = 0 } = request;
-    const stops = new StopMatcher(stop.text);
-    const written: { id: number; scores: Float32Array }[] = [];
-    const most = Math.min(request.maxTokens, contextLength - request.tokens.length);
-    let ended: Sample["ended"] = "length";
-    while (ended === "length" && written.length < most) {
-      if (written.length % 16 === 0) await nextTurn();
-      signal?.throwIfAborted();
-      this.#demandOpen();
-      const row = this.#row(logits, written.at(-1)?.id ?? request.tokens.at(-1)!);
-      const scores = Float32Array.from(logSoftmax(row, 1));
-      const chances = temperature === 0 ? scores : Float32Array.from(logSoftmax(row, temperature), Math.exp);
-      const { seed, step, question, sibling, turn } = key;
-      const place = request.tokens.length + written.length;
-      const id = pickToken(chances, request, uniform([seed, "sample", step, question, sibling, turn, place]));
-      if (id < 0) throw new EngineError("the policy's distribution is not finite");
-      written.push({ id, scores });
-      if (stop.tokens.includes(id) || stops.push(bytesOf(id))) ended = "stop";
-    }
-    const sample: Sample = {
-      tokens: Int32Array.from(written, ({ id }) => id),
-      logprobs: Float32Array.from(written, ({ id, scores }) => scores[id]!),
-      ...{ ended, policyVersion },
-    };
-    return count === 0 ? sample : { ...sample, topLogprobs: written.map(({ scores }) => topLogprobs(scores, count)) };
+    if (remote === undefined) return readAdamW(join(directory, FILE));
+    const text = this.#options.server?.get(remote.reference);
+    if (text === undefined) throw new EngineError(`${directory}: there is no policy ${remote.reference}`);
+    return adamWFrom(text);
   }
 
   #row(table: Float64Array, token: number): Float64Array {
@@ -235,14 +145,12 @@ export class BigramEngine implements Learner {
     return table.subarray(token * vocabSize, (token + 1) * vocabSize);
   }
 
+  #clearGradient(): void {
+    this.#gradient.fill(0);
+    this.#lossIsFinite = true;
+  }
+
   #demandOpen(): void {
     if (this.#isClosed) throw new EngineError("the engine is closed");
   }
-}
-
-function logSoftmax(logits: Float64Array, temperature: number): Float64Array {
-  const scaled = logits.map((logit) => logit / temperature);
-  const largest = Math.max(...scaled);
-  const total = Math.log(scaled.reduce((sum, logit) => sum + Math.exp(logit - largest), 0)) + largest;
-  return scaled.map((logit) => logit - total);
 }

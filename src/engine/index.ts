@@ -9,5 +9,6 @@ export type * from "./engine.ts";
 export { loadTokenizer } from "./huggingface/tokenizer.ts";
 export { LoraConfig } from "./lora.ts";
 export { klEstimate, sequenceLoss, type TokenTerms, termsAt, tokenLoss } from "./loss.ts";
-export { type PickOptions, pickToken } from "./onnx/sampler/pick.ts";
-export { StopMatcher } from "./onnx/sampler/stop-matcher.ts";
+export { logSoftmax, type NextTokenSamplerOptions, nextTokenSampler } from "./next-token-sampler.ts";
+export { type AdamWState, adamWState, adamWStep, readAdamW, writeAdamW } from "./plain-adamw.ts";
+export { plainCapabilities } from "./plain-capabilities.ts";

@@ -5,9 +5,9 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { uniform } from "../../base/random.ts";
-import { bigramCapabilities } from "../../engine/bigram.ts";
 import type { Learner, LossReport, LossSpec, OptimReport, Sampler, TrainingSequence } from "../../engine/engine.ts";
 import { klEstimate } from "../../engine/loss.ts";
+import { plainCapabilities } from "../../engine/plain-capabilities.ts";
 import type { Question } from "../../protocol/question.ts";
 import type { Stop, Trajectory } from "../../rollout/trajectory.ts";
 import { EstimatorConfig, LossConfig, OptimizerConfig, StageConfig, type TrainerConfig } from "../config.ts";
@@ -17,7 +17,7 @@ import type { Keeper, RolloutRequest, TrainerParts } from "../parts.ts";
 const WORDS = 3;
 
 export class TinyLearner implements Learner {
-  readonly capabilities = bigramCapabilities;
+  readonly capabilities = plainCapabilities;
   logits = new Float64Array(WORDS);
   momentum = new Float64Array(WORDS);
   gradient = new Float64Array(WORDS);
