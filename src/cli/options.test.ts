@@ -18,7 +18,7 @@ test("--search names a server, or a provider of the web with its settings", () =
 test("what is no provider, mode or setting is refused by name", () => {
   const refused = (search: string) => () => searchOption({ search });
   expect(refused("web:")).toThrow("names no provider");
-  expect(refused("web:serper?key=secret")).toThrow("--search web: knows no key");
+  expect(refused("web:serper?key=secret")).toThrow("--search web: unknown option key");
   expect(refused("web:serper?key=secret")).not.toThrow("secret");
   expect(refused("web:serper?mode=fast")).toThrow('has mode "fast"');
   expect(() => searchOption({ index: "a", search: "web:serper" })).toThrow("both given");

@@ -44,7 +44,7 @@ test("a full queue sends requests away, and takes them again once it is empty", 
   const refused = [...answered];
   for (const reply of refused) {
     expect([reply.status, reply.headers.get("retry-after")]).toEqual([503, "1"]);
-    expect(await reply.json()).toMatchObject({ error: expect.stringContaining("wait already") });
+    expect(await reply.json()).toMatchObject({ error: expect.stringContaining("are waiting already") });
   }
   expect(batches.length).toBeLessThanOrEqual(4);
   release();

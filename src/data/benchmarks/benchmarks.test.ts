@@ -83,7 +83,7 @@ test("a row without question or gold is named by line, with what a row looks lik
     [{ question: "Who?" }, "no gold answer"],
     [{ question: "Who?", answer: " " }, "no gold answer"],
     [{ question: "Who?", answer: [] }, "no gold answer"],
-    [{ question: "Who?", answer: [true] }, "a gold answer that is no text"],
+    [{ question: "Who?", answer: [true] }, "a gold answer that is not text"],
     [{ idx: 2, question: "Who?", answer: null }, "no gold answer"],
     [{ _id: "a", answer: "Ada" }, "no question"],
     [{ question: 5, answer: "Ada" }, "no question"],
