@@ -89,7 +89,7 @@ export function benchStep(options: ModelsBenchOptions): Promise<StepBench> {
   });
 }
 
-/** Each by what would be opened for it: learning without that limit, and as many seats as sequences. */
+/** Each by what would be opened for it: learning without that limit, and as many cache slots as sequences. */
 export async function benchRates(options: ModelsBenchOptions): Promise<RatesBench> {
   const { model, say, widths } = options;
   say("predicting");

@@ -3,8 +3,8 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { EngineError } from "../base/errors.ts";
 import { uniform } from "../base/random.ts";
 import type { Sample, SampleRequest, Sampler } from "./engine.ts";
+import { problemWith } from "./onnx/sampler/cached-sequence.ts";
 import { pickToken, topLogprobs } from "./onnx/sampler/pick.ts";
-import { problemWith } from "./onnx/sampler/seat.ts";
 import { StopMatcher } from "./onnx/sampler/stop-matcher.ts";
 
 export interface NextTokenSamplerOptions {

@@ -17,8 +17,8 @@ import { readAdapterConfig, writeAdapter } from "../../src/engine/huggingface/pe
 import { openWeights, type WeightsFile } from "../../src/engine/huggingface/safetensors.ts";
 import type { LoraShape } from "../../src/engine/lora.ts";
 import { LearnerCore } from "../../src/engine/onnx/learner-core.ts";
+import { memberViews } from "../../src/engine/onnx/pack-memory.ts";
 import { Replica } from "../../src/engine/onnx/replica.ts";
-import { memberViews } from "../../src/engine/onnx/slots.ts";
 import { idsOf, largestDifference, numbers, ppoWeights, python, relativeDifference } from "./oracle.ts";
 
 const help = `Compares adapters of twelve random models with PEFT, merged and apart: log-probabilities, gradients, one step of

@@ -1,6 +1,6 @@
 import type { EngineCapabilities } from "../engine.ts";
 
-/** What the embedded engine can do with any model; one that is opened also knows its context and its concurrency. */
+/** What the embedded engine can do with any model. An opened engine also reports its context length and concurrency. */
 export const onnxCapabilities: EngineCapabilities = {
   losses: ["cross-entropy", "ppo"],
   klTerms: ["k2", "k3"],

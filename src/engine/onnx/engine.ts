@@ -21,9 +21,9 @@ import { sequenceLoss } from "../loss.ts";
 import { onnxCapabilities } from "./capabilities.ts";
 import { gather, splitByLoad } from "./micro-batch.ts";
 import type { OnnxEngineOptions } from "./options.ts";
-import type { WrittenSample } from "./sampler/seat.ts";
+import { learningCount } from "./pack-memory.ts";
+import type { WrittenSample } from "./sampler/cached-sequence.ts";
 import { splitSiblings } from "./shared-prompts.ts";
-import { learningCount } from "./slots.ts";
 import type { SampleJob } from "./worker.ts";
 import { workerData } from "./worker-data.ts";
 
@@ -31,13 +31,13 @@ export class OnnxEngine implements Learner {
   readonly capabilities: EngineCapabilities;
   readonly #options: OnnxEngineOptions;
   readonly #workers: readonly RemoteWorker[];
-  /** Every call that reads or changes the weights waits here for those before it. */
+  /** Calls that read or change the weights run one after the other, in call order. */
   readonly #inOrder = pLimit(1);
   readonly #home = new Map<string, number>();
   #next = 0;
   #version = 0;
   #step = 0;
-  /** Of all that is accumulated. */
+  /** Whether every loss since the last optimiser step was finite. */
   #lossIsFinite = true;
   #tickets = 0;
 
@@ -59,7 +59,7 @@ export class OnnxEngine implements Learner {
     );
   }
 
-  /** How many optimiser steps the state has seen. */
+  /** Number of optimiser steps so far. */
   get optimizerStep(): number {
     return this.#step;
   }
@@ -110,7 +110,7 @@ export class OnnxEngine implements Learner {
     return this.#inOrder(() => this.#score("logprobs", batch));
   }
 
-  /** The model without its adapter, frozen by nature: a reference that costs no second copy of its weights. */
+  /** The model without its adapter. It never changes, so it is a reference policy without a second copy of the weights. */
   get base(): Pick<Learner, "logprobs"> {
     return { logprobs: (batch) => this.#inOrder(() => this.#score("baseLogprobs", batch)) };
   }
@@ -157,7 +157,7 @@ export class OnnxEngine implements Learner {
         const home = this.#home.get(tapeName(key));
         if (home === undefined || policyVersion !== this.#version) return;
         this.#home.delete(tapeName(key));
-        this.#workers[home]!.call("finished", key).catch(() => {}); // a worker that died holds nothing
+        this.#workers[home]!.call("finished", key).catch(() => {}); // a worker that died has no cache
       },
     };
   }
@@ -179,7 +179,7 @@ export class OnnxEngine implements Learner {
       if (outcome.status === "rejected") throw outcome.reason;
   }
 
-  /** Without the optimiser state: a policy to use, not a run to continue. An adapter is merged into it. */
+  /** Saves the policy without optimiser state, with the adapter merged into it: for use, not for continuing a run. */
   savePolicy(directory: string): Promise<void> {
     return this.#inOrder(async () => (await this.#policyWriter(directory))());
   }
@@ -199,12 +199,12 @@ export class OnnxEngine implements Learner {
     await this.#demandFinite("stateIsFinite", `${directory} holds an optimiser state that is not finite`);
   }
 
-  /** The weights of the model alone: what was learnt before starts a run of its own. */
+  /** Loads only the weights; the optimiser state is reset, because a new run begins. */
   loadPolicy(directory: string): Promise<void> {
     return this.#inOrder(() => this.#adopt("loadWeights", directory));
   }
 
-  /** Another adapter over the same model. */
+  /** Loads another adapter for the same model. */
   loadAdapter(directory: string): Promise<void> {
     return this.#inOrder(() => this.#adopt("loadAdapter", directory));
   }
@@ -216,7 +216,7 @@ export class OnnxEngine implements Learner {
     await this.#clearGradients();
   }
 
-  /** Zeroes the optimiser state: a new stage of pretraining or another kind of optimiser begins. */
+  /** Sets the optimiser state to zero, for a new stage of pretraining or another kind of optimiser. */
   resetOptimizer(): Promise<void> {
     return this.#inOrder(() => this.#resetOptimizer());
   }
@@ -258,7 +258,7 @@ export class OnnxEngine implements Learner {
     return Promise.all(this.#workers.map((worker) => worker.call<Result>(method, argument)));
   }
 
-  /** A tape stays with one worker, which holds its cache; siblings share a prompt, so they stay together. */
+  /** A sequence stays with the worker that has its KV cache. Siblings share a prompt, so they go to the same worker. */
   #homeOf(key: SampleKey): number {
     const tape = tapeName(key);
     const known = this.#home.get(tape);
@@ -274,7 +274,7 @@ export class OnnxEngine implements Learner {
   }
 }
 
-/** AdamW squares gradients in f32: beyond that its state would be infinite, and the weight would never move again. */
+/** AdamW squares gradients in f32. If a square overflowed, the state would be infinite and the weight would never change again. */
 function fitsSquared(norm: number): boolean {
   return Number.isFinite(Math.fround(norm * norm));
 }
@@ -285,7 +285,7 @@ function checkSpec(spec: OptimSpec): void {
   }
 }
 
-/** Rejects with the signal's reason as soon as it is raised; the worker gives the seat to another before its next token. */
+/** Rejects with the signal's reason as soon as it is raised; the worker frees the slot before the next token. */
 function sampleOn(worker: RemoteWorker, job: SampleJob, signal: AbortSignal | undefined): Promise<WrittenSample> {
   const sampled = worker.call<WrittenSample>("sample", job);
   if (!signal) return sampled;

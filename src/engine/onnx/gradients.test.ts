@@ -8,7 +8,7 @@ import { openWeights } from "../huggingface/safetensors.ts";
 import { LoraConfig } from "../lora.ts";
 import { formula } from "../testing/fixture-weights.ts";
 import { LearnerCore } from "./learner-core.ts";
-import { memberViews } from "./slots.ts";
+import { memberViews } from "./pack-memory.ts";
 
 const lengths = [13, 9, 17];
 const loss = { kind: "ppo", clipLow: 0.2, clipHigh: 0.3 } as const;
@@ -96,7 +96,7 @@ const names = [
 ];
 const cases = names.flatMap((name) => [
   { name, how: "all layers in one graph", recompute: false },
-  { name, how: "layers computed anew", recompute: true },
+  { name, how: "activation checkpointing", recompute: true },
 ]);
 
 test.each(cases)(

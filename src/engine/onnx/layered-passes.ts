@@ -1,6 +1,6 @@
 /**
- * @file Passes layer by layer: only what each layer was given is kept, and the way back computes it anew. A third more
- * work, and the memory of one layer instead of all.
+ * @file Passes with activation checkpointing: only the input of each layer is kept, and the backward pass recomputes the
+ * rest. This takes a third more work, and the memory of one layer instead of all.
  */
 import { createSession, type Session, type Tensor } from "../../runtime/onnx.ts";
 import type { LossForm } from "./graph/losses.ts";
@@ -19,7 +19,7 @@ import {
   weightTensors,
 } from "./passes.ts";
 
-/** A prompt with what each of its layers was given. */
+/** A prompt with the input of each of its layers. */
 interface KeptPrompt extends Prompt {
   readonly kept: readonly Float32Array[];
 }
@@ -27,7 +27,7 @@ interface KeptPrompt extends Prompt {
 export class LayeredPasses implements Passes {
   readonly #options: PassesOptions;
   readonly #sessions: Sessions;
-  /** What each layer of the running micro-batch was given, and two gradients; they grow and are used again. */
+  /** The input of each layer for the current micro-batch, and two gradients. The buffers grow and are reused. */
   readonly #buffers: Float32Array[] = [];
 
   constructor(options: PassesOptions) {
@@ -37,7 +37,7 @@ export class LayeredPasses implements Passes {
 
   async logprobs(micro: MicroBatch, logprob: Tensor): Promise<void> {
     const { layers } = this.#options.config;
-    // two buffers in turn: nothing comes back
+    // two buffers, used alternately: no graph reads the one it writes
     const given = Array.from({ length: layers + 1 }, (_, i) => this.#buffer(i % 2, micro));
     await this.#forward(micro, given, "whole", []);
     await this.#head(micro, "logprobs", { x: given[layers]!, logprob });
@@ -64,7 +64,7 @@ export class LayeredPasses implements Passes {
 
   async returnPrompt(prompt: Prompt): Promise<void> {
     const { micro, layers, kept } = prompt as KeptPrompt;
-    const gradient = this.#buffer(layers.length + 1, micro).fill(0); // nothing is scored of a prompt
+    const gradient = this.#buffer(layers.length + 1, micro).fill(0); // no token of a prompt is scored
     await this.#back(micro, { given: kept, gradient }, "prompt", layers);
   }
 
@@ -72,7 +72,7 @@ export class LayeredPasses implements Passes {
     return this.#sessions.close();
   }
 
-  /** Fills `given`: what each layer gets, and then what the last one gives. */
+  /** Fills `given` with the input of each layer and the output of the last one. */
   async #forward(
     { ids, inputs }: MicroBatch,
     given: readonly Float32Array[],
@@ -95,7 +95,7 @@ export class LayeredPasses implements Passes {
     }
   }
 
-  /** From the gradient of what the last layer gives to that of the embedded tokens. */
+  /** Backpropagates from the gradient of the last layer's output to that of the embedded tokens. */
   async #back(
     { ids, inputs }: MicroBatch,
     { given, gradient }: { readonly given: readonly Float32Array[]; readonly gradient: Float32Array },
@@ -172,7 +172,7 @@ export class LayeredPasses implements Passes {
   }
 }
 
-/** What of a micro-batch this graph takes: layers know nothing of the loss, and the head nothing of positions. */
+/** The inputs of this graph: layers need nothing of the loss, and the head needs no positions. */
 function inputsOf({ inputNames }: Session, inputs: MicroBatch["inputs"]): Record<string, Tensor> {
   return Object.fromEntries(Object.entries(inputs).filter(([name]) => inputNames.includes(name)));
 }

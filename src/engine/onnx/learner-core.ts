@@ -16,13 +16,13 @@ export interface LearnerCoreOptions extends PassesOptions {
   /** The weights of the model without its adapter; default `weights`. */
   readonly base?: ReadonlyMap<string, Tensor>;
   readonly limits: MicroBatchLimits;
-  /** True computes every layer anew on the way back: less memory, a third more work. Default false. */
+  /** Activation checkpointing: the backward pass recomputes every layer, with less memory and a third more work. Default false. */
   readonly recompute?: boolean;
-  /** When siblings' common prompt is computed once; false is never. */
+  /** When the common prompt of siblings is computed once; false: never. */
   readonly sharing?: SharingLimits | false;
 }
 
-/** One padded micro-batch with what of it is scored. */
+/** One padded micro-batch and the positions that are scored. */
 interface Padded extends MicroBatch {
   readonly inputs: Record<string, Tensor>;
   readonly scored: { readonly sequence: number; readonly position: number }[];
@@ -31,7 +31,7 @@ interface Padded extends MicroBatch {
 export class LearnerCore {
   readonly #options: LearnerCoreOptions;
   readonly #passes: Passes;
-  /** By the model without its adapter; made when it is first asked for. */
+  /** Of the model without its adapter; created at the first call that needs it. */
   #basePasses: Passes | undefined;
   readonly #positions: Positions;
 
@@ -47,7 +47,7 @@ export class LearnerCore {
     const results = batch.map(({ tokens }) => new Float32Array(tokens.length));
     const planned = batch.map(({ weights }, index): Planned => ({ index, ...extent(weights) }));
     const learn = async (sequences: readonly Planned[], past: number, prompt?: Prompt) => {
-      // siblings are few and differ in length; alone, the many of a batch have neighbours of their own length
+      // siblings are few and differ in length; the other sequences are many, so each finds neighbours of its own length
       const groups = prompt ? planTightMicroBatches(sequences, limits) : planMicroBatches(sequences, limits);
       for (const group of groups) {
         const padded = this.#pad(group, batch, (sequence, t) => batch[sequence]!.weights[t] !== 0, past);
@@ -108,7 +108,7 @@ export class LearnerCore {
     return { ids: tokens, inputs: this.#positions.inputs(1, tokens.length) };
   }
 
-  /** @param past the first so many tokens of every sequence are a prompt that was computed before */
+  /** @param past number of tokens at the start of every sequence whose prompt was already computed */
   #pad(
     group: readonly Planned[],
     batch: readonly { readonly tokens: Int32Array }[],
@@ -116,7 +116,7 @@ export class LearnerCore {
     past: number,
   ): Padded {
     const rowsPer = Math.max(QUERY_BLOCKS, group[0]!.length);
-    const ids = new Int32Array(group.length * rowsPer); // padding is token 0: causal masks keep it unseen
+    const ids = new Int32Array(group.length * rowsPer); // padding is token 0; the causal mask hides it
     const rows: number[] = [];
     const targets: number[] = [];
     const scored: { sequence: number; position: number }[] = [];
@@ -150,7 +150,7 @@ function column(rows: number): Tensor & { readonly data: Float32Array } {
   return { data: new Float32Array(rows), shape: [rows, 1] };
 }
 
-/** How far a sequence must be computed, and how much of it is scored. */
+/** How many positions of a sequence must be computed, and which are scored. */
 function extent(weights: Float32Array): { length: number; scored: number } {
   let length = 0;
   let scored = 0;

@@ -5,7 +5,7 @@ export interface Planned {
   readonly index: number;
   /** Input positions, [0, length). */
   readonly length: number;
-  /** Positions that the loss looks at. */
+  /** Positions that the loss uses. */
   readonly scored: number;
 }
 
@@ -16,7 +16,7 @@ export interface MicroBatchLimits {
   readonly scored: number;
 }
 
-/** Neighbours in length share a micro-batch; a sequence over the limits gets one of its own. */
+/** Sequences of similar length share a micro-batch; one that exceeds the limits gets its own. */
 export function planMicroBatches(sequences: readonly Planned[], limits: MicroBatchLimits): Planned[][] {
   const batches: Planned[][] = [];
   let scored = 0;
@@ -38,16 +38,16 @@ export function planMicroBatches(sequences: readonly Planned[], limits: MicroBat
 /** Logits of one micro-batch stay below this many floats. */
 export const MAX_LOGITS = 16 * 2 ** 20;
 
-/** What a micro-batch costs besides its rows, in rows: every weight and gradient passes through memory once more. */
+/** Fixed cost of a micro-batch, in rows: every weight and gradient is read from memory once more. */
 const ROWS_PER_RUN = 32;
 
 /**
  * Like `planMicroBatches`, with the least padding: for few sequences of very different lengths, such as siblings.
- * Sequences stay sorted by length, so the best cut is found from its first sequences on.
+ * Sequences stay sorted by length, so the best division is found by dynamic programming over prefixes.
  */
 export function planTightMicroBatches(sequences: readonly Planned[], limits: MicroBatchLimits): Planned[][] {
   const sorted = longestFirst(sequences);
-  // of the first n sequences: the cost of their best cut, and where its last micro-batch begins
+  // for the first n sequences: the cost of their best division, and where its last micro-batch begins
   const best: { readonly cost: number; readonly from: number }[] = [{ cost: 0, from: 0 }];
   for (let end = 1; end <= sorted.length; end++) {
     let found = { cost: Number.POSITIVE_INFINITY, from: end - 1 };
@@ -83,7 +83,7 @@ export function splitByLoad(loads: readonly number[], workers: number): number[]
   return shares.map((share) => share.sort((a, b) => a - b));
 }
 
-/** What workers made of their shares, in the order of the batch. */
+/** The workers' results in the order of the batch. */
 export function gather(
   shares: readonly (readonly number[])[],
   results: readonly (readonly Float32Array[])[],

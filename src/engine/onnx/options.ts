@@ -9,21 +9,21 @@ export interface OnnxEngineOptions {
   readonly workers: number;
   /** Threads of each worker. */
   readonly threads: number;
-  /** False saves the memory of gradients and optimiser state. */
+  /** False: no memory is allocated for gradients and optimiser state. */
   readonly training: boolean;
-  /** An adapter learns, and the weights of the model stay as they are loaded; absent: all weights learn. */
+  /** Train an adapter and keep the model's weights frozen; absent: train all weights. */
   readonly lora?: LoraPlace | undefined;
-  /** How many tapes may be open at once; more wait. */
+  /** Number of sequences with a KV cache slot at the same time; others wait. */
   readonly maxSequences: number;
   /** The longest tape, at most what the model allows. */
   readonly contextLength: number;
-  /** True computes every layer anew on the way back: less memory, a third more work. Default false. */
+  /** Activation checkpointing: the backward pass recomputes every layer, with less memory and a third more work. Default false. */
   readonly recompute?: boolean;
   /** Tokens of one micro-batch; default 512, which stay in a core's cache. */
   readonly microBatchTokens?: number;
   /** Writes the policy's folder, given its tensors. */
   readonly writePolicy: (directory: string, tensors: NamedTensor[]) => Promise<void> | void;
-  /** Writes the adapter's folder, given its tensors; there where `lora` is. */
+  /** Writes the adapter's folder, given its tensors; required with `lora`. */
   readonly writeAdapter?: ((directory: string, tensors: NamedTensor[]) => Promise<void> | void) | undefined;
 }
 

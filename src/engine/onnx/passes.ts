@@ -1,4 +1,4 @@
-/** @file What a learner asks of the training graphs: ways forward and back over micro-batches and prompts. */
+/** @file The interface of the training graphs: forward and backward passes over micro-batches and prompts. */
 import type { Session, Tensor } from "../../runtime/onnx.ts";
 import type { ModelConfig } from "../huggingface/model-config.ts";
 import type { LoraConfig } from "../lora.ts";
@@ -8,9 +8,9 @@ import { trainNames } from "./models/train-names.ts";
 export interface PassesOptions {
   readonly config: ModelConfig;
   readonly weights: ReadonlyMap<string, Tensor>;
-  /** By pack, of what learns; accumulated in place. */
+  /** Gradients of trained packs; accumulated in place. */
   readonly gradients: ReadonlyMap<string, Tensor>;
-  /** Of the adapter that learns; absent where all weights do. */
+  /** The adapter that is trained; absent if all weights are. */
   readonly lora?: LoraConfig | undefined;
   readonly threads: number;
 }
@@ -19,11 +19,11 @@ export interface PassesOptions {
 export interface MicroBatch {
   /** [N] */
   readonly ids: Int32Array;
-  /** What depends on shapes, on what is scored and on the loss. */
+  /** Inputs that depend on shapes, on the scored positions and on the loss. */
   readonly inputs: Readonly<Record<string, Tensor>>;
 }
 
-/** A prompt that was computed and waits for what its siblings make of it. */
+/** A prompt whose forward pass is done, waiting for the gradients of the sequences that follow it. */
 export interface Prompt {
   readonly micro: MicroBatch;
   /** By layer, [1, kvHeads, P, headDim] each. */
@@ -41,16 +41,16 @@ export interface PromptLayer {
 export interface Passes {
   /** @param logprob written: [R, 1] */
   logprobs(micro: MicroBatch, logprob: Tensor): Promise<void>;
-  /** Adds gradients, to the prompt's too where the sequences follow one. */
+  /** Adds gradients; also to the prompt's, if the sequences follow one. */
   learn(micro: MicroBatch, loss: { readonly form: LossForm; readonly logprob: Tensor }, prompt?: Prompt): Promise<void>;
-  /** Forward over a prompt that nothing is scored of. */
+  /** Forward pass over a prompt, of which no token is scored. */
   openPrompt(micro: MicroBatch): Promise<Prompt>;
-  /** Back over it, once all that follows was learnt from. */
+  /** Backward pass over the prompt, after that of all sequences that follow it. */
   returnPrompt(prompt: Prompt): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Sessions by name, each made when it is first asked for. */
+/** Sessions by name, each created at its first use. */
 export class Sessions {
   readonly #made = new Map<string, Promise<Session>>();
   readonly #make: (graph: Uint8Array) => Promise<Session>;

@@ -19,7 +19,7 @@ export function rotaryTables(config: ModelConfig, positions: number): { cos: Flo
   return { cos, sin };
 }
 
-/** Where blocks of queries begin, `length` last: equal shares, whole multiples of 16 where there are enough. */
+/** Boundaries of the blocks of queries, `length` last: equal shares, in multiples of 16 if there are enough queries. */
 export function blockEdges(length: number): number[] {
   if (length < QUERY_BLOCKS) throw new Error(`${length} positions cannot be cut into ${QUERY_BLOCKS} blocks`);
   const unit = length >= 16 * QUERY_BLOCKS ? 16 : 1;
@@ -27,7 +27,7 @@ export function blockEdges(length: number): number[] {
   return [...inner, length];
 }
 
-/** Low enough that softmax gives exactly 0 in f32, far from overflow. */
+/** Low enough that softmax returns exactly 0 in f32, and far from overflow. */
 const HIDDEN = -1e9;
 
 /** The inputs of a training graph that depend on shapes alone: causal mask, rotary tables, shape. */
@@ -41,7 +41,7 @@ export class Positions {
     this.#config = config;
   }
 
-  /** @param past tokens of a prompt before the first of every sequence; 0 is a graph that knows of none */
+  /** @param past number of prompt tokens before every sequence; 0 for a graph without a past */
   inputs(batch: number, length: number, past = 0): Record<string, Tensor> {
     const { heads, kvHeads, headDim } = this.#config;
     const tables = this.#tablesFor(past + length);

@@ -1,7 +1,7 @@
 import { GraphBuilder } from "../../runtime/graph-builder.ts";
 import { createSession } from "../../runtime/onnx.ts";
 
-/** What `runProbe` gives where the runtime computes, into the caller's buffer. */
+/** The result that `runProbe` writes into the caller's buffer if the runtime works. */
 export const probeExpected: readonly number[] = [20, 23, 44, 51];
 
 /** Runs a graph of two nodes: AB + 1 for two 2 × 2 matrices. */

@@ -2,7 +2,7 @@
  * @file One worker's copy of the policy: weights and gradients by pack, optimiser state for the packs it owns. With an
  * adapter the weights of the model stay as they were read, and packs of the adapter learn in their place.
  * Workers meet once per optimiser step, through one shared buffer: every worker writes its gradients, each owner sums
- * its packs in worker order, updates them and writes the new weights, and all adopt them.
+ * its packs in worker order, updates them and writes the new weights, and all workers copy them.
  */
 import { join } from "node:path";
 import { EngineError } from "../../base/errors.ts";
@@ -14,30 +14,37 @@ import { type NamedTensor, openWeights, type WeightsFile, writeSafetensors } fro
 import type { LoraPlace } from "../lora.ts";
 import { AdaptedWeights } from "./adapted-weights.ts";
 import { createOptimizer, type Optimizer } from "./optimizer/optimizer.ts";
-import { allocateSlots, learningCount, membersOf, memberViews, type Slot, type Slots } from "./slots.ts";
+import {
+  allocatePacks,
+  learningCount,
+  type ModelMemory,
+  membersOf,
+  memberViews,
+  type PackMemory,
+} from "./pack-memory.ts";
 
 export interface ReplicaPlace {
   readonly worker: number;
   readonly workers: number;
   readonly threads: number;
-  /** False leaves out gradients and optimiser state: sampling and scoring only. */
+  /** False: no gradients and no optimiser state, only sampling and scoring. */
   readonly training: boolean;
-  /** (workers + 1) × floats that learn; absent with one worker. */
+  /** (workers + 1) × trained floats; absent with one worker. */
   readonly exchange?: SharedArrayBuffer;
-  /** Absent where all weights learn. */
+  /** Absent if all weights are trained. */
   readonly lora?: LoraPlace | undefined;
 }
 
 export class Replica {
   readonly config: ModelConfig;
-  /** What the graphs compute with. */
+  /** Weights that the graphs use. */
   readonly weights: ReadonlyMap<string, Tensor>;
   /** Those of the model without its adapter. */
   readonly base: ReadonlyMap<string, Tensor>;
-  /** Of what learns. */
+  /** Gradients of trained packs. */
   readonly gradients: ReadonlyMap<string, Tensor>;
   readonly #place: ReplicaPlace;
-  readonly #slots: Slots;
+  readonly #memory: ModelMemory;
   readonly #adapted: AdaptedWeights | undefined;
   readonly #optimizer: Optimizer;
   readonly #learning: number;
@@ -48,11 +55,11 @@ export class Replica {
   constructor(config: ModelConfig, place: ReplicaPlace) {
     this.config = config;
     this.#place = place;
-    this.#slots = allocateSlots(config, place);
+    this.#memory = allocatePacks(config, place);
     this.#learning = learningCount(config, place.lora);
-    const { model, adapter, learning } = this.#slots;
+    const { model, adapter, learning } = this.#memory;
     this.base = tensorsOf(model, ({ weights }) => weights);
-    this.#adapted = place.lora && new AdaptedWeights(config, this.#slots, { ...place, lora: place.lora });
+    this.#adapted = place.lora && new AdaptedWeights(config, this.#memory, { ...place, lora: place.lora });
     this.weights = new Map([
       ...this.base,
       ...(this.#adapted?.merged ?? []),
@@ -67,7 +74,7 @@ export class Replica {
   /** Reads a Hugging Face folder into the weights. */
   async loadWeights(directory: string): Promise<void> {
     this.#directory = directory;
-    await readInto(this.#slots.model, await openWeights(directory, this.config));
+    await readInto(this.#memory.model, await openWeights(directory, this.config));
     if (this.#hasAdapter || !this.#adapted?.overwrites) await this.#adapted?.merge();
   }
 
@@ -76,37 +83,37 @@ export class Replica {
     const { lora } = this.#place;
     if (!lora) throw new Error("an adapter was given to an engine without one");
     const file = await openAdapterWeights(directory, this.config, lora);
-    await readInto(this.#slots.adapter, file);
+    await readInto(this.#memory.adapter, file);
     if (this.#hasAdapter && this.#adapted?.overwrites)
-      await readInto(this.#slots.model, await openWeights(this.#directory, this.config));
+      await readInto(this.#memory.model, await openWeights(this.#directory, this.config));
     this.#hasAdapter = true;
     await this.#adapted?.merge();
   }
 
-  /** Of the whole policy, its adapter merged; live views where nothing had to be computed. */
+  /** All tensors of the policy, with its adapter merged; views of the weights if nothing had to be computed. */
   async tensors(): Promise<NamedTensor[]> {
     const merged = await this.#adapted?.mergedTensors();
-    return namedTensors(this.#slots.model, ({ pack, weights }) => merged?.get(pack.pack) ?? weights);
+    return namedTensors(this.#memory.model, ({ pack, weights }) => merged?.get(pack.pack) ?? weights);
   }
 
-  /** Live views, named as PEFT names them. */
+  /** Views of the adapter's weights, with PEFT's names. */
   adapterTensors(): NamedTensor[] {
-    return namedTensors(this.#slots.adapter, ({ weights }) => weights);
+    return namedTensors(this.#memory.adapter, ({ weights }) => weights);
   }
 
-  /** Step 1 of an update: shows this worker's gradients to the others. */
+  /** Step 1 of an update: writes this worker's gradients into the shared buffer. */
   showGradients(): void {
     const { exchange, worker } = this.#place;
     if (!exchange) return;
     const mine = new Float32Array(exchange, worker * this.#learning * 4, this.#learning);
-    for (const { gradient, offset } of this.#slots.learning) mine.set(gradient, offset);
+    for (const { gradient, offset } of this.#memory.learning) mine.set(gradient, offset);
   }
 
   /** Step 2: sums owned gradients over workers, in worker order. @returns the sum of squares of the owned part */
   reduceGradients(): number {
     const { exchange, workers } = this.#place;
     if (exchange) {
-      for (const { gradient, offset, owned } of this.#slots.learning) {
+      for (const { gradient, offset, owned } of this.#memory.learning) {
         if (!owned) continue;
         gradient.set(this.#shared(exchange, 0).subarray(offset, offset + gradient.length));
         for (let worker = 1; worker < workers; worker++) {
@@ -118,28 +125,28 @@ export class Replica {
     return this.#optimizer.gradientSquares();
   }
 
-  /** Step 3: updates owned packs and shows the new weights. @returns false where they or their state are not finite */
+  /** Step 3: updates owned packs and writes their new weights into the shared buffer. @returns false if any number is not finite */
   async applyUpdate(spec: OptimSpec, step: number, gradScale: number): Promise<boolean> {
     await this.#optimizer.apply(spec, { step, gradScale });
     const { exchange, workers } = this.#place;
     if (exchange) {
       const shared = this.#shared(exchange, workers);
-      for (const { weights, offset, owned } of this.#slots.learning) if (owned) shared.set(weights, offset);
+      for (const { weights, offset, owned } of this.#memory.learning) if (owned) shared.set(weights, offset);
     }
     return this.#optimizer.isFinite();
   }
 
-  /** Of what is owned. */
+  /** The optimiser of the packs that this worker owns. */
   stateIsFinite(): boolean {
     return this.#optimizer.isFinite();
   }
 
-  /** Step 4: takes over what other workers updated, and merges what all did. */
+  /** Step 4: copies the packs that other workers updated, and merges the adapter. */
   async adoptWeights(): Promise<void> {
     const { exchange, workers } = this.#place;
     if (exchange) {
       const shared = this.#shared(exchange, workers);
-      for (const { weights, offset, owned } of this.#slots.learning) {
+      for (const { weights, offset, owned } of this.#memory.learning) {
         if (!owned) weights.set(shared.subarray(offset, offset + weights.length));
       }
     }
@@ -147,19 +154,19 @@ export class Replica {
   }
 
   clearGradients(): void {
-    for (const { gradient } of this.#slots.learning) gradient.fill(0);
+    for (const { gradient } of this.#memory.learning) gradient.fill(0);
   }
 
   /** True where every weight is finite. */
   isFinite(): boolean {
-    return [...this.#slots.model, ...this.#slots.adapter].every(({ weights }) => {
+    return [...this.#memory.model, ...this.#memory.adapter].every(({ weights }) => {
       let sum = 0;
       for (let i = 0; i < weights.length; i++) sum += weights[i]! * 0; // NaN or Infinity times 0 is NaN
       return sum === 0;
     });
   }
 
-  /** Writes the state of owned parameters; together the workers' files hold all of it, whatever their number. */
+  /** Writes the optimiser state of owned parameters; the files of all workers together hold the whole state. */
   saveOptimizer(directory: string, step: number): void {
     const tensors = this.#optimizer.state().flatMap(({ name, first, second }) => [
       { name: `first.${name}`, shape: [first.length], data: first },
@@ -172,7 +179,7 @@ export class Replica {
     });
   }
 
-  /** Fills owned state from the files of any number of workers. @returns the step it belongs to */
+  /** Reads the owned part of the state from the files of any number of workers. @returns its step */
   async loadOptimizer(files: readonly string[]): Promise<number> {
     const wanted = new Map<string, Float32Array>(
       this.#optimizer
@@ -210,21 +217,21 @@ export class Replica {
   }
 }
 
-function tensorsOf(slots: readonly Slot[], of: (slot: Slot) => Float32Array): Map<string, Tensor> {
-  return new Map(slots.map((slot) => [slot.pack.pack, { data: of(slot), shape: slot.pack.shape }]));
+function tensorsOf(blocks: readonly PackMemory[], of: (block: PackMemory) => Float32Array): Map<string, Tensor> {
+  return new Map(blocks.map((block) => [block.pack.pack, { data: of(block), shape: block.pack.shape }]));
 }
 
 /** The tensors of all packs, as views of their numbers. */
-function namedTensors(slots: readonly Slot[], of: (slot: Slot) => Float32Array): NamedTensor[] {
-  return slots.flatMap((slot) =>
-    memberViews(slot.pack, of(slot)).map(({ name, shape, view }) => ({ name, shape, data: view })),
+function namedTensors(blocks: readonly PackMemory[], of: (block: PackMemory) => Float32Array): NamedTensor[] {
+  return blocks.flatMap((block) =>
+    memberViews(block.pack, of(block)).map(({ name, shape, view }) => ({ name, shape, data: view })),
   );
 }
 
-async function readInto(slots: readonly Slot[], file: WeightsFile): Promise<void> {
+async function readInto(blocks: readonly PackMemory[], file: WeightsFile): Promise<void> {
   try {
-    for (const slot of slots) {
-      for (const { name, view } of memberViews(slot.pack, slot.weights)) await file.read(name, view);
+    for (const block of blocks) {
+      for (const { name, view } of memberViews(block.pack, block.weights)) await file.read(name, view);
     }
   } finally {
     await file.close();

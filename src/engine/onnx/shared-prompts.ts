@@ -1,9 +1,9 @@
-/** @file Which sequences of a batch begin alike, so that the beginning need be computed once. */
+/** @file Finds sequences of a batch with the same beginning, which is then computed once. */
 import type { TrainingSequence } from "../engine.ts";
 import { splitByLoad } from "./micro-batch.ts";
 
 export interface SharedPrompt {
-  /** Tokens that all members begin with, nothing of which is scored. */
+  /** Tokens that all members begin with; none of them is scored. */
   readonly length: number;
   /** Indices in the batch, rising. */
   readonly members: readonly number[];
@@ -16,20 +16,20 @@ export interface Sharing {
 }
 
 export interface SharingLimits {
-  /** A shorter prompt is not worth passes of its own. */
+  /** A shorter prompt is not worth separate passes. */
   readonly minTokens: number;
-  /** Of all tokens of the siblings, how many must be spared: 0 to 1. */
+  /** Share of all tokens of the siblings that must be saved, 0 to 1. */
   readonly minShare: number;
 }
 
 export const usualSharing: SharingLimits = { minTokens: 48, minShare: 0.1 };
 
-/** Above 1: a prompt's way back computes it anew. */
+/** Cost of a prompt token relative to another; above 1 because the backward pass recomputes the prompt. */
 const PROMPT_COST = 4 / 3;
 
 /**
- * Siblings have the same prompt, and the first token that is scored stands behind it. The prompt's last token is left
- * to each of them, for their first token is scored there; so a shared prompt has no loss of its own.
+ * Siblings have the same prompt, and their first scored token comes after it. The prompt's last token stays with each
+ * sibling, because it predicts the sibling's first token; so the shared part has no loss of its own.
  */
 export function sharePrompts(batch: readonly TrainingSequence[], limits: SharingLimits): Sharing {
   const byPrompt = new Map<string, { length: number; members: number[] }>();

@@ -1,4 +1,4 @@
-/** @file What is shared, packed or computed anew changes no loss and no gradient. */
+/** @file Sharing, packing and activation checkpointing change no loss and no gradient. */
 import { expect, test } from "vitest";
 import { adaptModel } from "../testing/adapted-model.ts";
 import { randomBatch, randomModels, SharingCheck, sharingLosses } from "../testing/sharing-checks.ts";

@@ -1,4 +1,4 @@
-/** @file Passes over all layers in one graph: the quickest, with every activation kept until the way back. */
+/** @file Passes over all layers in one graph: the fastest way, with every activation kept until the backward pass. */
 import { createSession, type Session, type Tensor } from "../../runtime/onnx.ts";
 import type { LossForm } from "./graph/losses.ts";
 import { promptGraph, trainGraph } from "./models/train-graph.ts";
@@ -69,7 +69,7 @@ export class WholePasses implements Passes {
     return this.#sessions.close();
   }
 
-  /** A graph that goes back to the embedded tokens, unless they are frozen. */
+  /** A graph that backpropagates to the embedded tokens, unless they are frozen. */
   async #runBack(
     session: Session,
     { ids, inputs }: MicroBatch,

@@ -1,4 +1,4 @@
-/** @file What a worker of the engine is started with. */
+/** @file The data that a worker of the engine is started with. */
 import type { Tokenizer } from "../../base/tokenizer.ts";
 import { MAX_LOGITS } from "./micro-batch.ts";
 import { type OnnxEngineOptions, usualMicroBatch } from "./options.ts";
@@ -24,7 +24,7 @@ export function workerData(
   };
 }
 
-/** A model may have more ids than its tokenizer has tokens; those stand for no bytes. */
+/** A model may have more ids than its tokenizer has tokens; the extra ids have no bytes. */
 function tokenBytes(tokenizer: Tokenizer, vocabSize: number): WorkerData["tokenBytes"] {
   const pieces = Array.from({ length: vocabSize }, (_, id) =>
     id < tokenizer.vocabSize ? tokenizer.bytesOf(id) : new Uint8Array(),

@@ -1,4 +1,4 @@
-/** @file The thread that computes: one replica, its learner and its decoder, answering calls from `engine.ts`. */
+/** @file A worker thread: one replica with its learner and its decoder, answering calls from `engine.ts`. */
 import { parentPort, workerData } from "node:worker_threads";
 import { probeOutputs } from "../../runtime/onnx.ts";
 import { faultOf } from "../../runtime/worker-fault.ts";
@@ -10,8 +10,8 @@ import { LearnerCore } from "./learner-core.ts";
 import type { MicroBatchLimits } from "./micro-batch.ts";
 import { probeExpected, runProbe } from "./probe.ts";
 import { Replica, type ReplicaPlace } from "./replica.ts";
+import type { WrittenSample } from "./sampler/cached-sequence.ts";
 import { Decoder } from "./sampler/decoder.ts";
-import type { WrittenSample } from "./sampler/seat.ts";
 
 export interface WorkerData {
   readonly config: ModelConfig;
@@ -26,7 +26,7 @@ export interface WorkerData {
 
 export interface SampleJob {
   readonly request: SampleRequest;
-  /** What `cancel` calls it. */
+  /** Identifies the request for `cancel`. */
   readonly ticket: number;
 }
 
@@ -48,7 +48,7 @@ let decoder: Promise<Decoder> | undefined;
 let pumping = false;
 const sampling = new Map<number, SampleRequest>();
 
-/** Made at the first request to sample; training alone needs no cache. */
+/** Created at the first request to sample, because training alone needs no cache. */
 function theDecoder(): Promise<Decoder> {
   const { bytes, starts } = data.tokenBytes;
   decoder ??= Decoder.create({
@@ -130,7 +130,7 @@ const methods: Record<string, (argument: never) => unknown> = {
   },
 };
 
-/** A copy of all weights is made for the asker, and given to it without a second one. */
+/** Copies all weights for the caller and transfers the copy, so that no second copy is made. */
 function buffersOf(tensors: readonly { readonly data: Float32Array<ArrayBuffer> }[]): ArrayBuffer[] {
   return tensors.map(({ data: { buffer } }) => buffer);
 }

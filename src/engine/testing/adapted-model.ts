@@ -5,7 +5,7 @@ import { adaptedPacks } from "../huggingface/adapter-packs.ts";
 import { type ModelConfig, type Pack, packs, sizeOf } from "../huggingface/model-config.ts";
 import type { LoraShape } from "../lora.ts";
 import { createMerger } from "../onnx/merge.ts";
-import { memberViews } from "../onnx/slots.ts";
+import { memberViews } from "../onnx/pack-memory.ts";
 
 export interface AdaptedModel {
   readonly lora: LoraShape;

@@ -78,7 +78,7 @@ const shapes: EngineCheck<Subject>[] = [
 
 const repeats: EngineCheck<Subject>[] = [
   {
-    what: "the same key gives the same sample, alone and in company; any other part of the key another",
+    what: "the same key gives the same sample, alone and in a batch; any other part of the key another",
     body: async (subject) => {
       const sampler = await subject.publish();
       const { key } = someRequest(subject, 0);

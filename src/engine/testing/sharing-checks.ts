@@ -1,4 +1,4 @@
-/** @file One batch learnt from in several ways that must agree: sequences apart, packed, siblings' prompt shared, layers computed anew; an adapter apart or merged. */
+/** @file One batch learnt from in several ways that must agree: sequences apart, packed, siblings' prompt shared, activation checkpointing; an adapter apart or merged. */
 import { type Random, randomOf } from "../../base/random.ts";
 import type { Tensor } from "../../runtime/onnx.ts";
 import type { LossSpec, TrainingSequence } from "../engine.ts";
@@ -69,8 +69,8 @@ const ways: Readonly<Record<string, Way>> = {
   packed: { limits: together, sharing: false },
   "prompts shared": { limits: together, sharing: always },
   "prompts shared, siblings apart": { limits: apart.limits, sharing: always },
-  "layers computed anew": { limits: together, sharing: false, recompute: true },
-  "prompts shared, layers computed anew": { limits: together, sharing: always, recompute: true },
+  "activation checkpointing": { limits: together, sharing: false, recompute: true },
+  "prompts shared, activation checkpointing": { limits: together, sharing: always, recompute: true },
 };
 
 /** An adapter learns in each of them apart and merged. */

@@ -42,14 +42,14 @@ test("less memory means fewer attempts at once, and never more than it", () => {
   expect(before).toBeLessThan(64);
 });
 
-test("layers are computed anew where the activations of all would leave no room, or where that is asked for", () => {
+test("activation checkpointing is used if all activations would leave no room, or on request", () => {
   expect(planRun(config, { ...demand, limit: 4e9 }, roomy).recompute).toBe(true);
   expect(planRun(config, { ...demand, limit: 9e9 }, roomy).recompute).toBe(false);
   const asked = planRun(config, { ...demand, recompute: true }, roomy);
   expect(asked.parts.activations).toBeLessThan(0.25 * planRun(config, demand, roomy).parts.activations);
 });
 
-test("what is free now decides how many attempts run at once, not whether layers are computed anew", () => {
+test("what is free now decides how many attempts run at once, not whether activation checkpointing is used", () => {
   const busy = planRun(config, demand, { total: 64e9, free: 8e9 });
   expect(busy.sequences).toBeLessThan(64);
   expect(busy.recompute).toBe(false);
@@ -64,6 +64,6 @@ test("a policy that cannot fit is refused with the numbers", () => {
 test("the plan is one line of numbers", () => {
   const line = describePlan(planRun(config, { ...demand, limit: 4e9 }, roomy));
   expect(line).toMatch(
-    /^memory: about \d\.\d\d of 4\.00 GB \(weights 0\.54, .*KV cache \d\.\d\d, saving 0\.54, program 0\.\d\d\); \d+ attempts at once of up to 768 tokens; layers are computed anew on the way back$/,
+    /^memory: about \d\.\d\d of 4\.00 GB \(weights 0\.54, .*KV cache \d\.\d\d, saving 0\.54, program 0\.\d\d\); \d+ attempts at once of up to 768 tokens; activation checkpointing$/,
   );
 });

@@ -140,7 +140,7 @@ export interface RunPlan {
   /** Tapes sampled at once, all workers together. */
   readonly sequences: number;
   readonly context: number;
-  /** Layers are computed anew on the way back. */
+  /** Activation checkpointing: the backward pass recomputes layers. */
   readonly recompute: boolean;
 }
 
@@ -148,11 +148,11 @@ export interface RunPlan {
 const shareUsed = 0.8;
 /** Of a limit that was given; the rest is for the index and what allocators keep of what was freed. */
 const shareOfLimit = 0.96;
-/** A sampler is slow below this: rather are layers computed anew. */
+/** A sampler is slow below this number; activation checkpointing is preferred. */
 const fewSequences = 16;
 
 /**
- * As many tapes at once as fit, which changes nothing but time. Whether layers are computed anew may change bits, so
+ * As many tapes at once as fit, which changes nothing but time. Activation checkpointing may change bits, so
  * that follows from the machine and the recipe alone, not from what happens to be free.
  * @throws ConfigError with the numbers where not even the least fits
  */
@@ -184,7 +184,7 @@ export function planRun(config: ModelConfig, demand: RunDemand, machine: Machine
 
 /** One line for whoever starts a run. */
 export function describePlan({ parts, bytes, limit, sequences, context, recompute }: RunPlan): string {
-  const anew = recompute ? "; layers are computed anew on the way back" : "";
+  const anew = recompute ? "; activation checkpointing" : "";
   return `memory: about ${gigabytes(bytes)} of ${gigabytes(limit)} GB (${describeParts(parts)}); ${sequences} attempts at once of up to ${context} tokens${anew}`;
 }
 

@@ -20,7 +20,7 @@ export interface PolicyOptions {
   /** Tapes open at once. */
   readonly maxSequences: number;
   readonly contextLength: number;
-  /** Layers are computed anew on the way back; default false. */
+  /** Activation checkpointing; default false. */
   readonly recompute?: boolean;
   /** Trains an adapter; absent: all weights. */
   readonly lora?: OnnxEngineOptions["lora"];

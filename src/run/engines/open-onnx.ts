@@ -46,7 +46,7 @@ export async function openOnnx(path: string, options: OpenOptions): Promise<Onnx
     training: options.training,
     lora: options.lora,
     adapter,
-    // one seat alone has kernels, and so bits, of its own: only for who asks for one attempt at a time
+    // a single cache slot uses other kernels and gives other bits: only for callers that run one attempt at a time
     maxSequences: Math.max(Math.min(2, options.concurrency), Math.ceil(memory.sequences / layout.workers)),
     recompute: memory.recompute,
     contextLength,

@@ -5,7 +5,7 @@ import { openEngine } from "./open-engine.ts";
 import { bundled, exampleWorld, type OpenPolicy } from "./open-policy.ts";
 
 export interface SelfTest {
-  /** A sequence has the same tokens and log-probabilities alone and in company. */
+  /** A sequence has the same tokens and log-probabilities alone and in a batch. */
   readonly sameInBatch: boolean;
   /** The largest difference between a log-probability when sampled and when learnt from, in nats. */
   readonly largestDifference: number;

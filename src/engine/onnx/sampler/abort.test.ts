@@ -3,8 +3,8 @@ import { randomOf } from "../../../base/random.ts";
 import type { Tensor } from "../../../runtime/onnx.ts";
 import type { SampleRequest } from "../../engine.ts";
 import { packs, parseModelConfig } from "../../huggingface/model-config.ts";
+import type { WrittenSample } from "./cached-sequence.ts";
 import { Decoder } from "./decoder.ts";
-import type { WrittenSample } from "./seat.ts";
 
 async function makeDecoder(maxSequences: number): Promise<Decoder> {
   const config = parseModelConfig(
@@ -42,7 +42,7 @@ const request = (sibling: number, maxTokens: number): SampleRequest => ({
   key: { seed: 1, step: 0, question: 0, sibling, turn: 0 },
 });
 
-test("cancelled requests, live and waiting, end before the next token and leave their seats to others", async () => {
+test("cancelled requests, live and waiting, end before the next token and leave their slots to others", async () => {
   const decoder = await makeDecoder(2);
   const results = new Map<SampleRequest, WrittenSample | Error>();
   const submit = (job: SampleRequest) => decoder.submit(job, (result) => results.set(job, result));

@@ -4,8 +4,8 @@ import type { Tensor } from "../../../runtime/onnx.ts";
 import type { SampleRequest } from "../../engine.ts";
 import { type ModelConfig, packs, parseModelConfig } from "../../huggingface/model-config.ts";
 import { LearnerCore } from "../learner-core.ts";
+import type { WrittenSample } from "./cached-sequence.ts";
 import { Decoder } from "./decoder.ts";
-import type { WrittenSample } from "./seat.ts";
 
 interface Tiny {
   readonly heads: readonly [number, number];
@@ -61,10 +61,10 @@ function tinyModel({ heads: [heads, kvHeads], tied = false, changes }: Tiny) {
 
 function makeDecoder(model: { config: ModelConfig; weights: Map<string, Tensor> }, maxSequences: number) {
   const bytesOf = (id: number) => Uint8Array.of(id);
-  return Decoder.create({ ...model, bytesOf, threads: 1, maxSequences, contextLength: 96, stretch: 8 });
+  return Decoder.create({ ...model, bytesOf, threads: 1, maxSequences, contextLength: 96, prefillChunk: 8 });
 }
 
-/** Two of three questions are asked with these before them: two stretches and a half. */
+/** Two of three questions are asked with these before them: two and a half prefill chunks. */
 const instructions = Int32Array.from({ length: 20 }, (_, i) => (7 * i) % 97);
 
 function request(random: Random, question: number, sibling: number, extra: Partial<SampleRequest> = {}): SampleRequest {
@@ -130,7 +130,7 @@ async function runAll(decoder: Decoder, jobs: readonly SampleRequest[], order: R
   return jobs.map((job) => results.get(job)!);
 }
 
-test.each(Object.entries(models))("%s: equal bits in any company and any order", async (_, tiny) => {
+test.each(Object.entries(models))("%s: equal bits in any batch and any order", async (_, tiny) => {
   const model = tinyModel(tiny);
   const random = randomOf("jobs");
   const jobs = Array.from({ length: 64 }, (_, i) => request(random, i >> 2, i & 3));
@@ -143,12 +143,12 @@ test.each(Object.entries(models))("%s: equal bits in any company and any order",
 });
 
 /** Largest difference of a log-probability of what is sampled, and of how many. */
-async function learnerDifference(model: ReturnType<typeof tinyModel>, count: number, seats: number) {
+async function learnerDifference(model: ReturnType<typeof tinyModel>, count: number, slots: number) {
   const random = randomOf("agree");
   const jobs = Array.from({ length: count }, (_, i) =>
     request(random, i >> 2, i & 3, { stop: { tokens: [], text: [] }, maxTokens: 10 }),
   );
-  const samples = await runAll(await makeDecoder(model, seats), jobs, random);
+  const samples = await runAll(await makeDecoder(model, slots), jobs, random);
   const gradients = new Map(
     [...model.weights].map(([pack, { shape, data }]) => [pack, { shape, data: new Float32Array(data.length) }]),
   );
@@ -184,7 +184,7 @@ test.each(Object.entries(models))(
 );
 
 test.each(Object.entries(models))(
-  "%s: they agree with one seat alone, which has a kernel of its own",
+  "%s: they agree with a single cache slot, which has its own kernel",
   async (_, tiny) => {
     const { worst, compared } = await learnerDifference(tinyModel(tiny), 50, 1);
     expect(compared).toBe(1000);
@@ -204,14 +204,14 @@ test("siblings share the prompt's cache, and a continued tape appends only what 
   expect(decoder.stats.appendedTokens).toBeLessThan(4 * promptTokens + 8 * 9);
 });
 
-test("prompts that begin alike share whole stretches, whatever their ends", async () => {
+test("prompts that begin alike share whole prefill chunks, whatever their ends", async () => {
   const decoder = await makeDecoder(tinyModel({ heads: [4, 4] }), 8);
   const random = randomOf("alike");
   const jobs = [1, 2, 4, 5].map((question) => request(random, question, 0));
   const results = jobs.map((job) => new Promise<WrittenSample | Error>((resolve) => decoder.submit(job, resolve)));
   while (await decoder.step());
   for (const result of await Promise.all(results)) expect(result).not.toBeInstanceOf(Error);
-  expect(decoder.stats.sharedTokens).toBe(3 * 16); // of 20, two stretches of 8
+  expect(decoder.stats.sharedTokens).toBe(3 * 16); // of 20, two chunks of 8
 });
 
 test("a stop text ends a sample wherever tokens cut it, and the token that holds its end is kept", async () => {

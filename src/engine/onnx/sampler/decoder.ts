@@ -1,10 +1,10 @@
 /**
- * @file Samples many sequences at once on one thread. Whatever waits is batched; sequences join and leave at any step.
+ * @file Continuous batching on one thread: sequences join and leave the batch at any step.
  *
- * A sequence gets the same bits in any company: a token is fed either by "append" (one sequence alone, boundaries
- * given by its own turns) or by "decode" with at least two rows, whose kernels treat rows alike. Its last token is
- * always fed by "decode", which gives the distribution to sample from. Where there is one seat alone, a row has no
- * company, and the kernel for one row is half as fast again; it gives other bits.
+ * A sequence gets the same bits in any batch. A token is fed either by "append" (a single sequence, in chunks that depend
+ * on its own turns alone) or by "decode" with at least two rows, whose kernels treat all rows the same. The last token of
+ * a request is always fed by "decode", which returns the distribution to sample from. With a single slot, "decode" has
+ * one row; its kernel is half as fast again and gives other bits.
  */
 import { EngineError } from "../../../base/errors.ts";
 import { uniform } from "../../../base/random.ts";
@@ -14,55 +14,63 @@ import type { ModelConfig } from "../../huggingface/model-config.ts";
 import type { LoraConfig } from "../../lora.ts";
 import { decodeGraph, decodeNames } from "../models/decode-graph.ts";
 import { rotaryTables } from "../positions.ts";
+import {
+  type ActiveRequest,
+  type CachedSequence,
+  type Done,
+  MIN_ROWS,
+  problemWith,
+  tokenAt,
+  type WrittenSample,
+} from "./cached-sequence.ts";
 import { KvCache } from "./kv-cache.ts";
 import { pickToken, topLogprobs } from "./pick.ts";
-import { type Done, type Live, MIN_ROWS, problemWith, type Seat, tokenAt, type WrittenSample } from "./seat.ts";
-import { Seating } from "./seating.ts";
+import { SlotScheduler } from "./slot-scheduler.ts";
 import { StopMatcher } from "./stop-matcher.ts";
 
 export interface DecoderOptions {
   readonly config: ModelConfig;
-  /** By pack; the learner may change them between requests, followed by `release`. */
+  /** By pack. The learner may change them between requests and then calls `release`. */
   readonly weights: ReadonlyMap<string, Tensor>;
-  /** Of the adapter whose numbers are among `weights`, if one is. */
+  /** The adapter whose matrices are among `weights`, if there is one. */
   readonly lora?: LoraConfig | undefined;
   readonly bytesOf: (id: number) => Uint8Array;
   readonly threads: number;
-  /** Tapes that are open at once; more wait. From two on, the number changes no bits. */
+  /** Number of cache slots; further sequences wait. From two slots on, the number does not change any bits. */
   readonly maxSequences: number;
   readonly contextLength: number;
-  /** Tokens of a prompt that are fed at a time, whoever else is there, so that prompts which begin alike share them. */
-  readonly stretch?: number;
+  /** Tokens of a prompt per run of the graph, independent of the batch, so that prompts with the same beginning share its cache. */
+  readonly prefillChunk?: number;
 }
 
-/** Longer than what small policies are asked, shorter than instructions with examples. */
-const usualStretch = 128;
+/** Longer than the prompts of small policies, shorter than instructions with examples. */
+const usualPrefillChunk = 128;
 
 export class Decoder {
   readonly stats = { decodedTokens: 0, appendedTokens: 0, sharedTokens: 0, steps: 0 };
   readonly #options: DecoderOptions;
-  readonly #stretch: number;
+  readonly #prefillChunk: number;
   readonly #cache: KvCache;
   readonly #decode: Session;
   readonly #append: Session;
   /** Weights and rotary tables. */
   readonly #fixed: Readonly<Record<string, Tensor>>;
   readonly #waiting: { request: SampleRequest; done: Done }[] = [];
-  readonly #seating: Seating;
+  readonly #scheduler: SlotScheduler;
   readonly #cancelled = new Set<SampleRequest>();
-  /** Written anew by every step. */
+  /** Overwritten by every step. */
   readonly #logprobs: Float32Array;
   readonly #probabilities: Float32Array;
 
   private constructor(options: DecoderOptions, sessions: { decode: Session; append: Session }) {
     this.#options = options;
-    this.#stretch = options.stretch ?? usualStretch;
+    this.#prefillChunk = options.prefillChunk ?? usualPrefillChunk;
     this.#decode = sessions.decode;
     this.#append = sessions.append;
     const { config, contextLength, maxSequences } = options;
     const slots = maxSequences;
     this.#cache = new KvCache(config, { slots, maximum: contextLength });
-    this.#seating = new Seating(this.#cache);
+    this.#scheduler = new SlotScheduler(this.#cache);
     this.#logprobs = new Float32Array(slots * config.vocabSize);
     this.#probabilities = new Float32Array(slots * config.vocabSize);
     const { cos, sin } = rotaryTables(config, contextLength);
@@ -95,43 +103,43 @@ export class Decoder {
     else this.#waiting.push({ request, done });
   }
 
-  /** Ends a submitted request, waiting or live, with an error before the next token. */
+  /** Ends a submitted request, waiting or active, with an error before the next token. */
   cancel(request: SampleRequest): void {
     this.#cancelled.add(request);
   }
 
-  /** Ends every request, waiting or live: the kernels failed, and with them every sequence. */
+  /** Ends every request, waiting or active, because the kernels failed. */
   fail(error: Error): void {
-    for (const [slot] of this.#seating.live()) this.#finish(slot, error);
+    for (const [slot] of this.#scheduler.live()) this.#finish(slot, error);
     for (const { done } of this.#waiting.splice(0)) done(error);
   }
 
-  /** The tape will not be continued. */
+  /** No request will continue this sequence; its slot becomes free. */
   finished(key: SampleKey): void {
-    this.#seating.finished(key);
+    this.#scheduler.finished(key);
   }
 
-  /** Forgets every tape that is not being sampled: the weights changed. */
+  /** Frees every slot without an active request, because the weights changed. */
   release(): void {
-    this.#seating.release();
+    this.#scheduler.release();
   }
 
-  /** Admits what waits and feeds one token to every live sequence. @returns whether anything is left to do */
+  /** Admits waiting requests and feeds one token to every active sequence. @returns whether work is left */
   async step(): Promise<boolean> {
     this.#dropCancelled();
     await this.#admit();
-    if (this.#seating.isAnyLive()) {
-      this.#seating.compact();
+    if (this.#scheduler.isAnyLive()) {
+      this.#scheduler.compact();
       await this.#decodeStep();
     }
-    return this.#waiting.length > 0 || this.#seating.isAnyLive();
+    return this.#waiting.length > 0 || this.#scheduler.isAnyLive();
   }
 
-  /** Only between steps, where no kernel is running on a seat. */
+  /** Called between steps only, when no kernel uses a slot. */
   #dropCancelled(): void {
     if (this.#cancelled.size === 0) return;
     const reason = new EngineError("the request was aborted");
-    for (const [slot, { live }] of this.#seating.live())
+    for (const [slot, { live }] of this.#scheduler.live())
       if (this.#cancelled.has(live!.request)) this.#finish(slot, reason);
     for (const waiting of this.#waiting.splice(0)) {
       if (this.#cancelled.has(waiting.request)) waiting.done(reason);
@@ -143,50 +151,50 @@ export class Decoder {
   async #admit(): Promise<void> {
     for (let at = 0; at < this.#waiting.length; ) {
       const { request, done } = this.#waiting[at]!;
-      const slot = this.#seating.slotFor(request, this.#waiting);
+      const slot = this.#scheduler.slotFor(request, this.#waiting);
       if (slot === undefined) {
-        at++; // a later request may continue a tape that has its seat already
+        at++; // a later request may continue a sequence that already has a slot
         continue;
       }
       this.#waiting.splice(at, 1);
-      const seat = this.#seating.at(slot)!;
-      seat.live = {
+      const sequence = this.#scheduler.at(slot)!;
+      sequence.live = {
         request,
         done,
         stops: new StopMatcher(request.stop.text),
         tokens: [],
         logprobs: [],
         top: [],
-        fed: seat.cached.length,
+        fed: sequence.cached.length,
       };
       try {
-        await this.#appendPrompt(slot, seat, seat.live);
+        await this.#appendPrompt(slot, sequence, sequence.live);
       } catch (error) {
         this.#finish(slot, error as Error);
       }
     }
   }
 
-  /** Puts all but the last token into the cache; what another tape that began alike has there is copied. */
-  async #appendPrompt(slot: number, seat: Seat, live: Live): Promise<void> {
+  /** Prefill: puts all but the last token into the cache. What another slot holds of the same beginning is copied. */
+  async #appendPrompt(slot: number, sequence: CachedSequence, live: ActiveRequest): Promise<void> {
     const body = live.request.tokens.subarray(0, live.request.tokens.length - 1);
-    const isFirst = seat.cached.length === 0;
+    const isFirst = sequence.cached.length === 0;
     if (isFirst) {
-      seat.opening = body.length;
-      const shared = this.#seating.copyPrompt(slot, body, this.#stretch);
+      sequence.promptLength = body.length;
+      const shared = this.#scheduler.copyPrompt(slot, body, this.#prefillChunk);
       this.stats.sharedTokens += shared;
-      seat.cached = Array.from(body.subarray(0, shared));
+      sequence.cached = Array.from(body.subarray(0, shared));
     }
-    const stretch = isFirst ? this.#stretch : body.length;
-    // what is left, being less, is fed one by one
-    while (body.length - seat.cached.length >= MIN_ROWS)
-      await this.#appendStretch(slot, seat, body.subarray(0, seat.cached.length + stretch));
-    live.fed = seat.cached.length;
+    const prefillChunk = isFirst ? this.#prefillChunk : body.length;
+    // the rest, fewer than MIN_ROWS tokens, is fed by decode steps
+    while (body.length - sequence.cached.length >= MIN_ROWS)
+      await this.#appendChunk(slot, sequence, body.subarray(0, sequence.cached.length + prefillChunk));
+    live.fed = sequence.cached.length;
   }
 
-  /** Feeds what a seat's cache lacks of `whole`. */
-  async #appendStretch(slot: number, seat: Seat, whole: Int32Array): Promise<void> {
-    const tail = whole.subarray(seat.cached.length);
+  /** Appends the tokens of `whole` that are not yet in the cache. */
+  async #appendChunk(slot: number, sequence: CachedSequence, whole: Int32Array): Promise<void> {
+    const tail = whole.subarray(sequence.cached.length);
     const { inputs, outputs } = this.#cache.tensors(slot, 1);
     await this.#append.run(
       {
@@ -199,22 +207,22 @@ export class Decoder {
       outputs,
     );
     this.stats.appendedTokens += tail.length;
-    for (const id of tail) seat.cached.push(id);
+    for (const id of tail) sequence.cached.push(id);
   }
 
   async #decodeStep(): Promise<void> {
-    const rows = this.#seating.rows();
+    const rows = this.#scheduler.rows();
     const { vocabSize } = this.#options.config;
     const ids = new Int32Array(rows);
     const lengths = new Int32Array(rows);
     const inverseTemperature = new Float32Array(rows).fill(1);
     for (let row = 0; row < rows; row++) {
-      const seat = this.#seating.at(row);
-      // an idle row writes behind what its tape has cached, where the next real token will be written over it
-      lengths[row] = seat ? seat.cached.length : 0;
-      if (!seat?.live) continue;
-      ids[row] = tokenAt(seat.live, seat.live.fed);
-      const { temperature } = seat.live.request;
+      const sequence = this.#scheduler.at(row);
+      // an idle row writes behind its cached tokens, where the next real token will overwrite it
+      lengths[row] = sequence ? sequence.cached.length : 0;
+      if (!sequence?.live) continue;
+      ids[row] = tokenAt(sequence.live, sequence.live.fed);
+      const { temperature } = sequence.live.request;
       if (temperature > 0) inverseTemperature[row] = 1 / temperature;
     }
     const logprobs = this.#logprobs.subarray(0, rows * vocabSize);
@@ -237,27 +245,27 @@ export class Decoder {
     );
     this.stats.steps++;
     for (let row = 0; row < rows; row++) {
-      const seat = this.#seating.at(row);
-      if (!seat?.live) continue;
+      const sequence = this.#scheduler.at(row);
+      if (!sequence?.live) continue;
       const range = [row * vocabSize, (row + 1) * vocabSize] as const;
-      this.#advance(row, seat, {
+      this.#advance(row, sequence, {
         logprobs: logprobs.subarray(...range),
         probabilities: probabilities.subarray(...range),
       });
     }
   }
 
-  /** One token of a sequence was fed: sample the next if it was the last of the tape. */
+  /** Called after one token of a sequence was fed: samples the next one if it was the last. */
   #advance(
     slot: number,
-    seat: Seat,
+    sequence: CachedSequence,
     next: { readonly logprobs: Float32Array; readonly probabilities: Float32Array },
   ): void {
-    const live = seat.live!;
+    const live = sequence.live!;
     const { request, tokens, logprobs } = live;
     const token = tokenAt(live, live.fed);
     live.fed++;
-    seat.cached.push(token);
+    sequence.cached.push(token);
     const position = request.tokens.length + tokens.length;
     if (live.fed < position) return;
     const { seed, step, question, sibling, turn } = request.key;
@@ -284,10 +292,10 @@ export class Decoder {
   }
 
   #finish(slot: number, result: WrittenSample | Error): void {
-    const seat = this.#seating.at(slot)!;
-    const { done } = seat.live!;
-    seat.live = undefined;
-    if (result instanceof Error) this.#seating.leave(slot);
+    const sequence = this.#scheduler.at(slot)!;
+    const { done } = sequence.live!;
+    sequence.live = undefined;
+    if (result instanceof Error) this.#scheduler.leave(slot);
     done(result);
   }
 }

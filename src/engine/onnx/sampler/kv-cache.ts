@@ -14,7 +14,7 @@ export class KvCache {
   readonly maximum: number;
   readonly #config: ModelConfig;
   readonly #layers: readonly { readonly keys: Float32Array; readonly values: Float32Array }[];
-  /** By "from/count": the same few stretches are asked for all the time. */
+  /** By "from/count": the same few ranges are requested all the time. */
   readonly #tensors = new Map<string, CacheTensors>();
 
   constructor(config: ModelConfig, { slots, maximum }: { readonly slots: number; readonly maximum: number }) {

@@ -1,4 +1,4 @@
-/** Finds stop texts in the bytes of sampled tokens, however the tokens cut them. */
+/** Finds stop texts in the bytes of sampled tokens, also where a text spans several tokens. */
 export class StopMatcher {
   readonly #stops: readonly Buffer[];
   readonly #keep: number;

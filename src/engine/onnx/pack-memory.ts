@@ -1,4 +1,4 @@
-/** @file The memory of one worker: a slot for each pack, with gradients and optimiser state for those that learn. */
+/** @file The memory of one worker: a block for each pack of weights, with gradients and optimiser state for trained packs. */
 import { Arenas } from "../../runtime/arena.ts";
 import { adaptedPacks } from "../huggingface/adapter-packs.ts";
 import { type ModelConfig, type Pack, packs, sizeOf } from "../huggingface/model-config.ts";
@@ -6,10 +6,10 @@ import type { LoraShape } from "../lora.ts";
 import { splitByLoad } from "./micro-batch.ts";
 import type { OwnedParameter } from "./optimizer/optimizer.ts";
 
-export interface Slot {
+export interface PackMemory {
   readonly pack: Pack;
   readonly weights: Float32Array;
-  /** As long as the weights where the pack learns, else empty; so is the state of a pack that another worker owns. */
+  /** As long as the weights if the pack is trained, else empty. The optimiser state is also empty if another worker owns the pack. */
   readonly gradient: Float32Array;
   readonly first: Float32Array;
   readonly second: Float32Array;
@@ -18,15 +18,15 @@ export interface Slot {
   readonly offset: number;
 }
 
-export interface Slots {
-  readonly model: readonly Slot[];
+export interface ModelMemory {
+  readonly model: readonly PackMemory[];
   /** Empty without an adapter. */
-  readonly adapter: readonly Slot[];
-  /** Those of the two whose numbers change in training. */
-  readonly learning: readonly Slot[];
+  readonly adapter: readonly PackMemory[];
+  /** Those of the two that are trained. */
+  readonly learning: readonly PackMemory[];
 }
 
-/** How many numbers learn: those of the adapter, where there is one. */
+/** Number of trained parameters: those of the adapter, if there is one. */
 export function learningCount(config: ModelConfig, lora: LoraShape | undefined): number {
   return learningPacks(config, lora).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
 }
@@ -35,7 +35,7 @@ function learningPacks(config: ModelConfig, lora: LoraShape | undefined): Pack[]
   return lora ? adaptedPacks(config, lora).flatMap(({ a, b }) => [a, b]) : packs(config);
 }
 
-export interface SlotsOptions {
+export interface PackMemoryOptions {
   readonly worker: number;
   readonly workers: number;
   /** False leaves out gradients and optimiser state. */
@@ -43,7 +43,10 @@ export interface SlotsOptions {
   readonly lora?: LoraShape | undefined;
 }
 
-export function allocateSlots(config: ModelConfig, { worker, workers, training, lora }: SlotsOptions): Slots {
+export function allocatePacks(
+  config: ModelConfig,
+  { worker, workers, training, lora }: PackMemoryOptions,
+): ModelMemory {
   const learning = learningPacks(config, lora);
   const sizes = learning.map(({ shape }) => sizeOf(shape));
   const mine = new Set(splitByLoad(sizes, workers)[worker]);
@@ -53,7 +56,7 @@ export function allocateSlots(config: ModelConfig, { worker, workers, training, 
     ...sizes.map((size, i) => (training ? [size, size, ...(mine.has(i) ? [size, size] : [0, 0])] : [size, 0, 0, 0])),
   ]);
   let offset = 0;
-  const slots = [...frozen, ...learning].map((pack, i): Slot => {
+  const blocks = [...frozen, ...learning].map((pack, i): PackMemory => {
     const [weights, gradient, first, second] = arenas.views[i] as readonly [
       Float32Array,
       Float32Array,
@@ -61,14 +64,14 @@ export function allocateSlots(config: ModelConfig, { worker, workers, training, 
       Float32Array,
     ];
     const learns = i >= frozen.length;
-    const slot = { pack, weights, gradient, first, second, owned: learns && mine.has(i - frozen.length), offset };
+    const block = { pack, weights, gradient, first, second, owned: learns && mine.has(i - frozen.length), offset };
     if (learns) offset += weights.length;
-    return slot;
+    return block;
   });
-  const learners = slots.slice(frozen.length);
+  const learners = blocks.slice(frozen.length);
   return lora
-    ? { model: slots.slice(0, frozen.length), adapter: learners, learning: learners }
-    : { model: slots, adapter: [], learning: slots };
+    ? { model: blocks.slice(0, frozen.length), adapter: learners, learning: learners }
+    : { model: blocks, adapter: [], learning: blocks };
 }
 
 /** The tensors of a pack as views of its numbers. */
@@ -82,16 +85,16 @@ export function memberViews(pack: Pack, data: Float32Array) {
 }
 
 /** What the optimiser needs to know of a pack. */
-export function membersOf(slot: Slot): OwnedParameter[] {
-  const [weights, gradient, first, second] = [slot.weights, slot.gradient, slot.first, slot.second].map((data) =>
-    memberViews(slot.pack, data),
+export function membersOf(block: PackMemory): OwnedParameter[] {
+  const [weights, gradient, first, second] = [block.weights, block.gradient, block.first, block.second].map((data) =>
+    memberViews(block.pack, data),
   ) as [
     ReturnType<typeof memberViews>,
     ReturnType<typeof memberViews>,
     ReturnType<typeof memberViews>,
     ReturnType<typeof memberViews>,
   ];
-  return slot.pack.members.map(({ name, shape, role }, i) => ({
+  return block.pack.members.map(({ name, shape, role }, i) => ({
     name,
     shape,
     role,

@@ -1,41 +1,41 @@
-/** @file A tape's place in the sampler's cache, and what is being sampled on it. */
+/** @file A sequence in a KV cache slot, and the request that is being sampled for it. */
 import type { Sample, SampleKey, SampleRequest, TopLogprobs } from "../../engine.ts";
 import { onnxCapabilities } from "../capabilities.ts";
 import type { StopMatcher } from "./stop-matcher.ts";
 
-/** A single row takes another kernel than many, so there is always a second one, but where there is one seat alone. */
+/** A single row uses another kernel than several rows, so there are always two, unless the cache has only one slot. */
 export const MIN_ROWS = 2;
 
-/** A sample before it is known which version of the policy wrote it. */
+/** A sample without the policy version, which the engine adds. */
 export type WrittenSample = Omit<Sample, "policyVersion">;
 
 export type Done = (result: WrittenSample | Error) => void;
 
-export interface Live {
+export interface ActiveRequest {
   readonly request: SampleRequest;
   readonly done: Done;
   readonly stops: StopMatcher;
   readonly tokens: number[];
   readonly logprobs: number[];
-  /** Empty where none were asked for. */
+  /** Empty if none were requested. */
   readonly top: TopLogprobs[];
   /** Next position of `request.tokens` followed by `tokens` to feed. */
   fed: number;
 }
 
-/** A tape's place in the cache: its tokens so far, and the request that is being sampled, if any. */
-export interface Seat {
+/** The content of a slot: the tokens of a sequence so far, and the request that is being sampled, if any. */
+export interface CachedSequence {
   readonly tape: string;
   /** Tokens whose keys and values are in the cache; grows by one with every step. */
   cached: number[];
-  /** How many tokens it began with: the prompt, which siblings share, and of which other questions share the start. */
-  opening: number;
-  live: Live | undefined;
+  /** Tokens of its first request. Siblings share all of them, other questions perhaps the beginning. */
+  promptLength: number;
+  live: ActiveRequest | undefined;
 }
 
 export const tapeOf = ({ seed, step, question, sibling }: SampleKey) => `${seed}/${step}/${question}/${sibling}`;
 
-export const tokenAt = ({ request, tokens }: Live, position: number): number =>
+export const tokenAt = ({ request, tokens }: ActiveRequest, position: number): number =>
   position < request.tokens.length ? request.tokens[position]! : tokens[position - request.tokens.length]!;
 
 export function isPrefix(start: readonly number[], whole: Int32Array): boolean {
@@ -43,16 +43,16 @@ export function isPrefix(start: readonly number[], whole: Int32Array): boolean {
 }
 
 /**
- * How many tokens of a first append lie in another seat's cache with the same bits: all where that seat began with
- * exactly these, else those of the stretches that both have in common.
- * @param stretch tokens that a first append feeds at a time
+ * How many tokens of a new prompt another sequence's cache holds with the same bits: all if that sequence began with
+ * exactly these, else those of the whole chunks that both have in common.
+ * @param prefillChunk tokens of a prompt that one run of the graph appends
  */
-export function commonOpening(seat: Seat, body: Int32Array, stretch: number): number {
-  const most = Math.min(seat.opening, seat.cached.length, body.length);
+export function sharedPrefixLength(sequence: CachedSequence, body: Int32Array, prefillChunk: number): number {
+  const most = Math.min(sequence.promptLength, sequence.cached.length, body.length);
   let same = 0;
-  while (same < most && seat.cached[same] === body[same]) same++;
-  if (same === body.length && same === seat.opening) return same >= MIN_ROWS ? same : 0;
-  return same - (same % stretch);
+  while (same < most && sequence.cached[same] === body[same]) same++;
+  if (same === body.length && same === sequence.promptLength) return same >= MIN_ROWS ? same : 0;
+  return same - (same % prefillChunk);
 }
 
 /** Why a request cannot be sampled, or undefined. */
