@@ -161,7 +161,7 @@ const texts: Record<string, Refusal> = {
     given: write("q.jsonl", `${question}{"question":"Who else?","answer":""}\n`),
     args: (folder) => evals(folder, "q.jsonl", "index"),
     code: 1,
-    says: ["q.jsonl:2: no gold answer", "mend or remove"],
+    says: ["q.jsonl:2: no gold answer", "correct or remove"],
   },
   "a question without gold to train on": {
     given: all(write("corpus.jsonl", passage), write("questions.jsonl", '{"question":"Who?"}\n')),

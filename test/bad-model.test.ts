@@ -65,7 +65,7 @@ const notANumber: Refusal = {
   given: damaged(Number.NaN),
   args: trains,
   code: 1,
-  says: ["/policy: model.layers.0.mlp.up_proj.weight holds NaN at number 7", "take an earlier copy"],
+  says: ["/policy: model.layers.0.mlp.up_proj.weight holds NaN at index 7", "use an earlier copy"],
 };
 
 /** A model of 70 billion parameters, all 0, in files that take no room on the disk. */
@@ -138,21 +138,21 @@ const cases: Readonly<Record<string, Refusal>> = {
   "weights that are no numbers, to export": {
     ...notANumber,
     args: exports,
-    says: ["model.layers.0.mlp.up_proj.weight holds NaN at 7", "from a copy"],
+    says: ["model.layers.0.mlp.up_proj.weight holds NaN at index 7", "use another copy"],
     warns: /^(\d+\/100 % .*\n)+$/,
   },
   "infinite weights": {
     given: damaged(Number.NEGATIVE_INFINITY),
     args: trains,
     code: 1,
-    says: ["up_proj.weight holds -Infinity at number 7"],
+    says: ["up_proj.weight holds -Infinity at index 7"],
   },
   "a tokenizer that takes the end of a reply for a word": {
     given: jsonWith("config.json", (json) => ({ ...json, eos_token_id: 70 })),
     args: trains,
     code: 1,
     says: [
-      /policy\/config\.json ends a reply with 70, which in .*policy\/tokenizer\.json is the piece "."/,
+      /policy\/config\.json ends a reply with id 70, which in .*policy\/tokenizer\.json is the piece "."/,
       "belongs to another model",
     ],
   },

@@ -32,7 +32,9 @@ beforeAll(async () => {
   writeFileSync(join(model, "r1_searcher_source.json"), JSON.stringify(source));
   const settings = ["rollout.maxTokens=20", "eval.full.questions=2", "eval.curve.questions=2", "seed=5"];
   const sets = [`model=${model}`, ...settings].flatMap((set) => ["--set", set]);
-  const { code, stderr } = await startCli(["train", "nano-short", "--steps", "1", "--out", run, ...sets]).ended;
+  const program = join(packageFolder, "bin", "r1-searcher.js"); // the card names the commit of the sources
+  const { code, stderr } = await startCli(["train", "nano-short", "--steps", "1", "--out", run, ...sets], { program })
+    .ended;
   expect([code, stderr]).toEqual([0, ""]);
 });
 afterAll(() => rmSync(root, { recursive: true, force: true }));

@@ -91,8 +91,9 @@ export function startWorker(
 /** The test suite compiles the sources once and names the folder: compiled, a worker starts in a third of the time. */
 function compiledFrom(module: URL): URL | undefined {
   const folder = process.env["R1_SEARCHER_COMPILED"];
-  if (folder === undefined) return undefined;
-  const path = module.href.slice(new URL("../", import.meta.url).href.length);
+  const sources = new URL("../", import.meta.url).href;
+  if (folder === undefined || !module.href.startsWith(sources)) return undefined;
+  const path = module.href.slice(sources.length);
   return pathToFileURL(join(folder, "dist", `${path}.js`));
 }
 

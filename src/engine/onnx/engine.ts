@@ -12,7 +12,6 @@ import type {
   LossSpec,
   OptimReport,
   OptimSpec,
-  SampleKey,
   Sampler,
   TrainingSequence,
 } from "../engine.ts";
@@ -23,6 +22,7 @@ import { gather, splitByLoad } from "./micro-batch.ts";
 import type { OnnxEngineOptions } from "./options.ts";
 import { learningCount } from "./pack-memory.ts";
 import type { WrittenSample } from "./sampler/cached-sequence.ts";
+import { SequenceWorkers } from "./sequence-workers.ts";
 import { splitSiblings } from "./shared-prompts.ts";
 import type { SampleJob } from "./worker.ts";
 import { workerData } from "./worker-data.ts";
@@ -33,8 +33,7 @@ export class OnnxEngine implements Learner {
   readonly #workers: readonly RemoteWorker[];
   /** Calls that read or change the weights run one after the other, in call order. */
   readonly #inOrder = pLimit(1);
-  readonly #home = new Map<string, number>();
-  #next = 0;
+  readonly #sequences: SequenceWorkers;
   #version = 0;
   #step = 0;
   /** Whether every loss since the last optimiser step was finite. */
@@ -43,6 +42,7 @@ export class OnnxEngine implements Learner {
 
   constructor(options: OnnxEngineOptions) {
     this.#options = options;
+    this.#sequences = new SequenceWorkers(options.workers);
     const { workers, lora, contextLength, config, maxSequences } = options;
     this.capabilities = {
       ...onnxCapabilities,
@@ -137,7 +137,7 @@ export class OnnxEngine implements Learner {
 
   async #publish(): Promise<Sampler> {
     await this.#all("release");
-    this.#home.clear();
+    this.#sequences.clear();
     const policyVersion = ++this.#version;
     return {
       policyVersion,
@@ -150,14 +150,14 @@ export class OnnxEngine implements Learner {
           );
         }
         const job = { request, ticket: this.#tickets++ };
-        const sample = await sampleOn(this.#workers[this.#homeOf(request.key)]!, job, signal);
+        const sample = await sampleOn(this.#workers[this.#sequences.workerOf(request.key)]!, job, signal);
         return { ...sample, policyVersion };
       },
       finished: (key) => {
-        const home = this.#home.get(tapeName(key));
-        if (home === undefined || policyVersion !== this.#version) return;
-        this.#home.delete(tapeName(key));
-        this.#workers[home]!.call("finished", key).catch(() => {}); // a worker that died has no cache
+        if (policyVersion !== this.#version) return;
+        const worker = this.#sequences.finished(key);
+        if (worker === undefined) return;
+        this.#workers[worker]!.call("finished", key).catch(() => {}); // a worker that died has no cache
       },
     };
   }
@@ -257,21 +257,6 @@ export class OnnxEngine implements Learner {
   #all<Result>(method: string, argument?: unknown): Promise<Result[]> {
     return Promise.all(this.#workers.map((worker) => worker.call<Result>(method, argument)));
   }
-
-  /** A sequence stays with the worker that has its KV cache. Siblings share a prompt, so they go to the same worker. */
-  #homeOf(key: SampleKey): number {
-    const tape = tapeName(key);
-    const known = this.#home.get(tape);
-    if (known !== undefined) return known;
-    const group = `${key.seed}/${key.step}/${key.question}`;
-    let home = this.#home.get(group);
-    if (home === undefined) {
-      home = this.#next++ % this.#workers.length;
-      this.#home.set(group, home);
-    }
-    this.#home.set(tape, home);
-    return home;
-  }
 }
 
 /** AdamW squares gradients in f32. If a square overflowed, the state would be infinite and the weight would never change again. */
@@ -299,5 +284,3 @@ function sampleOn(worker: RemoteWorker, job: SampleJob, signal: AbortSignal | un
     void sampled.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
   });
 }
-
-const tapeName = ({ seed, step, question, sibling }: SampleKey) => `${seed}/${step}/${question}/${sibling}`;

@@ -3,42 +3,14 @@
  * written last, and one rename makes it visible. The newest directory that verifies is used; there is no separate
  * pointer.
  */
-import { createHash } from "node:crypto";
-import {
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from "node:fs";
+import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { z } from "zod";
 import { CheckpointError, isSystemError, messageOf } from "../../base/errors.ts";
 import { fsyncDirectory, sha256File, writeDurably } from "../../base/files.ts";
 import { toJson } from "../../base/jsonl.ts";
 import { readRemoteReference } from "../../engine/remote-reference.ts";
+import { CURSOR, filesUnder, MANIFEST, manifestText, verifyCheckpoint } from "./checkpoint-manifest.ts";
 import { remedyFor } from "./on-disk.ts";
-
-const MANIFEST = "manifest.json";
-const CURSOR = "cursor.json";
-const FORMAT = "r1-searcher-checkpoint-2";
-
-const ManifestContent = z.strictObject({
-  format: z.literal(FORMAT, `not of format ${FORMAT}: made by another version`),
-  /** The next step to run. */
-  step: z.int().min(0),
-  /** Steps whose checkpoints are kept whatever their age. */
-  pinned: z.array(z.int()),
-  files: z.array(z.strictObject({ name: z.string(), size: z.int().min(0), sha256: z.string() })),
-});
-type ManifestContent = z.infer<typeof ManifestContent>;
-
-/** Includes a hash of the manifest itself. */
-const Manifest = z.strictObject({ ...ManifestContent.shape, sha256: z.string() });
 
 /** The disk operations of saving a checkpoint; a test replaces them to fail at every point. */
 export const checkpointFiles = {
@@ -160,9 +132,7 @@ export class CheckpointStore {
       files.push({ name, size: statSync(path).size, sha256: await this.#files.hash(path) });
     }
     for (const inner of directoriesUnder(temporary)) this.#files.flushDirectory(join(temporary, inner));
-    const content: ManifestContent = { format: FORMAT, step, pinned: [...pinned], files };
-    const manifest: z.infer<typeof Manifest> = { ...content, sha256: sealOf(content) };
-    this.#files.write(join(temporary, MANIFEST), `${toJson(manifest, 2)}\n`);
+    this.#files.write(join(temporary, MANIFEST), manifestText({ step, pinned: [...pinned], files }));
     this.#files.flushDirectory(temporary);
   }
 
@@ -212,7 +182,7 @@ export async function newestCheckpoint(
   const faults: string[] = [];
   for (const step of stepsIn(directory).toReversed()) {
     const path = join(directory, checkpointName(step));
-    const checked = await verify(path, step);
+    const checked = await verifyCheckpoint(path, step);
     if ("cursor" in checked) return { directory: path, step, ...checked };
     faults.push(`checkpoint ${path} is damaged (${checked.fault})`);
     warn(`${faults.at(-1)}; trying the one before it`);
@@ -231,71 +201,12 @@ export function stepsIn(directory: string): number[] {
     .sort((a, b) => a - b);
 }
 
-type Verdict = { cursor: unknown; pinned: readonly number[] } | { fault: string };
-
-async function verify(directory: string, step: number): Promise<Verdict> {
-  try {
-    const manifest = readManifest(join(directory, MANIFEST));
-    if (typeof manifest === "string") return { fault: `${MANIFEST} ${manifest}` };
-    if (manifest.step !== step) return { fault: `its ${MANIFEST} is of step ${manifest.step}` };
-    const listed = new Set(manifest.files.map(({ name }) => name));
-    const unlisted = filesUnder(directory).find((name) => name !== MANIFEST && !listed.has(name));
-    if (unlisted !== undefined) return { fault: `${unlisted} is not in its manifest` };
-    for (const { name, size, sha256 } of manifest.files) {
-      const path = join(directory, name);
-      const found = statSync(path);
-      if (!found.isFile()) return { fault: `${name} is not a file` };
-      if (found.size !== size) return { fault: `${name} has ${found.size} bytes instead of ${size}` };
-      if ((await sha256File(path)) !== sha256) return { fault: `${name} has other content than was saved` };
-    }
-    return { cursor: JSON.parse(readFileSync(join(directory, CURSOR), "utf8")), pinned: manifest.pinned };
-  } catch (cause) {
-    return { fault: messageOf(cause).replace(/\s+/g, " ") };
-  }
-}
-
-/** @returns in words what is wrong with it, where something is */
-function readManifest(file: string): ManifestContent | string {
-  let json: unknown;
-  try {
-    json = JSON.parse(readFileSync(file, "utf8"));
-  } catch (cause) {
-    return `cannot be read: ${messageOf(cause).replace(/\s+/g, " ")}`;
-  }
-  const parsed = Manifest.safeParse(json);
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    return issue ? `is damaged at "${issue.path.join(".")}": ${issue.message}` : "is damaged";
-  }
-  const { sha256, ...content } = parsed.data;
-  return sealOf(content) === sha256 ? content : "has other content than was saved";
-}
-
-/** Of what is read, in a fixed order: spaces and the order of keys mean nothing. */
-function sealOf({ format, step, pinned, files }: ManifestContent): string {
-  const rows = files.map(({ name, size, sha256 }) => [name, size, sha256]);
-  return createHash("sha256")
-    .update(toJson([format, step, pinned, rows]))
-    .digest("hex");
-}
-
 function entriesOf(directory: string): string[] {
   try {
     return readdirSync(directory);
   } catch {
     return []; // no checkpoint yet
   }
-}
-
-function filesUnder(directory: string): string[] {
-  return readdirSync(directory, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) =>
-      join(entry.parentPath, entry.name)
-        .slice(directory.length + 1)
-        .replaceAll("\\", "/"),
-    )
-    .sort();
 }
 
 function directoriesUnder(directory: string): string[] {

@@ -2,9 +2,9 @@
  * @file Continuous batching on one thread: sequences join and leave the batch at any step.
  *
  * A sequence gets the same bits in any batch. A token is fed either by "append" (a single sequence, in chunks that depend
- * on its own turns alone) or by "decode" with at least two rows, whose kernels treat all rows the same. The last token of
- * a request is always fed by "decode", which returns the distribution to sample from. With a single slot, "decode" has
- * one row; its kernel is half as fast again and gives other bits.
+ * on its own turns alone) or by "decode" with at least two rows, whose kernels treat all rows the same; "decode" always
+ * feeds the last one and returns the distribution to sample from. A cache with one slot has one row, whose kernel is
+ * half as fast again and gives other bits.
  */
 import { EngineError } from "../../../base/errors.ts";
 import { uniform } from "../../../base/random.ts";
