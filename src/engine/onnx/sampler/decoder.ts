@@ -67,8 +67,7 @@ export class Decoder {
     this.#prefillChunk = options.prefillChunk ?? usualPrefillChunk;
     this.#decode = sessions.decode;
     this.#append = sessions.append;
-    const { config, contextLength, maxSequences } = options;
-    const slots = maxSequences;
+    const { config, contextLength, maxSequences: slots } = options;
     this.#cache = new KvCache(config, { slots, maximum: contextLength });
     this.#scheduler = new SlotScheduler(this.#cache);
     this.#logprobs = new Float32Array(slots * config.vocabSize);
