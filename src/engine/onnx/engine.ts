@@ -96,8 +96,9 @@ export class OnnxEngine implements Learner {
       await this.#clearGradients();
       return { gradNorm, applied: false };
     }
-    this.#step++;
-    const finite = await this.#all<boolean>("applyUpdate", { spec, step: this.#step, gradScale });
+    const step = this.#step + 1;
+    const finite = await this.#all<boolean>("applyUpdate", { spec, step, gradScale });
+    this.#step = step;
     await this.#all("adoptWeights"); // and clears the gradients
     if (finite.every(Boolean)) return { gradNorm, applied: true };
     throw new EngineError(

@@ -112,22 +112,26 @@ export const learnerPromises: readonly EngineCheck<LearningSubject>[] = [
   },
   {
     what: "capabilities are kept: every loss and optimiser that is named works, and the context is the sampler's",
-    body: async (subject) => {
-      const { capabilities } = subject.learner;
-      const batch = await someBatch(subject);
-      const held = batch.map((one) => ({ ...one, referenceLogprobs: one.oldLogprobs.map((value) => value - 0.1) }));
-      const kls = capabilities.klTerms.map((kind) => ({ ...ppo, kl: { kind, coefficient: 0.1 } }) as const);
-      const losses = { "cross-entropy": [crossEntropy], ppo: [ppo, ...kls] };
-      for (const loss of capabilities.losses.flatMap((kind) => [...losses[kind]])) {
+    body: (subject) =>
+      inFolder(async (fresh) => {
+        const { learner } = subject;
+        const { capabilities } = learner;
+        await learner.save(fresh);
+        const batch = await someBatch(subject);
+        const held = batch.map((one) => ({ ...one, referenceLogprobs: one.oldLogprobs.map((value) => value - 0.1) }));
+        const kls = capabilities.klTerms.map((kind) => ({ ...ppo, kl: { kind, coefficient: 0.1 } }) as const);
+        const losses = { "cross-entropy": [crossEntropy], ppo: [ppo, ...kls] };
         for (const kind of capabilities.optimizers) {
-          await subject.learner.forwardBackward(held, loss);
-          const { applied, gradNorm } = await subject.learner.optimStep({ ...adam, kind, learningRate: 0 });
-          ok(applied && gradNorm > 0, `${loss.kind} with ${kind} was not applied`);
+          await learner.load(fresh); // the state of one optimiser is of no use to another
+          for (const loss of capabilities.losses.flatMap((name) => [...losses[name]])) {
+            await learner.forwardBackward(held, loss);
+            const { applied, gradNorm } = await learner.optimStep({ ...adam, kind, learningRate: 0 });
+            ok(applied && gradNorm > 0, `${loss.kind} with ${kind} was not applied`);
+          }
         }
-      }
-      strictEqual((await subject.publish()).contextLength, capabilities.contextLength);
-      strictEqual(capabilities.trains.length, 1); // of what is open, one thing learns
-    },
+        strictEqual((await subject.publish()).contextLength, capabilities.contextLength);
+        strictEqual(capabilities.trains.length, 1); // an open engine trains either the weights or an adapter
+      }),
   },
   {
     what: "a saved policy is in its folder, or the folder refers to it until it is forgotten",
