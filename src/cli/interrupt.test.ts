@@ -29,3 +29,21 @@ test("work that ends by itself is left alone", async () => {
   expect([process.listenerCount("SIGINT"), process.listenerCount("SIGTERM")]).toEqual(before);
   expect(stdout.text).toBe("");
 });
+
+test("a terminal that is closed (SIGHUP, also twice) raises the signal once and never ends the process at once", async () => {
+  const { stdout, output } = capture();
+  const before = process.listeners("SIGHUP");
+  const working = untilInterrupted(output, async (signal) => {
+    await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+    const [stop] = process.listeners("SIGHUP").filter((listener) => !before.includes(listener));
+    stop!("SIGHUP");
+    stop!("SIGTERM"); // some service managers send both
+    throw new InterruptedError("stopped at step 3");
+  });
+  const [stop] = process.listeners("SIGHUP").filter((listener) => !before.includes(listener));
+  expect(stop).toBeDefined();
+  stop!("SIGHUP");
+  await expect(working).rejects.toThrow("stopped at step 3");
+  expect(stdout.text.match(/stopping/g)).toHaveLength(1);
+  expect(process.listeners("SIGHUP")).toEqual(before);
+});

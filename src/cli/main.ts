@@ -5,6 +5,7 @@
 import { Command, CommanderError, type CommandUnknownOpts } from "@commander-js/extra-typings";
 import { packageVersion } from "../base/package.ts";
 import { failureOf } from "./exit.ts";
+import { withoutReaders } from "./lost-reader.ts";
 
 /** In the order of the help. */
 const verbs: Readonly<
@@ -59,6 +60,4 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-// a reader that closes the pipe early (`| head`) is not an error
-process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
-process.exitCode = await main(process.argv.slice(2));
+process.exitCode = await withoutReaders(() => main(process.argv.slice(2)));

@@ -9,7 +9,7 @@ export const loraTargets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj",
 export type LoraTarget = (typeof loraTargets)[number];
 
 export const LoraConfig = z.strictObject({
-  rank: z.int().min(1).default(16).describe("Rows of A and columns of B: how much an adapter can express."),
+  rank: z.int().min(1).max(4096).default(16).describe("Rows of A and columns of B: how much an adapter can express."),
   alpha: z.number().positive().default(32).describe("B · A counts alpha / rank times."),
   targets: z
     .array(z.enum(loraTargets))

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { fileNameRule, isFileName } from "../base/file-name.ts";
 import { RewardSpec, rewardPresets } from "../reward/stages.ts";
 
 export const EstimatorConfig = z.strictObject({
@@ -79,8 +80,16 @@ export type OptimizerConfig = z.infer<typeof OptimizerConfig>;
 
 /** What the training loop reads of a stage; `stages` of a recipe say more. */
 export const StageConfig = z.strictObject({
-  name: z.string().min(1).describe("Names its evaluation; also the checkpoint at its end."),
-  steps: z.int().positive(),
+  name: z
+    .string()
+    .max(80) // "--full-greedy" and the like are added to it
+    .refine(isFileName, fileNameRule)
+    .refine(
+      (name) => !/^(base|step-\d+)$/i.test(name),
+      "expected another name: other evaluations of a run are called so",
+    )
+    .describe("Names its evaluation; also the checkpoint at its end."),
+  steps: z.int().positive().max(10_000_000),
   reward: z
     .union(RewardSpec.options, { error: `expected a list of rules or one of ${Object.keys(rewardPresets).join(", ")}` })
     .describe("A preset, or rules whose values are added."),

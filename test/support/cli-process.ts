@@ -20,6 +20,8 @@ export interface CliProcess {
   readonly ended: Promise<CliEnd>;
   /** Text of both streams so far. */
   output(): string;
+  /** Closes this side of a stream, as `| head` does. */
+  stopReading(stream: "stdout" | "stderr"): void;
   /** To the whole group; nothing once it has ended. */
   signal(signal: NodeJS.Signals): void;
 }
@@ -65,6 +67,7 @@ export function startCli(
     pid: child.pid!,
     ended,
     output: () => text.stdout + text.stderr,
+    stopReading: (stream) => void child[stream].destroy(),
     signal: (signal) => send(child, signal),
   };
   running.add(cli);

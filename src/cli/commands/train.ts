@@ -9,7 +9,7 @@ import { createOutput, printable } from "../output.ts";
 export function command() {
   return describedCommand(
     "train",
-    "Teach a policy to search: both stages of the recipe, resumable at any time (Ctrl-C saves).",
+    "Teach a policy to search: both stages of the recipe, resumable at any time (Ctrl-C or closing the terminal saves).",
     "train nano",
     "train recipes/smollm2-135m.yaml --steps 2 --out runs/try",
     "train nano --resume",

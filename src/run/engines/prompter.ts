@@ -1,9 +1,8 @@
-import { readFileSync } from "node:fs";
-import { parse } from "yaml";
 import type { Tokenizer } from "../../base/tokenizer.ts";
 import { renderPrompt } from "../../protocol/prompt.ts";
 import type { Protocol } from "../../protocol/protocol.ts";
 import { type PolicySettings, promptOf } from "../recipe/policy-settings.ts";
+import { readYaml } from "../recipe/yaml-value.ts";
 import type { OpenPolicy } from "./open-policy.ts";
 
 /**
@@ -15,7 +14,7 @@ export function prompterOf(
   tokenizer: Tokenizer,
   protocol: Protocol,
 ): OpenPolicy["promptFor"] {
-  const read = (file: string): unknown => parse(readFileSync(file, "utf8"));
+  const read = (file: string) => readYaml(file, "a prompt template is a mapping in YAML or JSON: kind, and its texts");
   const template = promptOf(settings, { protocol, tokenizer, read });
   const render = (question: string) => renderPrompt({ protocol, tokenizer, question, template });
   render("Who?");

@@ -4,8 +4,8 @@ import { z } from "zod";
 const OnnxSettings = z.strictObject({
   // recipes written before there was a choice name no kind
   kind: z.literal("onnx").optional().default("onnx").describe("The embedded engine, on this machine's processor."),
-  workers: z.int().min(1).optional(),
-  threads: z.int().min(1).optional(),
+  workers: z.int().min(1).max(1024).optional(),
+  threads: z.int().min(1).max(1024).optional(),
   maxMemoryGb: z
     .number()
     .positive()

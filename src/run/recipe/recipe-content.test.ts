@@ -59,3 +59,43 @@ test("a setting cannot reach into a value or a prototype", () => {
   expect(complaint("", "constructor.prototype.polluted=1")).toContain("unknown key constructor");
   expect("polluted" in {}).toBe(false);
 });
+
+test.each([
+  ["stages.-1.steps=5", "--set stages.-1.steps=5: stages is a list with the items 0 to 1, and has no -1"],
+  ["stages.foo=1", "--set stages.foo=1: stages is a list with the items 0 to 1, and has no foo"],
+  ["stages.01.steps=2", "has no 01"],
+  ["stages.3.steps=2", "has no 3"],
+  ["stages.length=1000000000", "has no length"],
+  ["stages.1e9.steps=2", "has no 1e9"],
+])("a list has numbered items only: %s is refused", (set, message) => {
+  expect(complaint("stages: [{ steps: 1 }, { steps: 2 }]", set)).toContain(message);
+});
+
+test("the number after a list's last item adds one", () => {
+  const recipe = parseRecipe(Schema, "stages: [{ steps: 1 }]", { file, overrides: ["stages.1.steps=2"] });
+  expect(recipe.stages).toEqual([{ steps: 1 }, { steps: 2 }]);
+});
+
+const bomb = ["a: &a [x, x, x, x, x, x, x, x, x, x]"]
+  .concat([..."bcdefghij"].map((key, i) => `${key}: &${key} [${Array(10).fill(`*${"abcdefghij"[i]}`).join(", ")}]`))
+  .join("\n");
+
+test("an alias bomb and a value that contains itself are refused, in a recipe and in a setting", () => {
+  expect(complaint(bomb)).toMatch(/^r\.yaml:1 is not YAML: Excessive alias count/);
+  expect(complaint("seed: &x [*x]")).toBe("r.yaml:1 is not YAML: an alias stands for a value that contains itself");
+  expect(complaint("", "seed=&a [*a]")).toBe(
+    "--set seed=&a [*a]: the value is not YAML: an alias stands for a value that contains itself",
+  );
+});
+
+test("YAML that is nested deeper than the parser can read is a mistake of the recipe, not a bug", () => {
+  expect(complaint("[".repeat(20_000))).toMatch(/^r\.yaml:\d+ is not YAML/);
+  expect(complaint("", `seed=${"[".repeat(20_000)}`)).toMatch(/the value is not YAML/);
+});
+
+test("a complaint stays short, whatever was given", () => {
+  expect(complaint(`seed: ${"x".repeat(100_000)}`).length).toBeLessThan(250);
+  const many = complaint(`stages: [${"{},".repeat(1000)}]`);
+  expect(many).toContain("and 992 more faults");
+  expect(many.length).toBeLessThan(1500);
+});

@@ -1,9 +1,9 @@
 /** @file Reads a recipe (YAML or JSON) against a schema, with `key=value` overrides; every error names file and key. */
 import { readFileSync } from "node:fs";
 import { closest, distance } from "fastest-levenshtein";
-import { LineCounter, parse, parseDocument } from "yaml";
 import { z } from "zod";
 import { ConfigError, messageOf } from "../../base/errors.ts";
+import { shown, yamlValue } from "./yaml-value.ts";
 
 export interface RecipeSource {
   /** Path of the recipe; named in every error. */
@@ -42,14 +42,9 @@ export function parseRecipe<Schema extends z.ZodType>(
 
 /** The contents of the text, not yet checked against a schema. */
 export function recipeContent(text: string, file: string): RecipeContent {
-  const lineCounter = new LineCounter();
-  const document = parseDocument(text, { lineCounter, prettyErrors: false });
-  const fault = document.errors[0];
-  if (fault)
-    throw new ConfigError(`${file}:${lineCounter.linePos(fault.pos[0]).line} is not YAML: ${fault.message}`, {
-      hint: "correct that line; a recipe is a YAML mapping",
-    });
-  const content: unknown = document.toJS() ?? {};
+  const hint = "correct that line; a recipe is a YAML mapping";
+  const content =
+    yamlValue(text, (fault, line) => new ConfigError(`${file}:${line} is not YAML: ${fault}`, { hint })) ?? {};
   if (!isRecord(content))
     throw new ConfigError(`${file} does not hold keys and values`, { hint: "a recipe is a YAML mapping" });
   return content;
@@ -70,40 +65,55 @@ export function checkRecipe<Schema extends z.ZodType>(
   const result = schema.safeParse(content);
   if (result.success) return result.data;
   const known = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" });
-  const complaints = result.error.issues.map((issue) => complaintOf(issue, known as JsonSchema, content));
+  const { issues } = result.error;
+  const complaints = issues
+    .slice(0, mostComplaints)
+    .map((issue) => complaintOf(issue, known as JsonSchema, content))
+    .concat(issues.length > mostComplaints ? [`and ${issues.length - mostComplaints} more faults`] : []);
   throw new ConfigError(`${file}: ${complaints.join("; ")}`, {
     hint: "correct the recipe, or the --set that gave the value",
   });
 }
 
+const mostComplaints = 8;
+
 function applyOverride(content: RecipeContent, override: string): void {
   const at = override.indexOf("=");
   const path = override.slice(0, Math.max(0, at)).split(".");
   if (at < 1 || path.some((key) => key === "" || key === "__proto__")) {
-    throw new ConfigError(`--set ${override} names no key`, {
+    throw new ConfigError(`--set ${brief(override)} names no key`, {
       hint: "write it as key=value, for example optimizer.learningRate=0.0003",
     });
   }
-  let value: unknown;
-  try {
-    value = parse(override.slice(at + 1));
-  } catch (cause) {
-    throw new ConfigError(`--set ${override}: the value is not YAML: ${messageOf(cause)}`, {
-      hint: "quote the value, or write it as YAML: a number, true, a text, [a, list]",
-      cause,
-    });
-  }
+  const hint = "quote the value, or write it as YAML: a number, true, a text, [a, list]";
+  const value = yamlValue(
+    override.slice(at + 1),
+    (fault) => new ConfigError(`--set ${brief(override)}: the value is not YAML: ${fault}`, { hint }),
+  );
   let place: Record<string, unknown> = content;
-  for (const key of path.slice(0, -1)) {
+  for (const [depth, key] of path.entries()) {
+    if (Array.isArray(place)) demandItem(place, key, `--set ${brief(override)}: ${path.slice(0, depth).join(".")}`);
+    if (depth === path.length - 1) break;
     const next = Object.hasOwn(place, key) ? place[key] : (place[key] = {});
     if (!isRecord(next) && !Array.isArray(next))
-      throw new ConfigError(`--set ${override}: ${key} holds a value, not keys`, {
+      throw new ConfigError(`--set ${brief(override)}: ${key} holds a value, not keys`, {
         hint: `give ${key} itself another value`,
       });
     place = next as Record<string, unknown>;
   }
   place[path.at(-1)!] = value;
 }
+
+/** @throws ConfigError unless `key` is the number of an item, or of the next one */
+function demandItem(list: readonly unknown[], key: string, where: string): void {
+  if (/^(0|[1-9]\d{0,8})$/.test(key) && Number(key) <= list.length) return;
+  const items = list.length === 0 ? "is an empty list" : `is a list with the items 0 to ${list.length - 1}`;
+  throw new ConfigError(`${where} ${items}, and has no ${brief(key)}`, {
+    hint: `give the number of an item; ${list.length} adds one`,
+  });
+}
+
+const brief = (text: string) => (text.length <= 100 ? text : `${text.slice(0, 99)}…`);
 
 function complaintOf(issue: z.core.$ZodIssue, schema: JsonSchema, content: unknown): string {
   const path = issue.path.map(String);
@@ -121,7 +131,7 @@ function complaintOf(issue: z.core.$ZodIssue, schema: JsonSchema, content: unkno
       .join("; ");
   }
   const value = path.reduce<unknown>((inner, key) => (inner as Record<string, unknown> | undefined)?.[key], content);
-  const got = value === undefined ? "is missing" : `is ${JSON.stringify(value)}`;
+  const got = value === undefined ? "is missing" : `is ${shown(value)}`;
   return `${path.join(".") || "the recipe"} ${got}: ${issue.message}`;
 }
 

@@ -124,6 +124,16 @@ test.each([
   ],
   ["extends=nano", "recipes/nano.yaml: unknown key extends"],
   ["stages.1.name=stage-1", "expected distinct names"],
+  ["stages.1.name=../../twice", 'stages.1.name is "../../twice": expected letters, digits'],
+  ["stages.1.name=a/b", "stages.1.name is"],
+  ["stages.1.name=..", "stages.1.name is"],
+  ['stages.1.name="\\e[2J"', "stages.1.name is"],
+  ["stages.0.name=base", "other evaluations of a run are called so"],
+  ["stages.0.name=step-000010", "other evaluations of a run are called so"],
+  [`stages.0.name=${"a".repeat(81)}`, "Too big: expected string to have <=80 characters"],
+  ["name=..", 'name is "..": expected letters, digits'],
+  ["name=.", "name is"],
+  ["name=a/b", "name is"],
   ["stages.0.reward=fixed/stage-3", "expected a list of rules or one of paper/stage-1"],
   ["stepsPerRollout=9", "stepsPerRollout is 9: expected at most rolloutBatch.siblings (8)"],
   ["search.source=index", "search.path is missing"],
@@ -131,6 +141,21 @@ test.each([
   ["stages.0.mix={}", "stages.0.mix is missing"],
 ])("%s is refused: %s", (set, message) => {
   expect(complaint("nano", set)).toContain(message);
+});
+
+test.each([
+  ...["rolloutBatch.questions", "rolloutBatch.siblings", "rolloutBatch.concurrency", "eval.full.questions"],
+  ...[
+    "stages.0.steps",
+    "lora.rank",
+    "rollout.contextLength",
+    "rollout.maxTokens",
+    "checkpoint.keep",
+    "stepsPerRollout",
+  ],
+  ...["engine.threads", "engine.workers"],
+])("a size has a bound: %s=1000000000 is refused", (key) => {
+  expect(complaint("nano", `${key}=1000000000`)).toContain(`${key} is 1000000000: Too big`);
 });
 
 test("KL has no meaning for documents that are learnt from", () => {

@@ -3,6 +3,7 @@
  * default exists once.
  */
 import { z } from "zod";
+import { fileNameRule, isFileName } from "../../base/file-name.ts";
 import { LoraConfig } from "../../engine/lora.ts";
 import { EstimatorConfig, KlConfig, LossConfig, OptimizerConfig } from "../../rl/config.ts";
 import { EngineSettings } from "./engine-settings.ts";
@@ -12,7 +13,12 @@ import { SearchConfig } from "./search-settings.ts";
 
 const DataConfig = z.strictObject({
   source: z.enum(["world", "file"]).default("world"),
-  worldSeeds: z.array(z.int().min(0)).min(1).default([0]).describe("Seeds of the training worlds, one world each."),
+  worldSeeds: z
+    .array(z.int().min(0))
+    .min(1)
+    .max(1024)
+    .default([0])
+    .describe("Seeds of the training worlds, one world each."),
   file: z.string().optional().describe("Questions with gold answers; a stage may have its own."),
   perAnswer: z
     .int()
@@ -32,7 +38,7 @@ const DataConfig = z.strictObject({
 const evaluationSet = (questions: number, worldSeed: number, decode: readonly ("greedy" | "sampled")[]) =>
   z
     .strictObject({
-      questions: z.int().min(1).default(questions),
+      questions: z.int().min(1).max(1_000_000).default(questions),
       worldSeed: z
         .int()
         .min(0)
@@ -59,10 +65,7 @@ const EvalConfig = z.strictObject({
 });
 
 export const Recipe = z.strictObject({
-  name: z
-    .string()
-    .regex(/^[\w.-]+$/, "expected letters, digits, dots and dashes")
-    .describe("Name of the run's folder."),
+  name: z.string().refine(isFileName, fileNameRule).describe("Name of the run's folder."),
   seed: z.int().min(0).default(0).describe("Seed of everything random."),
   model: z.string().min(1).describe("Folder of the policy to start from."),
   lora: LoraConfig.optional().describe("Trains an adapter of the model; default: all weights are trained."),
@@ -72,15 +75,16 @@ export const Recipe = z.strictObject({
   stages: z
     .array(RecipeStage)
     .min(1)
+    .max(1000)
     .refine((stages) => new Set(stages.map(({ name }) => name)).size === stages.length, "expected distinct names"),
   rolloutBatch: z
     .strictObject({
-      questions: z.int().min(1).default(16).describe("New questions per step."),
-      siblings: z.int().min(2).default(8).describe("Attempts per question."),
-      concurrency: z.int().min(1).default(128).describe("Simultaneous attempts."),
+      questions: z.int().min(1).max(65_536).default(16).describe("New questions per step."),
+      siblings: z.int().min(2).max(1024).default(8).describe("Attempts per question."),
+      concurrency: z.int().min(1).max(65_536).default(128).describe("Simultaneous attempts."),
     })
     .prefault({}),
-  stepsPerRollout: z.int().min(1).default(2).describe("Optimiser steps per rollout."),
+  stepsPerRollout: z.int().min(1).max(1024).default(2).describe("Optimiser steps per rollout."),
   estimator: EstimatorConfig.prefault({}),
   loss: LossConfig.prefault({}),
   kl: KlConfig.optional().describe("Default: no KL term."),
@@ -97,7 +101,12 @@ export const Recipe = z.strictObject({
         .describe(
           "Also saves at the end of a step if the last checkpoint is older than this. The clock affects which steps are saved, but not what is learnt.",
         ),
-      keep: z.int().min(1).default(2).describe("Number of latest checkpoints kept, besides stage ends and the best."),
+      keep: z
+        .int()
+        .min(1)
+        .max(10_000)
+        .default(2)
+        .describe("Number of latest checkpoints kept, besides stage ends and the best."),
     })
     .prefault({}),
 });

@@ -59,14 +59,14 @@ export const SearchConfig = z.strictObject({
     .max(100)
     .optional()
     .describe("How many passages it reranks (default 10), or as many as are shown if that is more."),
-  timeoutMs: z.int().min(1).default(30_000).describe("Time limit of one request to a server."),
+  timeoutMs: z.int().min(1).max(2_147_483_647).default(30_000).describe("Time limit of one request to a server."),
   attempts: z
     .int()
     .min(1)
     .default(4)
     .describe("Total number of tries of a query at a server, if the failures may be temporary."),
   perSecond: z.number().positive().optional().describe("Maximum number of queries per second."),
-  concurrency: z.int().min(1).optional().describe("Maximum number of simultaneous searches."),
+  concurrency: z.int().min(1).max(65_536).optional().describe("Maximum number of simultaneous searches."),
   budget: BudgetConfig.optional().describe("When it is used up, no further query is sent."),
   cache: z.string().optional().describe("Cache file of answers; queries that it contains are not sent again."),
   record: z.string().optional().describe("File that records the outcome of every query, for replay."),

@@ -133,6 +133,13 @@ test("a place that cannot be written is a configuration error before anything st
   expect(() => openRunFolder(join(file, "run"), fresh)).toThrow(/cannot be written: .*(ENOTDIR|EEXIST)/);
 });
 
+test("an evaluation whose name leads out of the run folder is not written", () => {
+  const { directory, run } = filled(1);
+  const evaluation = { step: 0, scope: "full", summary: {} as never, example: undefined } as const;
+  expect(() => run.saveEvaluation("../../twice--full-greedy", evaluation, [])).toThrow(/cannot be kept as/);
+  expect(existsSync(join(directory, "..", "twice--full-greedy"))).toBe(false);
+});
+
 test("metrics that are not numbers are refused instead of becoming null", () => {
   const { run } = filled(0);
   expect(() => run.record({ ...recordOf(0), metrics: { "optim/loss": Number.NaN } })).toThrow(/optim\/loss/);

@@ -5,7 +5,8 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { parse, stringify } from "yaml";
-import { ConfigError, messageOf } from "../../base/errors.ts";
+import { CheckpointError, ConfigError, messageOf } from "../../base/errors.ts";
+import { fileNameRule, isFileName } from "../../base/file-name.ts";
 import { fsyncDirectory, writeAtomically } from "../../base/files.ts";
 import { toJson } from "../../base/jsonl.ts";
 import type { EvaluationRequest, StepRecord } from "../../rl/parts.ts";
@@ -240,6 +241,7 @@ class Folder implements RunFolder {
   }
 
   saveEvaluation(name: string, evaluation: SavedEvaluation, results: readonly unknown[]): void {
+    if (!isFileName(name)) throw new CheckpointError(`an evaluation cannot be kept as "${name}": ${fileNameRule}`);
     const directory = join(this.#evals, name);
     onDisk(directory, "written", () => {
       mkdirSync(directory, { recursive: true });
