@@ -19,7 +19,7 @@ function search() {
   )
     .option("--index <dir>", "index to search")
     .option("--search <url>", searchHelp)
-    .option("--port <n>", "0 uses a free port", wholeNumber(0), 8000)
+    .option("--port <n>", "0 uses a free port", wholeNumber(0, 65_535), 8000)
     .option("--host <address>", hostHelp, "127.0.0.1")
     .addOption(tokenOption())
     .option("--rerank <dir>", rerankHelp)
@@ -46,7 +46,7 @@ function mcp() {
     .option("--search <url>", searchHelp)
     .option("--model <dir>", "policy of the tool ask: model folder or run folder")
     .option("--rerank <dir>", rerankHelp)
-    .option("--port <n>", "serve over HTTP; 0 uses a free port", wholeNumber(0))
+    .option("--port <n>", "serve over HTTP; 0 uses a free port", wholeNumber(0, 65_535))
     .option("--host <address>", hostHelp, "127.0.0.1")
     .addOption(tokenOption())
     .action(async ({ port, host, token, model, rerank, ...where }) => {

@@ -87,9 +87,38 @@ test("a metrics file cut anywhere in its last line is read without that line, an
   for (let length = lastStart; length < whole.length; length++) {
     writeFileSync(file, whole.subarray(0, length));
     expect(run.metrics().map(({ step }) => step)).toEqual([0, 1]);
-    run.rewind(3);
+    run.rewind(2);
     run.record(recordOf(2));
     expect(readFileSync(file)).toEqual(whole);
+  }
+});
+
+test.each<[string, (lines: string[]) => string[]]>([
+  ["missing", (lines) => lines.toSpliced(1, 1)],
+  ["doubled", (lines) => lines.toSpliced(1, 0, lines[1]!)],
+  ["torn at the end", (lines) => lines.slice(0, -1)],
+  ["without a number", (lines) => lines.with(1, '{"step":"one"}')],
+])("resume names a step that is %s in metrics.jsonl or timing.jsonl", (_, change) => {
+  for (const name of ["metrics.jsonl", "timing.jsonl"]) {
+    const { directory, run } = filled(3);
+    const file = join(directory, name);
+    const changed = `${change(readFileSync(file, "utf8").trim().split("\n")).join("\n")}\n`;
+    writeFileSync(file, changed);
+    expect(() => run.rewind(3)).toThrow(CheckpointError);
+    expect(() => run.rewind(3)).toThrow(
+      new RegExp(`${name} lacks the record of step [12], before checkpoint step-000003`),
+    );
+    expect(readFileSync(file, "utf8")).toBe(changed);
+    run.close();
+  }
+});
+
+test("a lock that names process 0 or -1 is nobody's", () => {
+  const { directory, run } = filled(1);
+  run.close();
+  for (const pid of [0, -1]) {
+    writeFileSync(join(directory, "run.lock"), JSON.stringify({ pid, host: hostname(), started: "" }));
+    openRunFolder(directory, again).close();
   }
 });
 

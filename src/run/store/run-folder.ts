@@ -134,6 +134,20 @@ function demandSameRecipe(file: string, recipe: Readonly<Record<string, unknown>
   });
 }
 
+/** @throws CheckpointError unless the lines are of the steps 0 … `count` − 1, each once and in order */
+function demandEveryStep(file: string, lines: readonly { readonly value: StepLine }[], count: number): void {
+  const at = lines.findIndex(({ value }, i) => value?.step !== i);
+  if (at < 0 && lines.length === count) return;
+  const found = at < 0 ? "the file ends" : `line ${at + 1} is of step ${lines[at]!.value?.step ?? "unknown"}`;
+  const next = at < 0 ? lines.length : at;
+  throw new CheckpointError(
+    `${file} lacks the record of step ${next}, before checkpoint ${checkpointName(count)}: ${found}`,
+    {
+      hint: `restore the file from a copy, or remove the checkpoints behind step ${next}`,
+    },
+  );
+}
+
 /** "key: old → new" for every key that differs. */
 export function recipeDifferences(old: unknown, now: unknown): string[] {
   const [before, after] = [flatten(old), flatten(now)];
@@ -222,7 +236,8 @@ class Folder implements RunFolder {
   rewind(step: number): void {
     onDisk(this.directory, `taken back to step ${step}`, () => {
       for (const file of [this.#metricsFile, this.#timingFile]) {
-        const kept = readLines<StepLine>(file).filter(({ value }) => value.step < step);
+        const kept = readLines<StepLine>(file).filter(({ value }) => !(value?.step >= step));
+        demandEveryStep(file, kept, step);
         writeAtomically(file, kept.map(({ text }) => `${text}\n`).join(""));
       }
       for (const entry of readdirSync(this.#trajectories)) {

@@ -95,7 +95,8 @@ function contentOf(file: string): string | undefined {
 function holderOf(text: string | undefined): Holder | undefined {
   try {
     const holder = JSON.parse(text ?? "") as Partial<Holder>;
-    return Number.isSafeInteger(holder.pid)
+    // 0 and negative numbers mean groups of processes to the system, which always exist
+    return Number.isSafeInteger(holder.pid) && holder.pid! >= 1
       ? { pid: holder.pid!, host: String(holder.host), started: String(holder.started) }
       : undefined;
   } catch {
