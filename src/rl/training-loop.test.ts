@@ -98,3 +98,13 @@ test("a run that was stopped anywhere ends as one that was not", async () => {
     expect(records.map(({ metrics }) => metrics)).toEqual(wholeKeeper.records.map(({ metrics }) => metrics));
   }
 });
+
+test("a run that is stopped in its last evaluation does not name a step that it does not have", async () => {
+  const controller = new AbortController();
+  const parts = tinyParts(new TinyLearner(), { signal: controller.signal });
+  const evaluate: typeof parts.evaluate = async (request) => {
+    if (request.step === parts.curriculum.steps) controller.abort();
+    return parts.evaluate!(request);
+  };
+  await expect(train({ ...parts, evaluate })).rejects.toThrow(/stopped after the last of 10 steps, in its evaluation/);
+});

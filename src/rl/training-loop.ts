@@ -106,7 +106,10 @@ class Training {
     const { step, refused } = this.#cursor;
     if (this.#savedStep !== step && (because === undefined || refused === 0)) await this.#save();
     if (because) throw because;
-    throw new InterruptedError(`stopped before step ${step + 1} of ${this.#parts.curriculum.steps}; the run is saved`, {
+    const { steps } = this.#parts.curriculum;
+    const where =
+      step < steps ? `before step ${step + 1} of ${steps}` : `after the last of ${steps} steps, in its evaluation`;
+    throw new InterruptedError(`stopped ${where}; the run is saved`, {
       hint: "continue with --resume",
     });
   }

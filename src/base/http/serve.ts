@@ -92,6 +92,11 @@ export function checkBind(host: string, token: string | undefined): void {
       hint: "make one with `openssl rand -hex 16`",
     });
   }
+  if (token !== undefined && !/^[A-Za-z0-9._~+/-]+=*$/.test(token)) {
+    throw new ConfigError("--token holds characters that an Authorization header cannot carry", {
+      hint: "use letters, digits and . _ ~ + / - only; make one with `openssl rand -hex 16`",
+    });
+  }
   if (token === undefined && !loopback.test(host)) {
     throw new ConfigError(`--host ${host} lets other machines in, and there is no --token`, {
       hint: "add --token (at least 16 characters), or omit --host: the server then answers this machine only",

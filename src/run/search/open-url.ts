@@ -19,6 +19,7 @@ export async function openUrl(url: string, timeoutMs: number): Promise<Searcher>
   const scheme = /^([a-z0-9+-]+):/i.exec(url)?.[1]?.toLowerCase() ?? "";
   if (["pgvector", "postgres", "postgresql"].includes(scheme)) return openTable(url, scheme === "pgvector", timeoutMs);
   if (scheme.startsWith("opensearch+")) {
+    addressOf(url, url.slice("opensearch+".length));
     const { OPENSEARCH_USERNAME: user, OPENSEARCH_PASSWORD: password } = process.env;
     const basic = Buffer.from(`${user}:${password}`).toString("base64");
     return withClient(jsonClient({ timeoutMs }), (client) =>
@@ -31,6 +32,26 @@ export async function openUrl(url: string, timeoutMs: number): Promise<Searcher>
   }
   if (scheme.startsWith("qdrant+")) return openCollection(url, timeoutMs);
   return openHttpSearch(url, { timeoutMs, token: process.env.R1_SEARCHER_TOKEN });
+}
+
+/** @param given the whole address, for the message. PostgreSQL may have no host: a local socket, or PGHOST. */
+function addressOf(given: string, address: string): URL {
+  const place = URL.canParse(address) ? new URL(address) : undefined;
+  if (place !== undefined && (place.host !== "" || !place.protocol.startsWith("http"))) return place;
+  throw new ConfigError(`the search address ${given} cannot be used`, {
+    hint: "write it as scheme://host:port/name, with a port of at most 65535",
+  });
+}
+
+function decoded(given: string, name: string): string {
+  try {
+    return decodeURIComponent(name);
+  } catch (cause) {
+    throw new ConfigError(`the search address ${given} has a % that begins no character`, {
+      hint: "write a % itself as %25",
+      cause,
+    });
+  }
 }
 
 /** The client ends with the searcher, or at once where that cannot be opened. */
@@ -49,7 +70,8 @@ async function withClient(client: JsonClient, open: (client: JsonClient) => Prom
 }
 
 function openCollection(url: string, timeoutMs: number): Promise<Searcher> {
-  const place = new URL(url.slice("qdrant+".length));
+  const place = addressOf(url, url.slice("qdrant+".length));
+  const collection = decoded(url, place.pathname.slice(1));
   const { QDRANT_API_KEY: key } = process.env;
   return withClient(jsonClient({ timeoutMs }), async (client) => {
     const encode = encoderOf(place, client);
@@ -58,7 +80,7 @@ function openCollection(url: string, timeoutMs: number): Promise<Searcher> {
     return openQdrant({
       client,
       url: place.origin,
-      collection: decodeURIComponent(place.pathname.slice(1)),
+      collection,
       encode,
       headers: key === undefined ? {} : { "api-key": key },
     });
@@ -66,7 +88,7 @@ function openCollection(url: string, timeoutMs: number): Promise<Searcher> {
 }
 
 function openTable(url: string, byVector: boolean, timeoutMs: number): Promise<Searcher> {
-  const place = new URL(url);
+  const place = addressOf(url, url);
   return withClient(jsonClient({ timeoutMs }), async (client) => {
     const encode = byVector ? encoderOf(place, client) : undefined;
     if (byVector && encode === undefined) {

@@ -169,6 +169,14 @@ test("an evaluation whose name leads out of the run folder is not written", () =
   expect(existsSync(join(directory, "..", "twice--full-greedy"))).toBe(false);
 });
 
+test.each(["{", "null", "{}", '{"step":"one"}'])("a damaged summary.json (%s) is named on resume", (text) => {
+  const { directory, run } = filled(1);
+  mkdirSync(join(directory, "evals", "base--full-greedy"));
+  writeFileSync(join(directory, "evals", "base--full-greedy", "summary.json"), text);
+  expect(() => run.rewind(1)).toThrow(CheckpointError);
+  expect(() => run.rewind(1)).toThrow(/base--full-greedy.summary\.json is damaged/);
+});
+
 test("metrics that are not numbers are refused instead of becoming null", () => {
   const { run } = filled(0);
   expect(() => run.record({ ...recordOf(0), metrics: { "optim/loss": Number.NaN } })).toThrow(/optim\/loss/);

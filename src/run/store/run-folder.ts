@@ -193,8 +193,18 @@ function evaluationFolders(evals: string): { directory: string; saved: SavedEval
     const directory = join(evals, name);
     const file = join(directory, "summary.json");
     const isWhole = existsSync(file);
-    return { directory, saved: isWhole ? (JSON.parse(readFileSync(file, "utf8")) as SavedEvaluation) : undefined };
+    return { directory, saved: isWhole ? readSummary(file) : undefined };
   });
+}
+
+function readSummary(file: string): SavedEvaluation {
+  try {
+    const saved = JSON.parse(readFileSync(file, "utf8")) as SavedEvaluation;
+    if (Number.isSafeInteger(saved.step)) return saved;
+    throw new TypeError("it has no step");
+  } catch (cause) {
+    throw new CheckpointError(`${file} is damaged: ${messageOf(cause)}`, { hint: "restore it from a copy", cause });
+  }
 }
 
 class Folder implements RunFolder {
