@@ -23,7 +23,7 @@ const recipe: RecipeInput = {
 const reward = ({ tape }: Trajectory) => ({ total: tape.tokens.length / 100, parts: [] });
 
 /** A run whose model has no files any more when the reference would be opened. */
-function runWithoutFiles(name: string, changes: RecipeInput) {
+function runWithoutFiles(name: string, changes: Pick<RecipeInput, "kl" | "lora">) {
   const model = join(root, `${name}-model`);
   cpSync(bundled("nano"), model, { recursive: true });
   let messages = 0;
