@@ -7,7 +7,7 @@ import { programOptions, refuse } from "../../scripts/program-options.ts";
 import { ConfigError } from "../../src/base/errors.ts";
 import type { LossSpec, TrainingSequence } from "../../src/engine/engine.ts";
 import { readModelConfig } from "../../src/engine/huggingface/model-config.ts";
-import { LoraConfig } from "../../src/engine/lora.ts";
+import { LoraConfig } from "../../src/engine/lora-config.ts";
 import { LearnerCore } from "../../src/engine/onnx/learner-core.ts";
 import { Replica } from "../../src/engine/onnx/replica.ts";
 import { Decoder } from "../../src/engine/onnx/sampler/decoder.ts";

@@ -7,7 +7,7 @@ export { type Random, type RandomKey, randomOf, uniform } from "../base/random.t
 export type { Tokenizer } from "../base/tokenizer.ts";
 export type * from "./engine.ts";
 export { loadTokenizer } from "./huggingface/tokenizer.ts";
-export { LoraConfig } from "./lora.ts";
+export { LoraConfig } from "./lora-config.ts";
 export { klEstimate, sequenceLoss, type TokenTerms, termsAt, tokenLoss } from "./loss.ts";
 export { logSoftmax, type NextTokenSamplerOptions, nextTokenSampler } from "./next-token-sampler.ts";
 export { type AdamWState, adamWState, adamWStep, readAdamW, writeAdamW } from "./plain-adamw.ts";

@@ -8,7 +8,7 @@
  */
 import { programOptions } from "../../scripts/program-options.ts";
 import { readModelConfig } from "../../src/engine/huggingface/model-config.ts";
-import { LoraConfig } from "../../src/engine/lora.ts";
+import { LoraConfig } from "../../src/engine/lora-config.ts";
 import { Replica } from "../../src/engine/onnx/replica.ts";
 import { adaptModel } from "../../src/engine/testing/adapted-model.ts";
 import {

@@ -5,7 +5,7 @@ import type { TrainingSequence } from "../engine.ts";
 import { adaptedPacks } from "../huggingface/adapter-packs.ts";
 import { type ModelConfig, type Pack, packs, parseModelConfig, sizeOf } from "../huggingface/model-config.ts";
 import { openWeights } from "../huggingface/safetensors.ts";
-import { LoraConfig } from "../lora.ts";
+import { LoraConfig } from "../lora-config.ts";
 import { formula } from "../testing/fixture-weights.ts";
 import { LearnerCore } from "./learner-core.ts";
 import { memberViews } from "./pack-memory.ts";

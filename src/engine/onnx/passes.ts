@@ -1,7 +1,7 @@
 /** @file The interface of the training graphs: forward and backward passes over micro-batches and prompts. */
 import type { Session, Tensor } from "../../runtime/onnx.ts";
 import type { ModelConfig } from "../huggingface/model-config.ts";
-import type { LoraConfig } from "../lora.ts";
+import type { LoraSettings } from "../lora.ts";
 import type { LossForm } from "./graph/losses.ts";
 import { trainNames } from "./models/train-names.ts";
 
@@ -11,7 +11,7 @@ export interface PassesOptions {
   /** Gradients of trained packs; accumulated in place. */
   readonly gradients: ReadonlyMap<string, Tensor>;
   /** The adapter that is trained; absent if all weights are. */
-  readonly lora?: LoraConfig | undefined;
+  readonly lora?: LoraSettings | undefined;
   readonly threads: number;
 }
 

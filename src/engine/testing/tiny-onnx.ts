@@ -5,7 +5,7 @@ import type { Tokenizer } from "../../base/tokenizer.ts";
 import { parameterSpecs, parseModelConfig } from "../huggingface/model-config.ts";
 import { writeAdapter } from "../huggingface/peft.ts";
 import { writeSafetensors } from "../huggingface/safetensors.ts";
-import type { LoraConfig } from "../lora.ts";
+import type { LoraSettings } from "../lora.ts";
 import { OnnxEngine } from "../onnx/engine.ts";
 import type { EngineUnderTest } from "./subject.ts";
 
@@ -43,7 +43,7 @@ const bytesOf = (id: number) => Uint8Array.of(id);
 export async function tinyOnnxEngine(
   folder: string,
   workers: number,
-  lora?: LoraConfig,
+  lora?: LoraSettings,
 ): Promise<EngineUnderTest & { readonly learner: OnnxEngine }> {
   writeSafetensors(join(folder, "model.safetensors"), weights);
   const engine = new OnnxEngine({

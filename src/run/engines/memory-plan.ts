@@ -4,7 +4,8 @@ import { ConfigError } from "../../base/errors.ts";
 import { adaptedPacks } from "../../engine/huggingface/adapter-packs.ts";
 import { type ModelConfig, packs, sizeOf } from "../../engine/huggingface/model-config.ts";
 import { parameterCount } from "../../engine/huggingface/model-size.ts";
-import { LoraConfig } from "../../engine/lora.ts";
+import type { LoraSettings } from "../../engine/lora.ts";
+import { LoraConfig } from "../../engine/lora-config.ts";
 import { MAX_LOGITS } from "../../engine/onnx/micro-batch.ts";
 
 export interface PlanAssumptions {
@@ -25,7 +26,7 @@ export interface MemoryPlan {
 }
 
 /** What is learnt: nothing, an adapter, or every weight. */
-export type Learnt = "nothing" | LoraConfig | "weights";
+export type Learnt = "nothing" | LoraSettings | "weights";
 
 /** The adapter that `model info` speaks of: what a recipe's `lora: {}` means. */
 export const usualAdapter = LoraConfig.parse({});

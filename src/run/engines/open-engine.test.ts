@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { ConfigError } from "../../base/errors.ts";
 import type { OptimSpec } from "../../engine/engine.ts";
-import { LoraConfig } from "../../engine/lora.ts";
+import { LoraConfig } from "../../engine/lora-config.ts";
 import { writeRemoteReference } from "../../engine/remote-reference.ts";
 import { openEngine } from "./open-engine.ts";
 import { bundled, type OpenPolicy } from "./open-policy.ts";

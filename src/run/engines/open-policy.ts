@@ -4,7 +4,7 @@ import type { Tokenizer } from "../../base/tokenizer.ts";
 import { splitWorlds } from "../../data/world/splits.ts";
 import type { World } from "../../data/world/world.ts";
 import type { EngineCapabilities, Learner, Sampler } from "../../engine/engine.ts";
-import type { LoraConfig } from "../../engine/lora.ts";
+import type { LoraSettings } from "../../engine/lora.ts";
 import type { Protocol } from "../../protocol/protocol.ts";
 import type { Question } from "../../protocol/question.ts";
 import type { RolloutConfig } from "../../rollout/config.ts";
@@ -39,7 +39,7 @@ export interface OpenPolicy {
 export interface OpenOptions extends PlaceOptions {
   readonly training: boolean;
   /** Trains an adapter; absent: all weights. */
-  readonly lora?: (LoraConfig & { readonly seed: number }) | undefined;
+  readonly lora?: (LoraSettings & { readonly seed: number }) | undefined;
   /** Attempts at once. */
   readonly concurrency: number;
   readonly settings?: PolicySettings;

@@ -7,7 +7,7 @@ import { adapterSpecs } from "../../engine/huggingface/adapter-packs.ts";
 import { parameterSpecs, parseModelConfig } from "../../engine/huggingface/model-config.ts";
 import { writeAdapter } from "../../engine/huggingface/peft.ts";
 import { openWeights, writeSafetensors } from "../../engine/huggingface/safetensors.ts";
-import { LoraConfig } from "../../engine/lora.ts";
+import { LoraConfig } from "../../engine/lora-config.ts";
 import { formula } from "../../engine/testing/fixture-weights.ts";
 import { planMemory } from "../engines/memory-plan.ts";
 import { modelLogprobs } from "./run-logprobs.ts";

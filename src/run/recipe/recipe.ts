@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { fileNameRule, isFileName } from "../../base/file-name.ts";
-import { LoraConfig } from "../../engine/lora.ts";
+import { LoraConfig } from "../../engine/lora-config.ts";
 import { EstimatorConfig, KlConfig, LossConfig, OptimizerConfig } from "../../rl/config.ts";
 import { EngineSettings } from "./engine-settings.ts";
 import { PolicySettings } from "./policy-settings.ts";

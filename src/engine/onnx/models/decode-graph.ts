@@ -3,7 +3,7 @@
 import { GraphBuilder, type Value } from "../../../runtime/graph-builder.ts";
 import { adaptedPacks } from "../../huggingface/adapter-packs.ts";
 import type { ModelConfig } from "../../huggingface/model-config.ts";
-import { type LoraConfig, loraScale } from "../../lora.ts";
+import { type LoraSettings, loraScale } from "../../lora.ts";
 import { type Adapter, addLowRank } from "../graph/low-rank.ts";
 
 /** The names of the graphs' inputs and outputs besides the weights. */
@@ -28,7 +28,7 @@ export const decodeNames = {
  * here.
  * @param lora if given and not merged, the adapter is computed beside the weights
  */
-export function decodeGraph(config: ModelConfig, kind: "decode" | "append", lora?: LoraConfig): Uint8Array {
+export function decodeGraph(config: ModelConfig, kind: "decode" | "append", lora?: LoraSettings): Uint8Array {
   const graph = new GraphBuilder();
   const { width } = config;
   const reshape = (x: Value, dims: number[]) =>
@@ -64,7 +64,7 @@ interface LayerParts {
   readonly norm: (x: Value, pack: string) => Value;
 }
 
-function layerParts(graph: GraphBuilder, config: ModelConfig, lora: LoraConfig | undefined): LayerParts {
+function layerParts(graph: GraphBuilder, config: ModelConfig, lora: LoraSettings | undefined): LayerParts {
   const low = lora && !lora.merge ? lowRankInputs(graph, config, lora) : () => undefined;
   return {
     matrix: (x, pack, added) =>
@@ -111,7 +111,7 @@ function decodeLayer(
   return matrix(graph.node("Mul", [silu, up]), `l${layer}.down`, attended);
 }
 
-function lowRankInputs(graph: GraphBuilder, config: ModelConfig, lora: LoraConfig) {
+function lowRankInputs(graph: GraphBuilder, config: ModelConfig, lora: LoraSettings) {
   const adapted = new Map(adaptedPacks(config, lora).map((one) => [one.pack, one]));
   return (pack: string): Adapter | undefined => {
     const one = adapted.get(pack);

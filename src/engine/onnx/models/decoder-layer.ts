@@ -5,7 +5,7 @@
 import type { GraphBuilder, Value } from "../../../runtime/graph-builder.ts";
 import { type AdaptedPack, adaptedPacks } from "../../huggingface/adapter-packs.ts";
 import type { ModelConfig } from "../../huggingface/model-config.ts";
-import { type LoraConfig, loraScale } from "../../lora.ts";
+import { type LoraSettings, loraScale } from "../../lora.ts";
 import {
   attend,
   type Heads,
@@ -24,7 +24,7 @@ export interface ParametersOptions {
   readonly config: ModelConfig;
   readonly areLearnt: boolean;
   /** If given, only the adapter is trained and the weights are frozen. */
-  readonly lora?: LoraConfig | undefined;
+  readonly lora?: LoraSettings | undefined;
 }
 
 /**

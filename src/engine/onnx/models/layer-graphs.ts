@@ -5,7 +5,7 @@
  */
 import { GraphBuilder } from "../../../runtime/graph-builder.ts";
 import type { ModelConfig } from "../../huggingface/model-config.ts";
-import type { LoraConfig } from "../../lora.ts";
+import type { LoraSettings } from "../../lora.ts";
 import { GraphTrace } from "../graph/trace.ts";
 import {
   attentionInputs,
@@ -29,7 +29,7 @@ export type LayerRole = "whole" | "prompt" | "follows";
 export function layerGraph(
   config: ModelConfig,
   kind: "forward" | "backward",
-  { role, lora }: { readonly role: LayerRole; readonly lora?: LoraConfig | undefined },
+  { role, lora }: { readonly role: LayerRole; readonly lora?: LoraSettings | undefined },
 ): Uint8Array {
   const graph = new GraphBuilder();
   const trace = new GraphTrace(graph);
@@ -53,7 +53,7 @@ export function layerGraph(
 }
 
 /** Final norm, head and loss; x is the output of the last layer. */
-export function headGraph(config: ModelConfig, kind: TrainGraphKind, lora?: LoraConfig): Uint8Array {
+export function headGraph(config: ModelConfig, kind: TrainGraphKind, lora?: LoraSettings): Uint8Array {
   const graph = new GraphBuilder();
   const trace = new GraphTrace(graph);
   const isLearnt = kind !== "logprobs";

@@ -4,7 +4,7 @@
  */
 import { GraphBuilder, type Value } from "../../../runtime/graph-builder.ts";
 import type { ModelConfig } from "../../huggingface/model-config.ts";
-import type { LoraConfig } from "../../lora.ts";
+import type { LoraSettings } from "../../lora.ts";
 import type { KeysValues } from "../graph/attention.ts";
 import { hasDualClip, klOf, type LossForm, type LossInputs, lossDerivative } from "../graph/losses.ts";
 import { GraphTrace } from "../graph/trace.ts";
@@ -23,7 +23,7 @@ import { type TrainGraphKind, trainNames } from "./train-names.ts";
 
 export interface TrainGraphOptions {
   /** If given, only the adapter is trained and the weights are frozen. */
-  readonly lora?: LoraConfig | undefined;
+  readonly lora?: LoraSettings | undefined;
   /** True: the sequences follow a shared prompt, whose keys and values are inputs and receive a gradient. */
   readonly follows?: boolean;
 }
@@ -55,7 +55,7 @@ export function trainGraph(
  * A shared prompt by itself; no token of it is scored. "forward" outputs its keys and values; "backward" takes their
  * gradients as inputs and outputs the gradients of the weights.
  */
-export function promptGraph(config: ModelConfig, kind: "forward" | "backward", lora?: LoraConfig): Uint8Array {
+export function promptGraph(config: ModelConfig, kind: "forward" | "backward", lora?: LoraSettings): Uint8Array {
   const graph = new GraphBuilder();
   const trace = new GraphTrace(graph);
   const parameters = new Parameters(trace, { config, lora, areLearnt: kind === "backward" });

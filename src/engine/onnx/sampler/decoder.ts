@@ -11,7 +11,7 @@ import { uniform } from "../../../base/random.ts";
 import { createSession, type Session, type Tensor } from "../../../runtime/onnx.ts";
 import type { SampleKey, SampleRequest } from "../../engine.ts";
 import type { ModelConfig } from "../../huggingface/model-config.ts";
-import type { LoraConfig } from "../../lora.ts";
+import type { LoraSettings } from "../../lora.ts";
 import { decodeGraph, decodeNames } from "../models/decode-graph.ts";
 import { rotaryTables } from "../positions.ts";
 import {
@@ -33,7 +33,7 @@ export interface DecoderOptions {
   /** By pack. The learner may change them between requests and then calls `release`. */
   readonly weights: ReadonlyMap<string, Tensor>;
   /** The adapter whose matrices are among `weights`, if there is one. */
-  readonly lora?: LoraConfig | undefined;
+  readonly lora?: LoraSettings | undefined;
   readonly bytesOf: (id: number) => Uint8Array;
   readonly threads: number;
   /** Number of cache slots; further sequences wait. From two slots on, the number does not change any bits. */
