@@ -47,8 +47,8 @@ const reward = [{ rule: "environment" as const }, { rule: "answer" as const, met
 const evaluation = { every: 0, curve: { questions: 8 }, full: { questions: 8, decode: ["greedy" as const] } };
 const { history } = await train({
   recipe: {
-    ...{ extends: "nano", name: "own-environment", rolloutBatch: { questions: 8, siblings: 6 }, eval: evaluation },
-    stages: [{ name: "register", steps: 20, reward, learningRate: 3e-4 }],
+    ...{ extends: "nano", name: "own-environment", rolloutBatch: { questions: 6, siblings: 4 }, eval: evaluation },
+    stages: [{ name: "register", steps: 20, reward, learningRate: 5e-4 }],
   },
   environment,
   questions: { train: questions.slice(8), heldOut: questions.slice(0, 8) },

@@ -22,6 +22,10 @@ export function byteTokenizer(
   ];
   const idOf = new Map(specials.map((text, i) => [text, 256 + i]));
   const longestFirst = [...specials].sort((a, b) => b.length - a.length);
+  const literal = (text: string) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+  /** Matches a special token, the longest one first; nothing where there are none. */
+  const special = specials.length === 0 ? /(?!)/ : new RegExp(`(${longestFirst.map(literal).join("|")})`);
+  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   const bytesOf = (id: number): Uint8Array => {
     const bytes = table[id];
     if (!bytes) throw new Error(`there is no token ${id}`);
@@ -33,21 +37,21 @@ export function byteTokenizer(
     eosIds: eos === undefined ? [] : [idOf.get(eos)!],
     specialIds: new Set(idOf.values()),
     encodeText,
-    encodeTemplate: (text) => {
-      const ids: number[] = [];
-      for (let at = 0; at < text.length; ) {
-        const special = longestFirst.find((candidate) => text.startsWith(candidate, at));
-        const plain = special ?? String.fromCodePoint(text.codePointAt(at)!);
-        if (special === undefined) ids.push(...encodeText(plain));
-        else ids.push(idOf.get(special)!);
-        at += plain.length;
-      }
-      return Int32Array.from(ids);
-    },
+    encodeTemplate: (text) =>
+      // the odd pieces are what the pattern captured
+      Int32Array.from(
+        text.split(special).flatMap((piece, i) => (i % 2 === 1 ? idOf.get(piece)! : [...encoder.encode(piece)])),
+      ),
     bytesOf,
     decode: (ids) => {
-      const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-      return Array.from(ids, (id) => decoder.decode(bytesOf(id), { stream: true })).join("") + decoder.decode();
+      const pieces = Array.from(ids, bytesOf);
+      const bytes = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));
+      let at = 0;
+      for (const piece of pieces) {
+        bytes.set(piece, at);
+        at += piece.length;
+      }
+      return decoder.decode(bytes);
     },
     chatTemplate,
   };

@@ -27,6 +27,35 @@ interface Opened {
 /** Between tags: in a thought, after `</think>`, or after the closed answer. */
 type Place = "thought" | "after-thought" | "done";
 
+interface TagTable {
+  /** What each opening tag begins. */
+  readonly opening: ReadonlyMap<string, Opened>;
+  readonly tags: ReadonlySet<string>;
+  /** Every proper beginning of a tag. */
+  readonly beginnings: ReadonlySet<string>;
+}
+
+const tagTables = new WeakMap<Protocol, TagTable>();
+
+/** Made once for each protocol: a parser is made for every attempt. */
+function tagTable(protocol: Protocol): TagTable {
+  const known = tagTables.get(protocol);
+  if (known) return known;
+  const { query, answer, actions = [] } = protocol;
+  const tags = protocolTags(protocol);
+  const table: TagTable = {
+    opening: new Map<string, Opened>([
+      ...actions.map(({ kind, open, close }): [string, Opened] => [open, { kind: "action", action: kind, close }]),
+      [query.open, { kind: "query", close: query.close }],
+      [answer.open, { kind: "answer", close: answer.close }],
+    ]),
+    tags: new Set(tags),
+    beginnings: new Set(tags.flatMap((tag) => Array.from({ length: tag.length - 1 }, (_, i) => tag.slice(0, i + 1)))),
+  };
+  tagTables.set(protocol, table);
+  return table;
+}
+
 /**
  * The prompt has opened the thought. A query or an action may come anywhere before the answer; whatever stands where it does not
  * belong becomes a stray part. Blank text between parts belongs to the part after it.
@@ -56,17 +85,10 @@ export class TranscriptParser {
 
   constructor(protocol: Protocol) {
     this.#protocol = protocol;
-    const { query, answer, actions = [] } = protocol;
-    this.#opening = new Map<string, Opened>([
-      ...actions.map(({ kind, open, close }): [string, Opened] => [open, { kind: "action", action: kind, close }]),
-      [query.open, { kind: "query", close: query.close }],
-      [answer.open, { kind: "answer", close: answer.close }],
-    ]);
-    const tags = protocolTags(protocol);
-    this.#tags = new Set(tags);
-    this.#beginnings = new Set(
-      tags.flatMap((tag) => Array.from({ length: tag.length - 1 }, (_, i) => tag.slice(0, i + 1))),
-    );
+    const { opening, tags, beginnings } = tagTable(protocol);
+    this.#opening = opening;
+    this.#tags = tags;
+    this.#beginnings = beginnings;
   }
 
   /** The transcript so far, without the part being read. */
