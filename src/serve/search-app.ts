@@ -1,5 +1,5 @@
 /** @file Serves a searcher with the HTTP protocols of R1-Searcher, Search-R1, veRL, SkyRL and ReSearch. */
-import { OpenAPIHono, type z } from "@hono/zod-openapi";
+import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { HTTPException } from "hono/http-exception";
@@ -11,6 +11,7 @@ import { defaultDepth, rerankedInfo } from "../search/rerank/reranked.ts";
 import type { Reranker } from "../search/rerank/reranker.ts";
 import type { Hit, QueryResult, Searcher, SearcherInfo } from "../search/searcher.ts";
 import { Batcher, OverloadedError } from "./batcher.ts";
+import { boundedJson, complaint } from "./bounded-json.ts";
 import { Registry } from "./prometheus.ts";
 import { type RerankService, rerankService } from "./rerank-service.ts";
 import {
@@ -86,7 +87,8 @@ export function searchApp(options: SearchAppOptions): SearchApp {
 }
 
 /**
- * Checks for every request, in this order: counting, authorisation, whether the server is stopping, size of the body.
+ * Checks for every request, in this order: counting, authorisation, whether the server is stopping, size of the body
+ * in bytes and in values.
  */
 function addChecks(
   app: OpenAPIHono,
@@ -112,6 +114,7 @@ function addChecks(
       onError: (context) => context.json({ error: `expected a body of at most ${limits.bodyBytes} bytes` }, 413),
     }),
   );
+  app.use(boundedJson(limits.bodyValues));
 }
 
 interface Asked {
@@ -212,7 +215,6 @@ function addRerank(app: OpenAPIHono, service: RerankService | undefined): void {
   app.openapi(rerankRoute, async (context) => {
     const { queries, documents, rerank_topk: k, return_scores } = context.req.valid("json");
     if (!service) return context.json(noReranker, 501);
-    checkCount(1, documents.flat().length, limits.reranked);
     // hits are identified by their positions, so that each document is returned as it came
     const given = documents.map(
       (list): QueryResult => ({
@@ -275,10 +277,6 @@ const paths = new Set(
 );
 /** Unknown paths are counted as one; otherwise a scan of random paths would fill the memory. */
 const knownPath = (path: string) => (paths.has(path) || path === "/metrics" ? path : "other");
-
-function complaint({ issues }: z.ZodError): string {
-  return issues.map(({ path, message }) => `${path.join(".") || "the body"}: ${message}`).join("; ");
-}
 
 function replyToError(error: Error, context: Context, metrics: ServerMetrics): Response {
   if (error instanceof OverloadedError) {

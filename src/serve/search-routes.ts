@@ -1,8 +1,19 @@
 /** @file The routes of a search server, one for every request format that training code of this field uses. */
 import { createRoute, z } from "@hono/zod-openapi";
+import { documentsFault } from "./bounded-json.ts";
 
-/** Limits: passages per query, queries per request, passages per reply, and passages that one request has reranked. */
-export const limits = { k: 100, queries: 4096, passages: 40_960, reranked: 4096, bodyBytes: 4 << 20 } as const;
+/**
+ * Limits: passages per query, queries per request, passages per reply, passages that one request has reranked, bytes
+ * and JSON values of a body.
+ */
+export const limits = {
+  k: 100,
+  queries: 4096,
+  passages: 40_960,
+  reranked: 4096,
+  bodyBytes: 4 << 20,
+  bodyValues: 1 << 17,
+} as const;
 
 const Count = (fallback: number) => z.int().min(1).max(limits.k).default(fallback);
 /** A client may send null for an option that it leaves open. */
@@ -106,15 +117,23 @@ const Worded = Given.refine(({ contents, text }) => typeof contents === "string"
   error: "expected contents, or title and text",
 });
 
+const GivenLists = z.array(
+  z.array(z.union([z.object({ document: Worded }), Worded.transform((document) => ({ document }))])),
+);
+/** Counts first, and stops at the first fault; only documents that passed reach the schema. */
+const Documents = z.preprocess((value, context) => {
+  const fault = documentsFault(value, limits.reranked);
+  if (fault !== undefined) context.addIssue({ code: "custom", ...fault });
+  return value;
+}, GivenLists);
+
 export const rerankRoute = post(
   "/rerank",
   "Search-R1: reranks the documents of each query, in the format of /retrieve",
   z
     .object({
       queries: Queries,
-      documents: z.array(
-        z.array(z.union([z.object({ document: Worded }), Worded.transform((document) => ({ document }))])),
-      ),
+      documents: Documents,
       rerank_topk: Asked(3),
       return_scores: z.boolean().default(false),
     })

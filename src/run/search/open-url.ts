@@ -1,6 +1,8 @@
 /** @file From an address to a searcher in another process. Keys come from the environment. */
+
 import { ConfigError } from "../../base/errors.ts";
 import { type JsonClient, jsonClient } from "../../base/http/json-client.ts";
+import { withoutSlashes } from "../../base/without-slashes.ts";
 import { type EncodeQueries, openAiEmbeddings } from "../../search/remote/embeddings.ts";
 import { openHttpSearch } from "../../search/remote/http.ts";
 import { openOpenSearch } from "../../search/remote/opensearch.ts";
@@ -25,7 +27,7 @@ export async function openUrl(url: string, timeoutMs: number): Promise<Searcher>
     return withClient(jsonClient({ timeoutMs }), (client) =>
       openOpenSearch({
         client,
-        url: url.slice("opensearch+".length).replace(/\/+$/, ""),
+        url: withoutSlashes(url.slice("opensearch+".length)),
         headers: user === undefined ? {} : { authorization: `Basic ${basic}` },
       }),
     );

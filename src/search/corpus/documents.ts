@@ -44,7 +44,29 @@ export async function* documentRows(file: string, name: string, place: number): 
 /** The first heading is the title. Markdown syntax stays in the text; the analyzer drops it. */
 function readMarkdown(content: string): Document {
   const text = content.replace(/^---\r?\n[\s\S]*?\r?\n---\r?\n/, ""); // front matter
-  return { title: /^#{1,6}\s+(.+?)\s*#*\s*$/m.exec(text)?.[1] ?? "", text };
+  return { title: firstHeading(text), text };
+}
+
+/** By lines, because one pattern for the whole takes cubic time on a heading with thousands of spaces. */
+function firstHeading(text: string): string {
+  for (let from = 0; from < text.length; ) {
+    const newline = text.indexOf("\n", from);
+    const end = newline < 0 ? text.length : newline;
+    if (text[from] === "#") {
+      const mark = /^#{1,6}[ \t]/.exec(text.slice(from, from + 7))?.[0];
+      const title = mark === undefined ? "" : withoutClosing(text.slice(from + mark.length, end).trim());
+      if (title !== "") return title;
+    }
+    from = end + 1;
+  }
+  return "";
+}
+
+/** A heading may end in "#" too. */
+function withoutClosing(heading: string): string {
+  let end = heading.length;
+  while (end > 1 && heading[end - 1] === "#") end--;
+  return heading.slice(0, end).trimEnd();
 }
 
 /** Loaded only when needed: most corpora have no HTML, and its parser takes megabytes. */

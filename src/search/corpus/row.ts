@@ -72,11 +72,14 @@ export const isSentences = (text: unknown): text is readonly string[] =>
 /** HotpotQA's sentences include their spaces; others do not. */
 export function joinSentences(text: string | readonly string[]): string {
   if (typeof text === "string") return text;
-  return text.reduce(
-    (joined, sentence) =>
-      joined === "" || /^\s/.test(sentence) || /\s$/.test(joined) ? joined + sentence : `${joined} ${sentence}`,
-    "",
-  );
+  const parts: string[] = [];
+  let last = " "; // the last letter so far
+  for (const sentence of text) {
+    if (sentence !== "" && last.trim() !== "" && sentence[0]!.trim() !== "") parts.push(" ");
+    parts.push(sentence);
+    last = sentence.at(-1) ?? last;
+  }
+  return parts.join("");
 }
 
 /** Search-R1 puts the title in quotes on the first line. */

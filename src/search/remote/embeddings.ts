@@ -1,7 +1,9 @@
 /** @file Gets vectors of queries from any server with OpenAI's `/v1/embeddings`. */
+
 import { z } from "zod";
 import { HttpError } from "../../base/http/http-error.ts";
 import { type JsonClient, shownUrl } from "../../base/http/json-client.ts";
+import { withoutSlashes } from "../../base/without-slashes.ts";
 
 /** One vector for each query, in order. */
 export type EncodeQueries = (
@@ -22,7 +24,7 @@ export interface EmbeddingsOptions {
 const Reply = z.object({ data: z.array(z.object({ index: z.int(), embedding: z.array(z.number()) })) });
 
 export function openAiEmbeddings({ client, url, model, prefix = "", key }: EmbeddingsOptions): EncodeQueries {
-  const place = `${url.replace(/\/+$/, "")}/embeddings`;
+  const place = `${withoutSlashes(url)}/embeddings`;
   return async (queries, signal) => {
     const body = { model, input: queries.map((query) => prefix + query), encoding_format: "float" };
     const headers: Record<string, string> = key === undefined ? {} : { authorization: `Bearer ${key}` };

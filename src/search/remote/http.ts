@@ -1,9 +1,11 @@
 /** @file A search server over HTTP, with the protocol ("dialect") that its address names. */
+
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { ConfigError, messageOf, SearchError } from "../../base/errors.ts";
 import { HttpError } from "../../base/http/http-error.ts";
 import { type JsonClient, jsonClient, shownUrl } from "../../base/http/json-client.ts";
+import { withoutSlashes } from "../../base/without-slashes.ts";
 import type { QueryResult, Searcher, SearcherInfo } from "../searcher.ts";
 import { type Dialect, type DialectName, dialects } from "./dialects.ts";
 import { failedQueries, remoteSearcher } from "./remote-searcher.ts";
@@ -71,7 +73,7 @@ function placeOf(address: string): Place {
     "",
     undefined,
   ];
-  const bare = pathname.slice(0, pathname.length - path.length).replace(/\/+$/, "");
+  const bare = withoutSlashes(pathname.slice(0, pathname.length - path.length));
   return { base: `${origin}${bare}`, dialect: (prefix as DialectName | undefined) ?? dialectOfPath ?? "search-r1" };
 }
 

@@ -1,6 +1,6 @@
 /** @file Decodes the bytes of a page to text. The declared charset is used only if the bytes agree with it. */
 
-const declared = /<meta[^>]{0,500}?charset\s*=\s*["']?\s*([\w.:-]{2,40})/i;
+const declared = /<meta[^<>]{0,500}?charset\s*=\s*["']?\s*([\w.:-]{2,40})/i;
 
 /** @param contentType the reply's content type, with its charset if it names one */
 export function decodeText(bytes: Uint8Array, contentType: string): string {

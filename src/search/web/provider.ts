@@ -45,7 +45,7 @@ export const shortened = (query: string, most: number) => query.slice(0, most).t
 /** Removes HTML and highlighting from a snippet. */
 export const plain = (html: string) =>
   html
-    .replace(/<[^>]{0,200}>/g, "")
+    .replace(/<[^<>]{0,200}>/g, "")
     .replace(/&(?:#(\d{1,7})|#x([\da-f]{1,6})|(\w{2,6}));/gi, (whole, decimal, hex, name) => {
       if (name !== undefined) return entities[String(name).toLowerCase()] ?? whole;
       const code = decimal === undefined ? Number.parseInt(hex, 16) : Number(decimal);

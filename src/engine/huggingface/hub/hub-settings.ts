@@ -1,9 +1,11 @@
 /**
  * @file Address of the hub, credentials and cache folder, from the environment variables that Hugging Face's tools use.
  */
+
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { ConfigError } from "../../../base/errors.ts";
+import { withoutSlashes } from "../../../base/without-slashes.ts";
 
 export interface HubSettings {
   /** Without a trailing slash. */
@@ -19,7 +21,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /** @throws ConfigError if HF_ENDPOINT is not a valid address */
 export function hubSettings(env: Environment): HubSettings {
-  const endpoint = (env["HF_ENDPOINT"] || "https://huggingface.co").replace(/\/+$/, "");
+  const endpoint = withoutSlashes(env["HF_ENDPOINT"] || "https://huggingface.co");
   if (!/^https?:\/\//.test(endpoint) || !URL.canParse(endpoint) || new URL(endpoint).username !== "")
     throw new ConfigError("HF_ENDPOINT is not the address of a hub", {
       hint: "give one that begins with https://, without user and password; HF_TOKEN is for the token",

@@ -1,5 +1,7 @@
 /** @file SearXNG (and searx): a self-hosted metasearch server; its settings must list json under search.formats. */
+
 import { z } from "zod";
+import { withoutSlashes } from "../../../base/without-slashes.ts";
 import { plain, type WebProvider, withSite } from "../provider.ts";
 
 const Text = z
@@ -12,7 +14,7 @@ export const searxng: WebProvider = {
   name: "searxng",
   address: undefined,
   request({ query, site, address }) {
-    const url = new URL(/\/search\/?$/.test(address) ? address : `${address.replace(/\/+$/, "")}/search`);
+    const url = new URL(/\/search\/?$/.test(address) ? address : `${withoutSlashes(address)}/search`);
     url.searchParams.set("q", withSite(query, site));
     url.searchParams.set("format", "json");
     return { url: url.href };
